@@ -1,0 +1,120 @@
+// Package part holds the types that cross a wall between rooms: what the PLC asks (Trigger),
+// what the camera saw (Frame), what inspection found (Finding), what the line decided (Verdict,
+// Reason) and what is kept (Record). It holds no behaviour beyond the arithmetic of those types
+// and imports no other room.
+package part
+
+import (
+	"fmt"
+	"time"
+)
+
+// Sequence is the PLC's part counter as read from its tag. Bits is the width of that tag (16 or
+// 32); zero means that this PLC offers no counter.
+type Sequence struct {
+	Value uint32
+	Bits  int
+}
+
+// Known tells whether the PLC gave a counter at all.
+func (s Sequence) Known() bool { return s.Bits != 0 }
+
+func (s Sequence) String() string {
+	if !s.Known() {
+		return "-"
+	}
+	return fmt.Sprint(s.Value)
+}
+
+// Since returns how far the counter has run from the earlier value, modulo its own width. A
+// distance of more than half the range means that the counter went back: forward is false.
+func (s Sequence) Since(earlier Sequence) (distance uint32, forward bool) {
+	mask := uint32(1)<<(s.Bits%32) - 1 // Bits 32: 1<<0 - 1 = 0, corrected below
+	if s.Bits == 32 {
+		mask = ^uint32(0)
+	}
+	distance = (s.Value - earlier.Value) & mask
+	return distance, distance <= mask/2
+}
+
+// Trigger is "a part is here", as the PLC said it. Everything that names the part is latched with it.
+type Trigger struct {
+	Sequence Sequence
+	PartID   string // serial or data-matrix code; "" where the PLC gives none
+	Lot      string
+	Recipe   string    // the recipe that the PLC asks for; "" leaves the choice to linectl
+	SeenAt   time.Time // when linectl learned of it (wall and monotonic clock); the deadline runs from here
+}
+
+// Verdict is what the PLC is told about a part. The zero value is Reject.
+type Verdict int
+
+// A part is passed or it is rejected; there is nothing between.
+const (
+	Reject Verdict = iota
+	Pass
+)
+
+func (v Verdict) String() string {
+	if v == Pass {
+		return "pass"
+	}
+	return "reject"
+}
+
+// ParseVerdict reads what String wrote.
+func ParseVerdict(text string) (Verdict, error) {
+	switch text {
+	case "pass":
+		return Pass, nil
+	case "reject":
+		return Reject, nil
+	}
+	return Reject, fmt.Errorf("verdict %q is neither pass nor reject", text)
+}
+
+// Stage is one stretch of the cycle and how long it took, on the monotonic clock.
+type Stage struct {
+	Name string // wait, grab, picture, network, score, store, write
+	Took time.Duration
+}
+
+// Result is what goes to the PLC for one part.
+type Result struct {
+	Trigger Trigger
+	Verdict Verdict
+	Reason  Reason
+	Score   float64 // NaN where nothing was scored
+}
+
+// Told is what the PLC's tags say of the last result, read back when a session begins: the
+// one-entry journal that lets a row be recovered after a crash.
+type Told struct {
+	Sequence Sequence // echo in result_seq
+	PartID   string   // echo in result_part_id, "" where there is no such tag
+	Verdict  Verdict  // pass only if accept was TRUE and reject was FALSE
+	Reason   Reason   // from result_code; None where there is no such tag
+	Score    float64  // NaN where there is no such tag
+	Valid    bool     // result_valid as found
+}
+
+// Delivery is what became of a result on its way to the PLC.
+type Delivery struct {
+	Verdict Verdict // what the PLC was told, which may be a reject where inspection had found a pass
+	Reason  Reason
+	Outcome Outcome
+	Stages  []Stage       // every stage of the cycle, the write included
+	Total   time.Duration // from the trigger's arrival to result_valid at the PLC, or to giving up
+	Error   string
+}
+
+// Outcome says how a delivery ended.
+type Outcome string
+
+// The ways in which a delivery ends.
+const (
+	Written   Outcome = "written"   // the PLC confirmed data and result_valid
+	Failed    Outcome = "failed"    // the PLC did not confirm; it may or may not have seen the result
+	Skipped   Outcome = "skipped"   // nothing was sent: nobody waits for it
+	Recovered Outcome = "recovered" // seen in the PLC's own tags after a restart
+)
