@@ -29,10 +29,7 @@ func (s Sequence) String() string {
 // Since returns how far the counter has run from the earlier value, modulo its own width. A
 // distance of more than half the range means that the counter went back: forward is false.
 func (s Sequence) Since(earlier Sequence) (distance uint32, forward bool) {
-	mask := uint32(1)<<(s.Bits%32) - 1 // Bits 32: 1<<0 - 1 = 0, corrected below
-	if s.Bits == 32 {
-		mask = ^uint32(0)
-	}
+	mask := uint32(uint64(1)<<s.Bits - 1)
 	distance = (s.Value - earlier.Value) & mask
 	return distance, distance <= mask/2
 }
@@ -96,6 +93,25 @@ type Told struct {
 	Reason   Reason   // from result_code; None where there is no such tag
 	Score    float64  // NaN where there is no such tag
 	Valid    bool     // result_valid as found
+}
+
+// Snapshot is the state of the PLC's tags when a session begins.
+type Snapshot struct {
+	Trigger Trigger // the counter and the names as found; SeenAt is the time of the reading
+	Present bool    // part_present was already TRUE: when the part came is unknown
+	Told    Told
+}
+
+// Status is what the PLC is told about the station itself.
+type Status struct {
+	Ready          bool
+	Busy           bool
+	Fault          bool
+	FaultCode      Reason // None while there is no fault
+	Heartbeat      uint16 // +1 with every turn of the line's own loop that reports
+	Missed         uint32 // parts that went by unseen since start
+	Overrun        uint32 // triggers while busy since start
+	DeadlineMissed uint32 // verdicts that the deadline took since start
 }
 
 // Delivery is what became of a result on its way to the PLC.

@@ -1,6 +1,9 @@
 package part
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Reason says why a part was not passed. It is written to the PLC as its code, to the record as
 // its name, and shown to a person with its hint. The zero value, None, belongs to a pass.
@@ -103,4 +106,25 @@ func ReasonByCode(code int64) Reason {
 		return Reason(code)
 	}
 	return Unknown
+}
+
+// reasonError carries the reason that a failure gives to the part in view.
+type reasonError struct {
+	reason Reason
+	err    error
+}
+
+func (e *reasonError) Error() string { return e.err.Error() }
+func (e *reasonError) Unwrap() error { return e.err }
+
+// Because makes err the cause of a reject with that reason.
+func Because(reason Reason, err error) error { return &reasonError{reason, err} }
+
+// ReasonOf returns the reason that err carries, or the given one where it carries none.
+func ReasonOf(err error, otherwise Reason) Reason {
+	var e *reasonError
+	if errors.As(err, &e) {
+		return e.reason
+	}
+	return otherwise
 }

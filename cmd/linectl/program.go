@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"linectl/internal/config"
+	"linectl/internal/hint"
+)
+
+// program is what every command works with: the streams and the flags that all commands share.
+type program struct {
+	in         io.Reader
+	out        io.Writer // what the user asked for
+	err        io.Writer // progress, warnings, errors
+	configPath string
+	output     string // table, json or csv
+}
+
+// run runs one command line and returns the exit code: 0 ok, 1 failed, 2 bad config or usage,
+// 3 no match, 4 damaged data, 130 interrupted.
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	p := &program{in: in, out: out, err: errs}
+	root := p.command()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errs)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		fmt.Fprintln(errs, "linectl: interrupted")
+		return int(hint.Canceled)
+	}
+	fmt.Fprintf(errs, "linectl: %v\n", err)
+	if next := hint.Of(err); next != "" {
+		fmt.Fprintf(errs, "linectl: hint: %s\n", next)
+	}
+	return int(hint.KindOf(err))
+}
+
+// command is the command tree; every command has a file of its own.
+func (p *program) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "linectl",
+		Short:         "line controller: looks at every part and tells the PLC pass or reject in time",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			switch p.output {
+			case "table", "json", "csv":
+				return nil
+			}
+			return hint.New(hint.Usage, fmt.Errorf("--output %q: unknown form", p.output), "choose table, json or csv")
+		},
+	}
+	root.PersistentFlags().StringVarP(&p.configPath, "config", "c", config.DefaultPath, "config file")
+	root.PersistentFlags().StringVarP(&p.output, "output", "o", "table", "form of the output: table, json or csv")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return hint.New(hint.Usage, err, fmt.Sprintf("'%s --help' lists the flags", c.CommandPath()))
+	})
+	root.AddCommand()
+	return root
+}
+
+// terminal tells whether w is a terminal: only then are colours and progress bars drawn.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == ""
+}
