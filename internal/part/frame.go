@@ -15,6 +15,7 @@ type Frame struct {
 	Height    int
 	ExposedAt time.Time // no part of the exposure began before this instant
 	Source    string    // the file it came from; "" for a live camera
+	SHA256    string    // Digest in hex, worked out once by the camera
 }
 
 // Digest is the SHA-256 of the size and the pixels: two frames with the same digest are the same picture.

@@ -5,6 +5,7 @@
 package part
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -83,6 +84,9 @@ type Result struct {
 	Reason  Reason
 	Score   float64 // NaN where nothing was scored
 }
+
+// ErrNotSent says that a result was not sent at all: the PLC cannot have seen any of it.
+var ErrNotSent = errors.New("not sent to the PLC")
 
 // Told is what the PLC's tags say of the last result, read back when a session begins: the
 // one-entry journal that lets a row be recovered after a crash.

@@ -1,0 +1,202 @@
+package line
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"linectl/internal/part"
+)
+
+// notScored is the score of a part that has none.
+var notScored = math.NaN()
+
+// inspected takes the result of an inspection. One that belongs to a cycle which is decided is late:
+// kept, flagged, never sent.
+func (m *machine) inspected(e Inspected) {
+	if e.Cycle == m.working {
+		m.working = 0
+	}
+	if e.Cycle != m.cycle.number || m.cycle.phase != inspecting {
+		if e.Finding != nil {
+			m.do(KeepLate{e.Cycle, *e.Finding})
+		}
+		m.report()
+		return
+	}
+	m.cycle.stages = e.Stages
+	reason, detail := m.judge(e)
+	verdict := part.Reject
+	if reason == part.None {
+		verdict = part.Pass
+	}
+	if e.Finding != nil {
+		m.cycle.score = e.Finding.Score
+	}
+	m.decide(verdict, reason, detail, &e)
+}
+
+// judge is the law for one inspected part: None, and so a pass, only if every condition holds.
+func (m *machine) judge(e Inspected) (part.Reason, string) {
+	f := e.Finding
+	switch {
+	case !m.now.Before(m.cycle.deadline):
+		m.deadlineMissed++
+		return part.Deadline, m.lateIn(m.stage)
+	case e.Err != nil:
+		return part.ReasonOf(e.Err, part.InspectionFault), e.Err.Error()
+	case e.Frame == nil || f == nil:
+		return part.InspectionFault, "the inspection ended without a result"
+	case e.Frame.ExposedAt.Before(m.cycle.trigger.SeenAt):
+		return part.StaleFrame, fmt.Sprintf("exposed %s before the trigger", m.cycle.trigger.SeenAt.Sub(e.Frame.ExposedAt).Round(time.Microsecond))
+	case f.Reason != part.None && f.Reason != part.Anomaly:
+		return f.Reason, f.Detail
+	case math.IsNaN(f.Score) || math.IsInf(f.Score, 0) || math.IsNaN(f.Threshold):
+		return part.ScoreInvalid, fmt.Sprintf("score %v, threshold %v", f.Score, f.Threshold)
+	case f.Recipe != m.settings.Recipe:
+		return part.RecipeMismatch, fmt.Sprintf("scored with %s version %d", f.Recipe.Name, f.Recipe.Version)
+	case f.Score >= f.Threshold || f.Reason == part.Anomaly:
+		return part.Anomaly, f.Detail
+	}
+	return part.None, ""
+}
+
+// decide closes the question of the open cycle: its row is written and the PLC is told. A pass waits
+// until its row is durable, so that after a crash at any instant every pass that the PLC saw has its
+// row; a reject needs no row to be safe and waits for nothing. In shadow the PLC learns nothing of
+// what was found, only why nothing could be.
+func (m *machine) decide(verdict part.Verdict, reason part.Reason, detail string, e *Inspected) {
+	insert := Insert{Cycle: m.cycle.number, Record: m.record(m.cycle.trigger, verdict, reason, detail)}
+	if e != nil {
+		insert.Record.Finding, insert.Record.Digest, insert.Frame = e.Finding, e.Digest, e.Frame
+	}
+	m.do(insert)
+	switch {
+	case m.settings.Mode == Shadow && reason.Inspected():
+		m.tell(part.Reject, part.Shadow, "")
+	case verdict == part.Pass:
+		m.cycle.phase = storing
+	default:
+		m.tell(part.Reject, reason, detail)
+	}
+}
+
+// tell sends a result to the PLC. A pass must not begin after the deadline; a reject may always be
+// sent, and has at least the margin's time to arrive.
+func (m *machine) tell(verdict part.Verdict, reason part.Reason, detail string) {
+	answer := Answer{
+		Cycle:  m.cycle.number,
+		Result: part.Result{Trigger: m.cycle.trigger, Verdict: verdict, Reason: reason, Score: m.cycle.score},
+		Stages: m.cycle.stages,
+		Detail: detail,
+		Until:  m.cycle.end,
+	}
+	if verdict == part.Pass {
+		answer.Before = m.cycle.deadline
+	} else if least := m.now.Add(m.settings.WriteMargin); answer.Until.Before(least) {
+		answer.Until = least
+	}
+	m.cycle.phase, m.raised = answering, true
+	m.do(answer)
+}
+
+// stored lets a pass go to the PLC when its row is durable.
+func (m *machine) stored(e Stored) {
+	if e.Err != nil {
+		m.faults, _ = m.withFault("store", part.NotStored)
+	}
+	if e.Cycle != m.cycle.number || m.cycle.phase != storing {
+		return
+	}
+	m.cycle.stages = append(m.cycle.stages[:len(m.cycle.stages):len(m.cycle.stages)], part.Stage{Name: "store", Took: e.Took})
+	switch {
+	case e.Err != nil:
+		m.tell(part.Reject, part.NotStored, e.Err.Error())
+	case !m.now.Before(m.cycle.deadline):
+		m.deadlineMissed++
+		m.tell(part.Reject, part.Deadline, m.lateIn("store"))
+	default:
+		m.tell(part.Pass, part.None, "")
+	}
+}
+
+// answered books what became of a result. It may belong to a cycle before the present one.
+func (m *machine) answered(e Answered) {
+	current := e.Answer.Cycle == m.cycle.number && m.cycle.phase == answering
+	if !e.Begun && e.Err == nil {
+		// A pass that waited behind another write until its deadline was over. Nothing was sent.
+		if current {
+			m.deadlineMissed++
+			m.tell(part.Reject, part.Deadline, m.lateIn("write"))
+			return
+		}
+		e.Err = fmt.Errorf("not sent: the PLC had gone on")
+	}
+	m.deliver(e)
+	if !current {
+		return
+	}
+	switch {
+	case e.Err != nil:
+		m.cycle.phase = idle
+	case m.cycle.withdrawn:
+		m.clear()
+		m.cycle.phase = idle
+	default:
+		m.cycle.phase = answered
+		m.do(StartTimer{m.cycle.number, AckTimer, m.now.Add(m.settings.AckTimeout)})
+	}
+	m.report()
+}
+
+func (m *machine) deliver(e Answered) {
+	result := e.Answer.Result
+	d := part.Delivery{
+		Verdict: result.Verdict,
+		Reason:  result.Reason,
+		Outcome: part.Written,
+		Stages:  append(e.Answer.Stages[:len(e.Answer.Stages):len(e.Answer.Stages)], part.Stage{Name: "write", Took: e.Took}),
+		Total:   m.now.Sub(result.Trigger.SeenAt),
+		Error:   e.Answer.Detail,
+	}
+	switch {
+	case e.Err != nil && !e.Begun:
+		d.Outcome, d.Error = part.Skipped, e.Err.Error()
+	case e.Err != nil:
+		d.Outcome, d.Error = part.Failed, e.Err.Error()
+	}
+	m.do(Deliver{e.Answer.Cycle, d})
+}
+
+// abandon closes an undecided or unsent cycle as a reject that nobody is told of, and tells whether
+// there was one.
+func (m *machine) abandon(reason part.Reason, detail string) bool {
+	switch m.cycle.phase {
+	case inspecting:
+		m.do(Insert{Cycle: m.cycle.number, Record: m.record(m.cycle.trigger, part.Reject, reason, detail)})
+	case storing: // its row says what was found; the delivery says what came of it
+	default:
+		return false
+	}
+	m.do(Deliver{m.cycle.number, part.Delivery{
+		Verdict: part.Reject,
+		Reason:  reason,
+		Outcome: part.Skipped,
+		Stages:  m.cycle.stages,
+		Total:   m.now.Sub(m.cycle.trigger.SeenAt),
+		Error:   detail,
+	}})
+	return true
+}
+
+func (m *machine) record(t part.Trigger, verdict part.Verdict, reason part.Reason, detail string) part.Record {
+	return part.Record{
+		Station:  m.settings.Station,
+		Trigger:  t,
+		Mode:     string(m.settings.Mode),
+		Verdict:  verdict,
+		Reason:   reason,
+		Detail:   detail,
+		Software: m.settings.Software,
+	}
+}

@@ -1,0 +1,246 @@
+package line
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"linectl/internal/part"
+)
+
+// Deps is what the line works with.
+type Deps struct {
+	PLC       PLC
+	Camera    Camera
+	Inspector Inspector
+	Store     Store
+	Log       *slog.Logger
+	Software  string
+	// Alive is called while the line's loop turns and no inspection hangs; it feeds the watchdog.
+	Alive func()
+}
+
+const (
+	beatEvery   = 250 * time.Millisecond // the line's heartbeat (plc.md section 2.2: watchdog of the PLC four times that)
+	healthEvery = time.Second
+	plcPatience = 2 * time.Second // for what has no deadline of its own
+	stopGrace   = 2 * time.Second // for the last verdict to reach the PLC
+	recordGrace = 5 * time.Second // for the last rows to become durable
+	hangLimit   = 30 * time.Second
+)
+
+// Runner carries out what Step decides: one goroutine turns the state, one speaks to the PLC, one
+// writes the record, and one inspects. None of them waits for another.
+type Runner struct {
+	deps     Deps
+	config   Config
+	events   *queue[happening]
+	speaker  *speaker
+	recorder *recorder
+
+	session struct { // of the PLC, as the link reports it
+		sync.Mutex
+		cancel context.CancelFunc
+	}
+}
+
+// happening is an event, and for Connected the context that lives as long as its session.
+type happening struct {
+	event   Event
+	session context.Context
+}
+
+// NewRunner makes the runner of one line.
+func NewRunner(config Config, deps Deps) *Runner {
+	if deps.Alive == nil {
+		deps.Alive = func() {}
+	}
+	r := &Runner{deps: deps, config: config, events: newQueue[happening]()}
+	r.speaker = newSpeaker(deps.PLC, r.post)
+	r.recorder = newRecorder(deps.Store, config.Name, deps.Log, r.post)
+	return r
+}
+
+// UsePLC sets the PLC: the link is made with the runner as its listener, so it comes after it.
+func (r *Runner) UsePLC(plc PLC) { r.speaker.plc = plc }
+
+func (r *Runner) post(e Event) { r.events.put(happening{event: e}) }
+
+func at() At { return At{time.Now()} }
+
+// Connected is called by the link when a session is up.
+func (r *Runner) Connected(snapshot part.Snapshot) {
+	ctx, cancel := context.WithCancel(context.Background())
+	r.session.Lock()
+	if r.session.cancel != nil {
+		r.session.cancel()
+	}
+	r.session.cancel = cancel
+	r.session.Unlock()
+	r.events.put(happening{event: Connected{at(), snapshot}, session: ctx})
+}
+
+// Disconnected is called by the link when a session has ended, before the next one begins: from here
+// on nothing that was decided for the old session can be written in a new one.
+func (r *Runner) Disconnected(err error) {
+	r.session.Lock()
+	if r.session.cancel != nil {
+		r.session.cancel()
+		r.session.cancel = nil
+	}
+	r.session.Unlock()
+	r.post(Disconnected{at(), err})
+}
+
+// Triggered is called by the link for each new part.
+func (r *Runner) Triggered(t part.Trigger) { r.post(Triggered{at(), t}) }
+
+// Withdrawn is called by the link when part_present falls.
+func (r *Runner) Withdrawn() { r.post(Withdrawn{at()}) }
+
+// Stale is called by the link when the PLC's heartbeat stops and when it runs again.
+func (r *Runner) Stale(stale bool) { r.post(Stale{at(), stale}) }
+
+// Run turns the line until ctx ends; then the part in view gets its verdict and the record is completed.
+func (r *Runner) Run(ctx context.Context) error {
+	last, known, err := r.deps.Store.Last(ctx, r.config.Name)
+	if err != nil {
+		return fmt.Errorf("read the last record: %w", err)
+	}
+	var counter part.Sequence
+	if known {
+		counter = last.Trigger.Sequence
+	}
+	state := NewState(Settings{
+		Station:     r.config.Name,
+		Cycle:       r.config.Cycle.Std(),
+		WriteMargin: r.config.WriteMargin.Std(),
+		AckTimeout:  r.config.AckTimeout.Std(),
+		HangLimit:   max(hangLimit, 10*r.config.Cycle.Std()),
+		Mode:        r.config.Mode,
+		Recipe:      r.deps.Inspector.Recipe(),
+		Software:    r.deps.Software,
+	}, counter)
+
+	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var workers sync.WaitGroup
+	workers.Go(func() { r.speaker.run(working) })
+	workers.Go(func() { r.watchHealth(working) })
+	recording, endRecording := context.WithCancel(context.WithoutCancel(ctx))
+	var record sync.WaitGroup
+	record.Go(func() { r.recorder.run(recording) })
+
+	r.turn(ctx, state)
+	cancel()
+	workers.Wait()
+	r.recorder.finish(recordGrace)
+	endRecording()
+	record.Wait()
+	return nil
+}
+
+// turn is the line's own loop.
+func (r *Runner) turn(ctx context.Context, state State) {
+	beat := time.NewTicker(beatEvery)
+	defer beat.Stop()
+	session := context.Background()
+	step := func(e Event) {
+		var actions []Action
+		state, actions = Step(state, e)
+		for _, a := range actions {
+			r.carryOut(a, session)
+		}
+	}
+	stopped, grace := ctx.Done(), (<-chan time.Time)(nil)
+	for {
+		select {
+		case <-r.events.ready():
+			for _, h := range r.events.take() {
+				if h.session != nil {
+					session = h.session
+				}
+				step(h.event)
+			}
+		case <-beat.C:
+			step(Tick{at()})
+		case <-stopped:
+			step(Stop{at()})
+			stopped, grace = nil, time.After(stopGrace)
+		case <-grace:
+			return
+		}
+		if grace != nil && state.settled() {
+			return
+		}
+	}
+}
+
+func (r *Runner) carryOut(a Action, session context.Context) {
+	switch a := a.(type) {
+	case Inspect:
+		go r.inspect(a)
+	case StartTimer:
+		time.AfterFunc(time.Until(a.When), func() { r.post(Expired{at(), a.Cycle, a.Timer}) })
+	case Answer, Clear:
+		r.speaker.say(a, session)
+	case Report:
+		r.speaker.report(a.Status, session)
+	case Alive:
+		r.deps.Alive()
+	default:
+		r.recorder.put(a)
+	}
+}
+
+// inspect grabs a frame and has it inspected. It may outlive its cycle, never its usefulness: what it
+// finds late is kept.
+func (r *Runner) inspect(a Inspect) {
+	done := Inspected{Cycle: a.Cycle}
+	defer func() {
+		if cause := recover(); cause != nil {
+			r.deps.Log.Error("inspection panicked", "cause", cause, "stack", string(debug.Stack()))
+			done.Finding, done.Err = nil, part.Because(part.InspectionFault, fmt.Errorf("inspection panicked: %v", cause))
+		}
+		done.At = at()
+		r.post(done)
+	}()
+	ctx, cancel := context.WithDeadline(context.Background(), a.Trigger.SeenAt.Add(r.config.Cycle.Std()))
+	defer cancel()
+	begun := time.Now()
+	frame, err := r.deps.Camera.Grab(ctx, a.Trigger.SeenAt)
+	done.Stages = append(done.Stages, part.Stage{Name: "grab", Took: time.Since(begun)})
+	if err != nil {
+		done.Err = part.Because(part.ReasonOf(err, part.NoFrame), err)
+		return
+	}
+	done.Frame, done.Digest = &frame, frame.SHA256
+	r.post(Began{at(), a.Cycle, "inspect"})
+	finding, err := r.deps.Inspector.Inspect(context.WithoutCancel(ctx), frame)
+	done.Stages = append(done.Stages, finding.Stages...)
+	if err != nil {
+		done.Err = err
+		return
+	}
+	done.Finding = &finding
+}
+
+// watchHealth asks everything that can say so whether it works. It has a goroutine of its own: a disk
+// that hangs hangs the question too.
+func (r *Runner) watchHealth(ctx context.Context) {
+	ticker := time.NewTicker(healthEvery)
+	defer ticker.Stop()
+	for {
+		r.post(Health{at(), "store", part.NotStored, r.deps.Store.Healthy()})
+		if camera, ok := r.deps.Camera.(interface{ Healthy() error }); ok {
+			r.post(Health{at(), "camera", part.NoFrame, camera.Healthy()})
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}

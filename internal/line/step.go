@@ -1,0 +1,288 @@
+package line
+
+import (
+	"fmt"
+	"time"
+
+	"linectl/internal/part"
+)
+
+// Step takes the line from one state to the next and says what is to be done. It is the whole law of
+// the line, and pure: the same state and event always give the same answer.
+func Step(s State, e Event) (State, []Action) {
+	m := &machine{State: s, now: e.at()}
+	switch e := e.(type) {
+	case Connected:
+		m.connected(e)
+	case Disconnected:
+		m.disconnected(e)
+	case Recovered:
+		m.selfRead(e)
+	case Triggered:
+		m.triggered(e.Trigger)
+	case Withdrawn:
+		m.withdraw()
+	case Stale:
+		m.stale = e.Stale
+		m.report()
+	case Began:
+		if e.Cycle == m.working {
+			m.stage = e.Stage
+		}
+	case Inspected:
+		m.inspected(e)
+	case Stored:
+		m.stored(e)
+	case Answered:
+		m.answered(e)
+	case Expired:
+		m.expired(e)
+	case Health:
+		m.health(e)
+	case Tick:
+		m.tick()
+	case Stop:
+		m.stop()
+	}
+	return m.State, m.actions
+}
+
+// machine is one step under way.
+type machine struct {
+	State
+	now     time.Time
+	actions []Action
+}
+
+func (m *machine) do(actions ...Action) { m.actions = append(m.actions, actions...) }
+
+func (m *machine) report() {
+	if m.link {
+		m.do(Report{m.Status()})
+	}
+}
+
+// connected begins a session. The PLC's journal goes to the store before anything else can become a
+// row; then the counter tells what went by unseen, and a part that is already there is rejected,
+// since nobody knows since when.
+func (m *machine) connected(e Connected) {
+	m.disconnected(Disconnected{At: e.At}) // a session that ends unheard ends here
+	m.link, m.recovered, m.stale, m.raised = true, false, false, false
+	m.session++
+	m.do(Recover{m.session, e.Snapshot.Told})
+
+	t := e.Snapshot.Trigger
+	distance := m.distance(t.Sequence)
+	switch {
+	case e.Snapshot.Present && distance == 0 && t.Sequence.Known():
+		if m.owed {
+			m.tell(part.Reject, part.LinkLost, "the link returned while the part waited")
+		}
+	case e.Snapshot.Present:
+		m.open(t, distance)
+		m.decide(part.Reject, part.PresentAtStart, "", nil)
+	default:
+		m.unseen(t.Sequence, distance)
+		m.last = t.Sequence
+	}
+	m.owed = false
+	m.report()
+}
+
+// disconnected ends a session. An undecided part is a reject that nobody can be told of; silence is
+// reject at the PLC too. Should the link return while the part still waits, it is told then.
+func (m *machine) disconnected(e Disconnected) {
+	if !m.link {
+		return
+	}
+	detail := "the session ended"
+	if e.Err != nil {
+		detail = e.Err.Error()
+	}
+	m.do(Note{"link-lost", detail})
+	m.owed = m.abandon(part.LinkLost, detail)
+	m.link, m.recovered, m.raised = false, false, false
+	m.cycle.phase = idle
+}
+
+func (m *machine) selfRead(e Recovered) {
+	if e.Session != m.session || !m.link {
+		return
+	}
+	m.recovered = e.Err == nil
+	m.report()
+}
+
+// triggered begins a cycle. A trigger that cannot be inspected gets its reject at once.
+func (m *machine) triggered(t part.Trigger) {
+	distance := m.distance(t.Sequence)
+	if t.Sequence.Known() && distance == 0 {
+		return // it has its verdict, or is about to get it
+	}
+	busy := m.abandon(part.Overrun, fmt.Sprintf("the PLC went on to sequence %s", t.Sequence)) || m.cycle.phase == answering
+	if m.raised { // a PLC that goes on has taken the result
+		m.clear()
+	}
+	m.open(t, distance)
+	reason := m.refusal(t)
+	if busy && reason == part.None {
+		reason = part.Busy
+	}
+	switch reason {
+	case part.None:
+	case part.Busy:
+		m.overrun++
+		m.decide(part.Reject, part.Busy, "", nil)
+		return
+	case part.RecipeMismatch:
+		m.decide(part.Reject, reason, fmt.Sprintf("the PLC asks for recipe %q, %q is active", t.Recipe, m.settings.Recipe.Name), nil)
+		return
+	default:
+		m.decide(part.Reject, reason, "", nil)
+		return
+	}
+	m.cycle.phase = inspecting
+	m.working, m.since, m.stage = m.count, m.now, "grab"
+	m.do(Inspect{m.count, t}, StartTimer{m.count, DeadlineTimer, m.cycle.deadline})
+	m.report()
+}
+
+// open makes t the newest part, after accounting for those between it and the one before.
+func (m *machine) open(t part.Trigger, distance uint32) {
+	if distance > 1 {
+		before := t.Sequence
+		before.Value--
+		m.unseen(before, distance-1)
+	}
+	m.last = t.Sequence
+	m.owed = false
+	m.count++
+	m.cycle = cycle{
+		number:   m.count,
+		trigger:  t,
+		deadline: t.SeenAt.Add(m.settings.Cycle - m.settings.WriteMargin),
+		end:      t.SeenAt.Add(m.settings.Cycle),
+		score:    notScored,
+	}
+}
+
+// distance is how many parts the PLC's counter has gone on since the last one that was accounted
+// for. A counter that is new, went back or changed its width has been restarted: it is a new
+// beginning (1) and nothing can be said of what lies between.
+func (m *machine) distance(to part.Sequence) uint32 {
+	if !to.Known() || to.Bits != m.last.Bits {
+		return 1
+	}
+	distance, forward := to.Since(m.last)
+	if !forward {
+		return 1
+	}
+	return distance
+}
+
+// unseen writes the row of a gap: parts that went by without a verdict, the last of them with the
+// given counter value.
+func (m *machine) unseen(last part.Sequence, parts uint32) {
+	if !last.Known() || !m.last.Known() || last.Bits != m.last.Bits || parts == 0 {
+		return
+	}
+	if _, forward := last.Since(m.last); !forward {
+		return
+	}
+	m.missed += parts
+	m.count++
+	record := m.record(part.Trigger{Sequence: last, SeenAt: m.now}, part.Reject, part.MissedTrigger,
+		fmt.Sprintf("%d parts up to sequence %s went by unseen", parts, last))
+	record.Missed = parts
+	m.do(
+		Insert{Cycle: m.count, Record: record},
+		Deliver{m.count, part.Delivery{Verdict: part.Reject, Reason: part.MissedTrigger, Outcome: part.Skipped}},
+	)
+}
+
+// withdraw handles the fall of part_present: the acknowledgement of a result, or a PLC that gave up.
+func (m *machine) withdraw() {
+	m.owed = false
+	if m.abandon(part.Overrun, "the PLC withdrew the part before its verdict") {
+		m.cycle.phase = idle
+		m.report()
+		return
+	}
+	switch m.cycle.phase {
+	case answering:
+		m.cycle.withdrawn = true
+	case answered:
+		m.clear()
+		m.cycle.phase = idle
+		m.report()
+	}
+}
+
+func (m *machine) clear() {
+	m.raised = false
+	m.do(Clear{})
+}
+
+// expired handles a timer. A timer of a cycle that is over means nothing.
+func (m *machine) expired(e Expired) {
+	if e.Cycle != m.cycle.number {
+		return
+	}
+	switch {
+	case e.Timer == DeadlineTimer && m.cycle.phase == inspecting:
+		m.deadlineMissed++
+		m.decide(part.Reject, part.Deadline, m.lateIn(m.stage), nil)
+	case e.Timer == DeadlineTimer && m.cycle.phase == storing:
+		m.deadlineMissed++
+		m.tell(part.Reject, part.Deadline, m.lateIn("store"))
+	case e.Timer == AckTimer && m.cycle.phase == answered:
+		m.do(Note{"ack-timeout", fmt.Sprintf("the PLC did not take the result of sequence %s within %s", m.cycle.trigger.Sequence, m.settings.AckTimeout)})
+		m.clear()
+		m.cycle.phase = idle
+		m.report()
+	}
+}
+
+func (m *machine) lateIn(stage string) string {
+	return fmt.Sprintf("stage %s: %.1f ms after the trigger; the cycle is %s", stage,
+		float64(m.now.Sub(m.cycle.trigger.SeenAt).Microseconds())/1000, m.settings.Cycle)
+}
+
+func (m *machine) health(e Health) {
+	reason := part.None
+	if e.Err != nil {
+		reason = e.Reason
+	}
+	faults, changed := m.withFault(e.Source, reason)
+	if !changed {
+		return
+	}
+	m.faults = faults
+	if e.Err != nil {
+		m.do(Note{"fault", fmt.Sprintf("%s: %v", e.Source, e.Err)})
+	} else {
+		m.do(Note{"fault-over", e.Source})
+	}
+	m.report()
+}
+
+// tick is the line's own heartbeat. An inspection that hangs for ever cannot be cancelled: the
+// supervisor is no longer told that the line is alive and restarts the process.
+func (m *machine) tick() {
+	m.beat++
+	m.report()
+	if m.working == 0 || m.now.Sub(m.since) < m.settings.HangLimit {
+		m.do(Alive{})
+	}
+}
+
+func (m *machine) stop() {
+	m.stopping = true
+	switch m.cycle.phase {
+	case inspecting:
+		m.decide(part.Reject, part.Interrupted, "", nil)
+	case storing:
+		m.tell(part.Reject, part.Interrupted, "linectl is stopping")
+	}
+	m.report()
+}
