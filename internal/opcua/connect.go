@@ -1,0 +1,214 @@
+package opcua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gopcua/opcua"
+	"github.com/gopcua/opcua/ua"
+	"github.com/gopcua/opcua/uacp"
+
+	"linectl/internal/hint"
+	"linectl/internal/opcua/pki"
+)
+
+const (
+	requestTimeout = time.Second
+	// A session that was not closed stays at the PLC for so long, and small PLCs have only five.
+	sessionTimeout = 15 * time.Second
+	// Without this option of Linux, what was sent into a dead network waits for minutes (tcp(7)).
+	tcpUserTimeout = 18
+	unacknowledged = 2 * time.Second
+)
+
+// dialer notices a dead network within seconds.
+func dialer() *uacp.Dialer {
+	return &uacp.Dialer{Dialer: &net.Dialer{
+		Timeout:         time.Second,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 2},
+		Control: func(_, _ string, c syscall.RawConn) error {
+			var failed error
+			err := c.Control(func(fd uintptr) {
+				failed = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(unacknowledged.Milliseconds()))
+			})
+			return errors.Join(err, failed)
+		},
+	}}
+}
+
+// connect opens a session with a fresh client and verifies every tag. Nothing is written.
+func (p plc) connect(ctx context.Context, limits limits) (*session, error) {
+	ctx, cancel := context.WithTimeout(ctx, limits.connect)
+	defer cancel()
+	endpoint, err := p.trusted(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.open(ctx, endpoint, limits)
+	if err != nil {
+		return nil, err
+	}
+	err = s.register(ctx)
+	var refused ua.StatusCode
+	if errors.As(err, &refused) {
+		// This PLC does not register nodes. After a service fault the library takes its own connection for
+		// lost, so the plain node ids get a fresh one.
+		s.close()
+		if s, err = p.open(ctx, endpoint, limits); err != nil {
+			return nil, err
+		}
+	}
+	if err != nil {
+		s.close()
+		return nil, p.explain(err)
+	}
+	return s, nil
+}
+
+// open opens a session and verifies the tags.
+func (p plc) open(ctx context.Context, endpoint *ua.EndpointDescription, limits limits) (_ *session, err error) {
+	options, err := p.options(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	s := newSession(p.cfg, limits)
+	options = append(options, opcua.StateChangedFunc(func(state opcua.ConnState) {
+		if state == opcua.Disconnected {
+			s.fail(errors.New("the connection to the PLC was lost"))
+		}
+	}))
+	if s.client, err = opcua.NewClient(p.cfg.Endpoint, options...); err != nil {
+		return nil, err
+	}
+	if err := dial(ctx, s.client); err != nil {
+		return nil, p.explain(err)
+	}
+	if err := s.verify(ctx, p.nodes); err != nil {
+		s.close()
+		return nil, p.explain(err)
+	}
+	return s, nil
+}
+
+// dial connects. The library dereferences a session that it did not get when the server's signature
+// over it is wrong; that must not end the daemon.
+func dial(ctx context.Context, client *opcua.Client) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("the PLC's signature of the session is wrong")
+		}
+		if err != nil {
+			client.Close(ctx)
+		}
+	}()
+	return client.Connect(ctx)
+}
+
+func (p plc) options(endpoint *ua.EndpointDescription) ([]opcua.Option, error) {
+	options := []opcua.Option{
+		opcua.AutoReconnect(false),
+		opcua.Dialer(dialer()),
+		opcua.RequestTimeout(requestTimeout),
+		opcua.SessionTimeout(sessionTimeout),
+		opcua.ApplicationName(Name),
+		opcua.ProductURI("urn:linectl"),
+	}
+	if p.cfg.secure() {
+		options = append(options, opcua.Certificate(p.identity.Certificate), opcua.PrivateKey(p.identity.Key))
+	}
+	kind := ua.UserTokenTypeAnonymous
+	if p.cfg.User != "" {
+		kind = ua.UserTokenTypeUserName
+		password, err := p.password()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, opcua.AuthUsername(p.cfg.User, password))
+	}
+	token, err := userToken(endpoint, kind)
+	if err != nil {
+		return nil, err
+	}
+	if kind == ua.UserTokenTypeUserName && token.SecurityPolicyURI == ua.SecurityPolicyURINone && endpoint.SecurityMode != ua.MessageSecurityModeSignAndEncrypt {
+		return nil, hint.New(hint.Usage, errors.New("the PLC asks for the password in clear text on a line that is only signed"), "set plc.security_mode to SignAndEncrypt")
+	}
+	return append(options, opcua.SecurityFromEndpoint(endpoint, kind)), nil
+}
+
+// userToken is the endpoint's own rule for the kind of user; without one the library would try an
+// anonymous session in silence.
+func userToken(endpoint *ua.EndpointDescription, kind ua.UserTokenType) (*ua.UserTokenPolicy, error) {
+	for _, t := range endpoint.UserIdentityTokens {
+		if t.TokenType == kind {
+			return t, nil
+		}
+	}
+	if kind == ua.UserTokenTypeAnonymous {
+		return nil, hint.New(hint.Usage, errors.New("the PLC wants a user name"), "set plc.user and plc.password_file to a user of the PLC's OPC UA server")
+	}
+	return nil, hint.New(hint.Usage, errors.New("the PLC takes no user names at this endpoint"), "switch user names on in the PLC's OPC UA server, or remove plc.user")
+}
+
+// explain turns an error of the network or the library into what it means here and what to do next.
+func (p plc) explain(err error) error {
+	if hint.Of(err) != "" {
+		return err
+	}
+	say := func(next, what string, args ...any) error {
+		return hint.New(hint.Failure, fmt.Errorf("%s: %w", fmt.Sprintf(what, args...), err), next)
+	}
+	endpoint := p.cfg.Endpoint
+	var timeout net.Error
+	var status ua.StatusCode
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return say("start the PLC's OPC UA server, or correct plc.endpoint", "nothing listens at %s", endpoint)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH),
+		errors.Is(err, ua.StatusBadTimeout), errors.As(err, &timeout) && timeout.Timeout():
+		return say("check the cable, the PLC's address in plc.endpoint, and the firewall between", "no answer from %s", endpoint)
+	case errors.As(err, &status):
+		return p.explainStatus(err, status)
+	case strings.HasPrefix(err.Error(), "x509:"), strings.Contains(err.Error(), ": x509:"):
+		return say("have the PLC make a new certificate, and trust that one with 'linectl plc trust'", "the PLC's certificate is malformed")
+	case p.cfg.secure() && err.Error() == "EOF":
+		return say(p.trustUs(), "the PLC closed the connection without a word, as it does when it does not trust linectl's certificate")
+	}
+	return fmt.Errorf("%s: %w", endpoint, err)
+}
+
+func (p plc) explainStatus(err error, status ua.StatusCode) error {
+	say := func(next, what string) error {
+		return hint.New(hint.Failure, fmt.Errorf("%s (%s)", what, statusName(status)), next)
+	}
+	switch status {
+	case ua.StatusBadSecurityChecksFailed, ua.StatusBadCertificateUntrusted, ua.StatusBadCertificateInvalid, ua.StatusBadCertificateURIInvalid:
+		return say(p.trustUs(), "the PLC does not trust linectl's certificate")
+	case ua.StatusBadUserAccessDenied, ua.StatusBadIdentityTokenRejected:
+		return say("check plc.user, the password in plc.password_file, and the user's rights in the PLC", fmt.Sprintf("the PLC refuses user %q", p.cfg.User))
+	case ua.StatusBadIdentityTokenInvalid:
+		return say("set plc.user and plc.password_file to a user of the PLC's OPC UA server", "the PLC wants another kind of user")
+	case ua.StatusBadTooManySessions, ua.StatusBadMaxConnectionsReached, ua.StatusBadTCPNotEnoughResources:
+		return say("close other OPC UA clients of this PLC; abandoned sessions end by themselves after a while", "the PLC has no session left")
+	case ua.StatusBadSecurityPolicyRejected, ua.StatusBadSecurityModeRejected:
+		return say("choose what the PLC offers with plc.security_policy and plc.security_mode", "the PLC refuses the security policy")
+	}
+	return fmt.Errorf("%s: %w", p.cfg.Endpoint, err)
+}
+
+// trustUs is what to do where the PLC does not know linectl.
+func (p plc) trustUs() string {
+	return fmt.Sprintf("trust linectl's certificate on the PLC: %s, SHA-256 %s", p.identity.File, pki.Fingerprint(p.identity.Certificate))
+}
+
+// statusName is the status as PLC manuals write it.
+func statusName(status ua.StatusCode) string {
+	if known, ok := ua.StatusCodes[status]; ok {
+		return strings.TrimPrefix(known.Name, "Status")
+	}
+	return fmt.Sprintf("0x%08X", uint32(status))
+}

@@ -1,0 +1,138 @@
+package opcua
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"linectl/internal/part"
+)
+
+// Listener hears what the PLC says. Its methods are called from one goroutine and must not block:
+// while they run, nothing is polled.
+type Listener interface {
+	// Connected: a session is up, every tag is verified, the outputs are safe. The snapshot was read
+	// before they were made so. It is the first call after each connect.
+	Connected(part.Snapshot)
+	// Disconnected: the session ended, or could not be had for a reason that was not reported yet.
+	Disconnected(err error)
+	// Triggered: a part is here. The same sequence is never reported twice in a session.
+	Triggered(part.Trigger)
+	// Withdrawn: the PLC took the result or gave up. At most one for each part.
+	Withdrawn()
+	// Stale: the PLC's program stopped, though its server still answers; or it runs again.
+	Stale(stale bool)
+}
+
+// ErrNoSession says that there is no session with the PLC at the moment.
+var ErrNoSession = errors.New("there is no session with the PLC")
+
+// limits are how long the parts of a session may take.
+type limits struct {
+	connect  time.Duration // until the tags are verified; a PLC's CPU may need seconds for RSA
+	read     time.Duration // one answer of the poll
+	patience int           // so many reads without an answer end the session
+	write    time.Duration // one result, data and validity
+	farewell time.Duration // making the outputs safe, and closing, each
+	retry    time.Duration // first pause between two attempts to connect
+	longest  time.Duration // longest such pause
+}
+
+func usual() limits {
+	return limits{
+		connect:  5 * time.Second,
+		read:     250 * time.Millisecond,
+		patience: 3,
+		write:    time.Second,
+		farewell: 300 * time.Millisecond,
+		retry:    100 * time.Millisecond,
+		longest:  2 * time.Second,
+	}
+}
+
+// Link is the link to one PLC. Run keeps it up; the other methods talk to the PLC while it is up and
+// may be called from any goroutine.
+type Link struct {
+	plc      plc
+	listener Listener
+	log      *recurring
+	limits   limits
+	session  atomic.Pointer[session]
+}
+
+// New checks what can be checked without the PLC, and makes linectl's own certificate in the pki
+// folder where there is none yet.
+func New(cfg Config, folder string, listener Listener, log *slog.Logger) (*Link, error) {
+	plc, err := know(cfg, folder)
+	if err != nil {
+		return nil, err
+	}
+	return &Link{plc: plc, listener: listener, log: &recurring{log: log}, limits: usual()}, nil
+}
+
+// Check connects once and verifies every tag. It writes nothing: a daemon may be at work with the same PLC.
+func Check(ctx context.Context, cfg Config, folder string) error {
+	plc, err := know(cfg, folder)
+	if err != nil {
+		return err
+	}
+	s, err := plc.connect(ctx, usual())
+	if err != nil {
+		return err
+	}
+	s.close()
+	return nil
+}
+
+// Run keeps a session with the PLC until ctx ends, and then leaves the outputs safe. A PLC that is
+// absent is no error: it is tried again for ever.
+func (l *Link) Run(ctx context.Context) error {
+	if l.plc.cfg.Profile == Minimal {
+		l.log.log.Warn("profile minimal cannot notice a missed trigger, a late result that hits the next part, or a PLC in STOP")
+	}
+	pause := l.limits.retry
+	for {
+		begun := time.Now()
+		err := l.serve(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if time.Since(begun) > l.limits.connect {
+			pause = l.limits.retry // it held for a while: this is a new failure, not the same again
+		}
+		if l.log.failure(err) {
+			l.listener.Disconnected(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause/2 + rand.N(pause)):
+		}
+		pause = min(2*pause, l.limits.longest)
+	}
+}
+
+// serve is one session from connect to end. It returns why it ended.
+func (l *Link) serve(ctx context.Context) error {
+	s, err := l.plc.connect(ctx, l.limits)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	first, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	l.session.Store(s)
+	l.log.success("connected to the PLC", "endpoint", l.plc.cfg.Endpoint, "policy", l.plc.cfg.SecurityPolicy, "mode", l.plc.cfg.SecurityMode)
+	l.listener.Connected(first.snapshot())
+
+	err = s.poll(ctx, first, l.listener)
+
+	l.session.Store(nil)
+	s.leave(ctx)
+	return err
+}

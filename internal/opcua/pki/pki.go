@@ -1,0 +1,225 @@
+// Package pki owns the certificates of an OPC UA link: one's own, made once and never silently
+// replaced, and the one that the other side must show.
+package pki
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"linectl/internal/hint"
+)
+
+// Identity is a certificate with its key.
+type Identity struct {
+	Certificate []byte // DER
+	Key         *rsa.PrivateKey
+	URI         string // the application URI in the certificate
+	File        string // the certificate alone, DER: what the other side imports
+	Until       time.Time
+}
+
+// Open reads the identity called name from the folder, and makes it where there is none. The key and
+// its certificate are one file, name.pem, so that they cannot part; name.der is a copy of the
+// certificate for the other side.
+func Open(folder, name string) (Identity, error) {
+	file := filepath.Join(folder, name+".pem")
+	content, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		content, err = create(file, name)
+	}
+	if err != nil {
+		return Identity{}, hint.New(hint.Usage, fmt.Errorf("own certificate: %w", err),
+			fmt.Sprintf("let the user that runs linectl read and write the folder %s", folder))
+	}
+	identity, err := parse(content)
+	if err != nil {
+		return Identity{}, hint.New(hint.Damage, fmt.Errorf("own certificate %s: %w", file, err),
+			"restore the file from a backup; or move it away, have a new one made with 'linectl plc cert', and trust that one on the PLC")
+	}
+	identity.File = filepath.Join(folder, name+".der")
+	if copied, err := os.ReadFile(identity.File); err == nil && bytes.Equal(copied, identity.Certificate) {
+		return identity, nil
+	}
+	if err := Keep(identity.File, identity.Certificate); err != nil {
+		return Identity{}, err
+	}
+	return identity, nil
+}
+
+func parse(content []byte) (Identity, error) {
+	var identity Identity
+	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
+		switch block.Type {
+		case "PRIVATE KEY":
+			key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+			if err != nil {
+				return Identity{}, fmt.Errorf("key: %w", err)
+			}
+			rsaKey, ok := key.(*rsa.PrivateKey)
+			if !ok {
+				return Identity{}, errors.New("the key is not an RSA key, which OPC UA needs")
+			}
+			identity.Key = rsaKey
+		case "CERTIFICATE":
+			identity.Certificate = block.Bytes
+		}
+	}
+	if identity.Key == nil || identity.Certificate == nil {
+		return Identity{}, errors.New("it does not hold a key and a certificate")
+	}
+	certificate, err := x509.ParseCertificate(identity.Certificate)
+	if err != nil {
+		return Identity{}, fmt.Errorf("certificate: %w", err)
+	}
+	if public, ok := certificate.PublicKey.(*rsa.PublicKey); !ok || !public.Equal(identity.Key.Public()) {
+		return Identity{}, errors.New("the key does not belong to the certificate")
+	}
+	if len(certificate.URIs) == 0 {
+		return Identity{}, errors.New("the certificate has no application URI")
+	}
+	identity.URI, identity.Until = certificate.URIs[0].String(), certificate.NotAfter
+	return identity, nil
+}
+
+// years is how long an own certificate is valid: longer than the machine, because one that runs out
+// stops the line.
+const years = 20
+
+// create makes a key and a self-signed certificate as OPC UA asks for them (Part 6, 6.2.2) and keeps
+// them in one file that only its owner can read.
+func create(file, name string) ([]byte, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now().Add(-24 * time.Hour) // clocks of PLCs are wrong
+	template := x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: name + "@" + host, Organization: []string{"linectl"}},
+		NotBefore:             now,
+		NotAfter:              now.AddDate(years, 0, 0),
+		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment | x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment | x509.KeyUsageCertSign,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+		DNSNames:              []string{host},
+		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
+		URIs:                  []*url.URL{{Scheme: "urn", Opaque: host + ":" + name}},
+	}
+	certificate, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	content := append(
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate})...)
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		return nil, err
+	}
+	// Two processes may do this at the same time; the second takes what the first has made.
+	scratch, err := write(filepath.Dir(file), content, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(scratch)
+	if err := os.Link(scratch, file); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return os.ReadFile(file)
+}
+
+// Keep writes a certificate (DER) to a file, whole or not at all.
+func Keep(file string, certificate []byte) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
+		return err
+	}
+	scratch, err := write(filepath.Dir(file), certificate, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(scratch, file); err != nil {
+		os.Remove(scratch)
+		return err
+	}
+	return nil
+}
+
+// write puts content into a new file of the folder, durably.
+func write(folder string, content []byte, mode fs.FileMode) (string, error) {
+	f, err := os.CreateTemp(folder, ".certificate-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err != nil {
+		os.Remove(f.Name())
+		return "", err
+	}
+	return f.Name(), nil
+}
+
+// Read reads a certificate from a DER or PEM file.
+func Read(file string) ([]byte, error) {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if block, _ := pem.Decode(content); block != nil {
+		if block.Type != "CERTIFICATE" {
+			return nil, fmt.Errorf("%s holds a %s, not a certificate", file, strings.ToLower(block.Type))
+		}
+		content = block.Bytes
+	}
+	if _, err := x509.ParseCertificate(content); err != nil {
+		return nil, fmt.Errorf("%s is no certificate: %w", file, err)
+	}
+	return content, nil
+}
+
+// Fingerprint is the SHA-256 of a certificate (DER) as people compare it: pairs of hex digits.
+func Fingerprint(certificate []byte) string {
+	sum := sha256.Sum256(certificate)
+	pairs := make([]string, len(sum))
+	for i, b := range sum {
+		pairs[i] = strings.ToUpper(hex.EncodeToString([]byte{b}))
+	}
+	return strings.Join(pairs, ":")
+}
+
+// ParseFingerprint reads a SHA-256 fingerprint, with or without colons, in any case.
+func ParseFingerprint(text string) (sum [sha256.Size]byte, err error) {
+	digits := strings.NewReplacer(":", "", " ", "").Replace(text)
+	decoded, err := hex.DecodeString(digits)
+	if err != nil || len(decoded) != len(sum) {
+		return sum, fmt.Errorf("%q is no SHA-256 fingerprint; write its 64 hex digits, with or without colons", text)
+	}
+	return [sha256.Size]byte(decoded), nil
+}

@@ -1,0 +1,188 @@
+package opcua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gopcua/opcua"
+	"github.com/gopcua/opcua/ua"
+
+	"linectl/internal/hint"
+)
+
+// session is one connection to the PLC from its verification to its end. It is never repaired.
+type session struct {
+	client *opcua.Client
+	limits limits
+	every  time.Duration // poll interval
+	stale  time.Duration
+	began  time.Time // when the snapshot was read
+
+	ids     [signals]*ua.NodeID // nil where the signal is not used
+	types   [signals]ua.TypeID
+	polled  []signal // read every time
+	latched []signal // read once for each part
+
+	turn chan struct{} // holds one token: writes go one after the other
+
+	once  sync.Once
+	ended chan struct{}
+	cause error // valid when ended is closed
+}
+
+func newSession(cfg Config, limits limits) *session {
+	s := &session{
+		limits: limits,
+		every:  cfg.Poll.Std(),
+		stale:  cfg.Stale.Std(),
+		turn:   make(chan struct{}, 1),
+		ended:  make(chan struct{}),
+	}
+	for _, p := range []signal{partPresent, triggerSeq, resultAck, plcHeartbeat} {
+		if cfg.Tags.has(p) {
+			s.polled = append(s.polled, p)
+		}
+	}
+	for _, l := range []signal{triggerSeq, partID, recipeID, lot} {
+		if cfg.Tags.has(l) {
+			s.latched = append(s.latched, l)
+		}
+	}
+	return s
+}
+
+// fail ends the session; the first cause counts.
+func (s *session) fail(cause error) {
+	s.once.Do(func() {
+		s.cause = cause
+		close(s.ended)
+	})
+}
+
+// close lets go of the connection. Whoever waits to write learns that the session is over.
+func (s *session) close() {
+	s.fail(ErrNoSession)
+	ctx, cancel := context.WithTimeout(context.Background(), s.limits.farewell)
+	defer cancel()
+	s.client.Close(ctx)
+}
+
+func (s *session) has(sig signal) bool { return s.ids[sig] != nil }
+
+// batch is how many nodes go into one request while the tags are verified; small PLCs allow few.
+const batch = 20
+
+// verify asks for every configured tag: that it is there, has an allowed type and can be written where
+// linectl writes it. All wrong tags are named in one error.
+func (s *session) verify(ctx context.Context, nodes [signals]node) error {
+	namespaces := s.client.Namespaces()
+	var wrong []string
+	say := func(sig signal, format string, args ...any) {
+		wrong = append(wrong, fmt.Sprintf("plc.tags.%s: %s: %s", table[sig].key, nodes[sig], fmt.Sprintf(format, args...)))
+	}
+	var used []signal
+	for sig := range signals {
+		if nodes[sig].make == nil {
+			continue
+		}
+		id, err := nodes[sig].resolve(namespaces)
+		if err != nil {
+			say(sig, "%v", err)
+			continue
+		}
+		s.ids[sig] = id
+		used = append(used, sig)
+	}
+	for part := range slices.Chunk(used, batch) {
+		request := &ua.ReadRequest{TimestampsToReturn: ua.TimestampsToReturnNeither}
+		for _, sig := range part {
+			request.NodesToRead = append(request.NodesToRead,
+				&ua.ReadValueID{NodeID: s.ids[sig], AttributeID: ua.AttributeIDValue},
+				&ua.ReadValueID{NodeID: s.ids[sig], AttributeID: ua.AttributeIDUserAccessLevel})
+		}
+		results, err := s.ask(ctx, request)
+		if err != nil {
+			return fmt.Errorf("read the tags: %w", err)
+		}
+		for i, sig := range part {
+			if err := s.admit(sig, results[2*i], results[2*i+1]); err != nil {
+				say(sig, "%v", err)
+			}
+		}
+	}
+	if s.has(triggerSeq) && s.has(resultSeq) && len(wrong) == 0 && s.types[triggerSeq] != s.types[resultSeq] {
+		say(resultSeq, "is %s; it must have the type of trigger_seq, %s", typeName(s.types[resultSeq]), typeName(s.types[triggerSeq]))
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	slices.Sort(wrong)
+	text := strings.Join(wrong, "\n")
+	if len(wrong) > 1 {
+		text = fmt.Sprintf("%d tags are wrong:\n%s", len(wrong), text)
+	}
+	return hint.New(hint.Failure, errors.New(text), "correct [plc.tags], or the tag and its access rights in the PLC program; 'linectl check --connect' tries again")
+}
+
+// admit takes a tag's type from its value: the DataType attribute is not reliable on every server.
+func (s *session) admit(sig signal, value, access *ua.DataValue) error {
+	switch value.Status {
+	case ua.StatusBadNodeIDUnknown, ua.StatusBadNodeIDInvalid:
+		return errors.New("does not exist on the PLC")
+	case ua.StatusBadAttributeIDInvalid:
+		return errors.New("is not a variable")
+	case ua.StatusBadNotReadable, ua.StatusBadUserAccessDenied:
+		return errors.New("cannot be read by this user")
+	}
+	if severity(value.Status) == bad || value.Value == nil || value.Value.Type() == ua.TypeIDNull {
+		return fmt.Errorf("has no value (%s)", statusName(value.Status))
+	}
+	is, allowed := value.Value.Type(), table[sig].types
+	switch {
+	case value.Value.Has(ua.VariantArrayValues):
+		return fmt.Errorf("is an array of %s; allowed is %s", typeName(is), typeNames(allowed))
+	case !slices.Contains(allowed, is):
+		return fmt.Errorf("is %s; allowed is %s", typeName(is), typeNames(allowed))
+	}
+	s.types[sig] = is
+	if level, ok := accessLevel(access); ok && table[sig].output && level&ua.AccessLevelTypeCurrentWrite == 0 {
+		return errors.New("cannot be written by this user")
+	}
+	return nil
+}
+
+func accessLevel(v *ua.DataValue) (ua.AccessLevelType, bool) {
+	if severity(v.Status) != good || v.Value == nil {
+		return 0, false
+	}
+	level, ok := v.Value.Value().(uint8)
+	return ua.AccessLevelType(level), ok
+}
+
+// register has the PLC prepare the nodes for fast access. The ids that it returns live as long as the session.
+func (s *session) register(ctx context.Context) error {
+	request := &ua.RegisterNodesRequest{}
+	var used []signal
+	for sig, id := range s.ids {
+		if id != nil {
+			used = append(used, signal(sig))
+			request.NodesToRegister = append(request.NodesToRegister, id)
+		}
+	}
+	response, err := s.client.RegisterNodes(ctx, request)
+	if err != nil {
+		return err
+	}
+	if len(response.RegisteredNodeIDs) != len(used) {
+		return fmt.Errorf("registered %d nodes, got %d", len(used), len(response.RegisteredNodeIDs))
+	}
+	for i, sig := range used {
+		s.ids[sig] = response.RegisteredNodeIDs[i]
+	}
+	return nil
+}

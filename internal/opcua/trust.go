@@ -1,0 +1,143 @@
+package opcua
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/gopcua/opcua"
+	"github.com/gopcua/opcua/ua"
+
+	"linectl/internal/hint"
+	"linectl/internal/opcua/pki"
+)
+
+// Name is what linectl's own certificate is called in the pki folder.
+const Name = "linectl"
+
+// plc is what is known of the PLC before it is connected to.
+type plc struct {
+	cfg      Config
+	folder   string
+	identity pki.Identity // empty without security
+	nodes    [signals]node
+}
+
+// know gathers what a connection needs and tells what is missing.
+func know(cfg Config, folder string) (plc, error) {
+	if problems := cfg.Check(); len(problems) > 0 {
+		first := problems[0]
+		return plc{}, hint.New(hint.Usage, fmt.Errorf("plc.%s: %s", first.Key, first.Message), "'linectl check' lists every mistake in the config")
+	}
+	p := plc{cfg: cfg, folder: folder}
+	for s := range signals {
+		if cfg.Tags.has(s) {
+			n, err := parseNode(table[s].node(cfg.Tags))
+			if err != nil {
+				return plc{}, err
+			}
+			p.nodes[s] = n
+		}
+	}
+	if cfg.secure() {
+		var err error
+		if p.identity, err = pki.Open(folder, Name); err != nil {
+			return plc{}, err
+		}
+		if _, err := p.pinned(); err != nil {
+			return plc{}, err
+		}
+	}
+	_, err := p.password()
+	return p, err
+}
+
+// pinned is the fingerprint of the certificate that the PLC must show. It is read at each connect, so
+// that a new one can be trusted while the daemon runs.
+func (p plc) pinned() (sum [sha256.Size]byte, err error) {
+	if p.cfg.ServerSHA256 != "" {
+		return pki.ParseFingerprint(p.cfg.ServerSHA256)
+	}
+	file := p.cfg.Pinned(p.folder)
+	certificate, err := pki.Read(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return sum, hint.New(hint.Usage, fmt.Errorf("the PLC's certificate is not there: %s", file),
+			"fetch it, compare its fingerprint with the PLC's and store it: 'linectl plc trust'")
+	case err != nil:
+		return sum, hint.New(hint.Usage, fmt.Errorf("the PLC's certificate: %w", err), "store the right one with 'linectl plc trust'")
+	}
+	return sha256.Sum256(certificate), nil
+}
+
+func (p plc) password() (string, error) {
+	if p.cfg.User == "" {
+		return "", nil
+	}
+	content, err := os.ReadFile(p.cfg.PasswordFile)
+	if err != nil {
+		return "", hint.New(hint.Usage, fmt.Errorf("password of PLC user %q: %w", p.cfg.User, err), "write the password into the file of plc.password_file, readable for linectl alone")
+	}
+	return strings.TrimRight(string(content), "\r\n"), nil
+}
+
+// Fetch asks the PLC for the certificate (DER) that it shows at the configured security policy and
+// mode. Nobody vouches for the answer: a person has to compare its fingerprint.
+func Fetch(ctx context.Context, cfg Config) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, usual().connect)
+	defer cancel()
+	endpoint, err := plc{cfg: cfg}.endpoint(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(endpoint.ServerCertificate) == 0 {
+		return nil, fmt.Errorf("the PLC shows no certificate at %s/%s", cfg.SecurityPolicy, cfg.SecurityMode)
+	}
+	return endpoint.ServerCertificate, nil
+}
+
+// endpoint asks the PLC for the endpoint with exactly the configured policy and mode: the library's
+// own choice may be one without security.
+func (p plc) endpoint(ctx context.Context) (*ua.EndpointDescription, error) {
+	offered, err := opcua.GetEndpoints(ctx, p.cfg.Endpoint, opcua.Dialer(dialer()))
+	if err != nil {
+		return nil, p.explain(err)
+	}
+	policy := ua.FormatSecurityPolicyURI(p.cfg.SecurityPolicy)
+	var others []string
+	for _, e := range offered {
+		if e.SecurityPolicyURI == policy && e.SecurityMode == p.cfg.mode() {
+			return e, nil
+		}
+		others = append(others, fmt.Sprintf("%s/%s", strings.TrimPrefix(e.SecurityPolicyURI, ua.SecurityPolicyURIPrefix),
+			strings.TrimPrefix(e.SecurityMode.String(), "MessageSecurityMode")))
+	}
+	return nil, hint.New(hint.Failure,
+		fmt.Errorf("the PLC does not offer %s/%s; it offers %s", p.cfg.SecurityPolicy, p.cfg.SecurityMode, strings.Join(others, ", ")),
+		"switch it on in the settings of the PLC's OPC UA server, or choose another with plc.security_policy and plc.security_mode")
+}
+
+// trusted is the endpoint to connect to, after its certificate has been compared with the pinned one.
+// The library compares nothing; but it encrypts to the certificate that it is given here, so that only
+// the owner of that key can answer.
+func (p plc) trusted(ctx context.Context) (*ua.EndpointDescription, error) {
+	endpoint, err := p.endpoint(ctx)
+	if err != nil || !p.cfg.secure() {
+		return endpoint, err
+	}
+	want, err := p.pinned()
+	if err != nil {
+		return nil, err
+	}
+	if got := sha256.Sum256(endpoint.ServerCertificate); !bytes.Equal(got[:], want[:]) {
+		return nil, hint.New(hint.Failure,
+			fmt.Errorf("the PLC shows a certificate that is not the trusted one: its SHA-256 is %s", pki.Fingerprint(endpoint.ServerCertificate)),
+			"was the PLC replaced or its certificate renewed? Compare the fingerprint at the PLC and run 'linectl plc trust'; otherwise somebody stands between")
+	}
+	return endpoint, nil
+}

@@ -1,0 +1,177 @@
+package opcua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gopcua/opcua/ua"
+
+	"linectl/internal/hint"
+	"linectl/internal/part"
+)
+
+// Answer tells the PLC the result of one part: first all data in one request and, when the PLC has
+// confirmed each of them, result_valid alone in a second one. The order of the nodes within a request
+// is undefined by the standard (Part 4, 5.10.4), so one request could be read half written.
+//
+// An answer that was not confirmed may still be carried out by the PLC: the session is then ended, and
+// the next one begins with safe outputs.
+func (l *Link) Answer(ctx context.Context, result part.Result) error {
+	return l.write(ctx, func(ctx context.Context, s *session) error {
+		if !result.Trigger.Sequence.Known() && result.Trigger.SeenAt.Before(s.began) {
+			return errOldPart
+		}
+		pass := result.Verdict == part.Pass
+		if err := s.put(ctx,
+			assign{accept, pass}, assign{reject, !pass},
+			assign{resultSeq, result.Trigger.Sequence.Value}, assign{resultPartID, result.Trigger.PartID},
+			assign{resultCode, result.Reason.Code()}, assign{score, result.Score},
+		); err != nil {
+			return fmt.Errorf("write the result: %w", err)
+		}
+		if err := s.put(ctx, assign{resultValid, true}); err != nil {
+			return fmt.Errorf("write result_valid: %w", err)
+		}
+		return nil
+	})
+}
+
+// Clear takes the result back after the PLC has taken it: result_valid first and alone, then the
+// outputs rest at reject. What names the result stays, as the record of what the PLC was told.
+func (l *Link) Clear(ctx context.Context) error {
+	return l.write(ctx, func(ctx context.Context, s *session) error {
+		if err := s.put(ctx, assign{resultValid, false}); err != nil {
+			return fmt.Errorf("clear result_valid: %w", err)
+		}
+		if err := s.put(ctx, assign{reject, true}, assign{accept, false}); err != nil {
+			return fmt.Errorf("rest at reject: %w", err)
+		}
+		return nil
+	})
+}
+
+// Report tells the PLC how the station is. Fault code 0 means no fault.
+func (l *Link) Report(ctx context.Context, status part.Status) error {
+	var code int16
+	if status.Fault {
+		code = status.FaultCode.Code()
+	}
+	return l.write(ctx, func(ctx context.Context, s *session) error {
+		return s.put(ctx,
+			assign{ready, status.Ready}, assign{busy, status.Busy},
+			assign{fault, status.Fault}, assign{faultCode, code},
+			assign{visionHeartbeat, uint32(status.Heartbeat)},
+			assign{missedCount, status.Missed}, assign{overrunCount, status.Overrun}, assign{deadlineCount, status.DeadlineMissed},
+		)
+	})
+}
+
+// errOldPart refuses the result of a part that came before this session, where no counter could tell
+// the PLC so.
+var errOldPart = errors.New("the part belongs to an earlier session, and there is no counter to say so")
+
+// write has the session to itself for one thing to say. If that fails, nobody knows what the PLC has
+// carried out, and the session ends.
+func (l *Link) write(ctx context.Context, say func(context.Context, *session) error) error {
+	s := l.session.Load()
+	if s == nil {
+		return part.Because(part.LinkLost, ErrNoSession)
+	}
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-s.ended:
+		return part.Because(part.LinkLost, fmt.Errorf("%w: %w", ErrNoSession, s.cause))
+	case <-ctx.Done():
+		return ctx.Err() // nothing was sent
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case <-s.ended: // a session that failed while this waited for its turn says nothing more
+		return part.Because(part.LinkLost, fmt.Errorf("%w: %w", ErrNoSession, s.cause))
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.limits.write)
+	defer cancel()
+	err := say(ctx, s)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errOldPart):
+		return err
+	}
+	s.fail(err)
+	return part.Because(part.LinkLost, err)
+}
+
+// assign is one value for one signal.
+type assign struct {
+	signal signal
+	value  any
+}
+
+// put writes what is configured among the values in one request, and is content only if the PLC
+// confirms each of them. Only the value is sent: many PLCs refuse a status or a timestamp beside it.
+func (s *session) put(ctx context.Context, values ...assign) error {
+	request := &ua.WriteRequest{}
+	var written []signal
+	for _, v := range values {
+		if !s.has(v.signal) {
+			continue
+		}
+		written = append(written, v.signal)
+		request.NodesToWrite = append(request.NodesToWrite, &ua.WriteValue{
+			NodeID:      s.ids[v.signal],
+			AttributeID: ua.AttributeIDValue,
+			Value:       &ua.DataValue{EncodingMask: ua.DataValueValue, Value: variant(s.types[v.signal], v.value)},
+		})
+	}
+	if len(written) == 0 {
+		return nil
+	}
+	response, err := s.client.Write(ctx, request)
+	if err != nil {
+		return err
+	}
+	if len(response.Results) != len(written) {
+		return fmt.Errorf("wrote %d values, %d were confirmed", len(written), len(response.Results))
+	}
+	for i, sig := range written {
+		if severity(response.Results[i]) != good {
+			return hint.New(hint.Failure, &tagError{sig, fmt.Errorf("the PLC refuses the value (%s)", statusName(response.Results[i]))},
+				"check the tag's type and that it is writable over OPC UA in the PLC program")
+		}
+	}
+	return nil
+}
+
+// safe drives the outputs to where they can do no harm: no valid result first, then reject.
+func (s *session) safe(ctx context.Context) error {
+	if err := s.put(ctx, assign{resultValid, false}); err != nil {
+		return err
+	}
+	return s.put(ctx, assign{accept, false}, assign{reject, true}, assign{ready, false}, assign{busy, false})
+}
+
+// leave makes the outputs safe at an orderly stop. A session that failed cannot: the next one does.
+func (s *session) leave(ctx context.Context) {
+	select {
+	case <-s.ended:
+		return
+	default:
+	}
+	if ctx.Err() == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits.farewell)
+	defer cancel()
+	select {
+	case s.turn <- struct{}{}:
+		_ = s.safe(ctx) // should this fail, the PLC's watchdog over vision_heartbeat stands in
+		<-s.turn
+	case <-ctx.Done():
+	}
+}
