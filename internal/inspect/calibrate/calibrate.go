@@ -1,0 +1,114 @@
+// Package calibrate sets the threshold from the scores of good pictures that the memory bank had not
+// seen, and says what it promises: how many good parts in ten thousand it will reject. It never asks
+// what defects score.
+package calibrate
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"gonum.org/v1/gonum/stat/distuv"
+)
+
+// Rule names how the threshold follows from the scores; a recipe keeps the name.
+const Rule = "exponential-tail/1"
+
+const (
+	// Minimum is the least number of good pictures that a threshold can be set from.
+	Minimum = 12
+	// Enough is the number of good pictures from which on the promise is more than a guess.
+	Enough = 100
+	// DefaultTarget is how many good parts in ten thousand may be rejected.
+	DefaultTarget = 50
+	// LeastTarget and MostTarget bound what can be asked for.
+	LeastTarget, MostTarget = 1, 500
+
+	leastTail, mostTail = 4, 60
+)
+
+// Threshold is a limit for scores and what it promises: a part is rejected where score >= Value.
+type Threshold struct {
+	Value    float64 `toml:"value" comment:"reject where score >= value"`
+	Rule     string  `toml:"rule"`
+	Target   float64 `toml:"target" comment:"false rejects in 10,000 that were asked for"`
+	Expected float64 `toml:"expected" comment:"false rejects in 10,000 that are expected"`
+	Low      float64 `toml:"low" comment:"with 90 % probability they lie between low"`
+	High     float64 `toml:"high" comment:"and high"`
+	Scores   int     `toml:"scores" comment:"held-out good pictures behind this"`
+	Tail     int     `toml:"tail" comment:"of which this many form the tail"`
+	Greatest float64 `toml:"greatest" comment:"the greatest of their scores"`
+}
+
+// Set sets the threshold for a target, in rejects of good parts in ten thousand.
+//
+// Scores above the k-th greatest, u, are taken to exceed it by exponentially distributed amounts, which
+// is what the tails of most distributions come to (Weissman, "Estimation of parameters and large
+// quantiles based on the k largest observations", JASA 73, 1978). The k-1 excesses have the sum S. A new
+// good score exceeds u with probability k/(n+1), and then exceeds u+x with the probability
+// (1+x/S)^-(k-1): the chance that one exponential is greater than x/S times the sum of k-1 others, with
+// the unknown scale integrated out. So few pictures give a wide threshold by themselves:
+//
+//	value = u + S·((k/((n+1)·target))^(1/(k-1)) - 1)
+//
+// The interval is that of the true rate given the scores: the share above u is Beta(k, n-k+1), the
+// inverse scale Gamma(k-1, S).
+func Set(scores []float64, target float64) (Threshold, error) {
+	if len(scores) < Minimum {
+		return Threshold{}, fmt.Errorf("%d good pictures are too few to set a threshold; at least %d are needed, %d or more are better", len(scores), Minimum, Enough)
+	}
+	if target < LeastTarget || target > MostTarget {
+		return Threshold{}, fmt.Errorf("%g false rejects in 10,000 cannot be promised; allowed is %d to %d", target, LeastTarget, MostTarget)
+	}
+	for _, s := range scores {
+		if math.IsNaN(s) || math.IsInf(s, 0) {
+			return Threshold{}, fmt.Errorf("a good picture scores %g", s)
+		}
+	}
+	sorted := slices.Sorted(slices.Values(scores))
+	slices.Reverse(sorted)
+	n := len(sorted)
+	k := min(max(n/4, leastTail), max(mostTail, n/10)) // a tenth at least, so that every target lies in the tail
+	u := sorted[k-1]
+	var sum float64
+	for _, s := range sorted[:k-1] {
+		sum += s - u
+	}
+	if sum <= 0 {
+		return Threshold{}, fmt.Errorf("the %d greatest scores of %d good pictures are all %g: the pictures are copies of one another", k, n, u)
+	}
+	above := float64(k) / float64(n+1)
+	rest := float64(k - 1)
+	t := Threshold{Rule: Rule, Target: target, Scores: n, Tail: k, Greatest: sorted[0]}
+	t.Value = u + sum*(math.Pow(above/(target/10000), 1/rest)-1)
+	t.Expected = 10000 * above * math.Pow(1+(t.Value-u)/sum, -rest)
+	t.Low, t.High = interval(n, k, sum, t.Value-u)
+	return t, nil
+}
+
+// interval gives the 5 % and 95 % points of the true rate in ten thousand, by drawing.
+func interval(n, k int, sum, excess float64) (low, high float64) {
+	const draws = 20000
+	source := rand.NewPCG(1, 2) // the same scores always make the same promise
+	share := distuv.Beta{Alpha: float64(k), Beta: float64(n - k + 1), Src: source}
+	inverse := distuv.Gamma{Alpha: float64(k - 1), Beta: sum, Src: source}
+	rates := make([]float64, draws)
+	for i := range rates {
+		rates[i] = 10000 * share.Rand() * math.Exp(-excess*inverse.Rand())
+	}
+	slices.Sort(rates)
+	return rates[draws/20], rates[draws-draws/20]
+}
+
+// Folds divides n pictures, in their order, into runs of neighbours that are held out in turn. Pictures
+// taken one after another look alike: dealt out at random, each would be judged by a bank that has
+// seen its twin, and the promise would be too good.
+func Folds(n, folds int) [][2]int {
+	folds = min(folds, n)
+	runs := make([][2]int, folds)
+	for i := range runs {
+		runs[i] = [2]int{i * n / folds, (i + 1) * n / folds}
+	}
+	return runs
+}

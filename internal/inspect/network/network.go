@@ -1,0 +1,76 @@
+package network
+
+import (
+	"fmt"
+
+	"linectl/internal/hint"
+)
+
+// Feature is one feature map of a network: [1, Channels, Height, Width].
+type Feature struct {
+	Layer
+	Width, Height int
+	Tensor        *Tensor
+}
+
+// Network is a backbone ready to turn one picture of a fixed size into feature maps. Not for concurrent use.
+type Network struct {
+	Input    *Tensor // [1, 3, height, width], to be filled before Run
+	Features []Feature
+	session  *Session
+}
+
+// Open makes a backbone ready for pictures of one size and gives the named layers.
+func (r *Runtime) Open(b Backbone, layers []string, width, height int) (n *Network, err error) {
+	if width <= 0 || height <= 0 || width%b.Multiple != 0 || height%b.Multiple != 0 {
+		return nil, hint.New(hint.Usage, fmt.Errorf("input size %dx%d: backbone %s needs multiples of %d", width, height, b.Name, b.Multiple),
+			"choose another size with --size")
+	}
+	chosen, err := b.Choose(layers)
+	if err != nil {
+		return nil, fmt.Errorf("backbone %s: %w", b.Name, err)
+	}
+	n = new(Network)
+	defer func() {
+		if err != nil {
+			n.Close()
+		}
+	}()
+	if n.Input, err = r.NewTensor(1, 3, height, width); err != nil {
+		return nil, err
+	}
+	var outputs []Port
+	for _, l := range chosen {
+		f := Feature{Layer: l, Width: (width + l.Stride - 1) / l.Stride, Height: (height + l.Stride - 1) / l.Stride}
+		if f.Tensor, err = r.NewTensor(1, f.Channels, f.Height, f.Width); err != nil {
+			return nil, err
+		}
+		n.Features = append(n.Features, f)
+		outputs = append(outputs, Port{l.Name, f.Tensor})
+	}
+	n.session, err = r.NewSession(b.model, []Port{{b.Input, n.Input}}, outputs)
+	if err != nil {
+		return nil, fmt.Errorf("open backbone %s: %w", b.Path, err)
+	}
+	// The first run finds out whether the file gives what its card says, and is slow; no part should wait for it.
+	if err := n.Run(); err != nil {
+		return nil, hint.New(hint.Usage, fmt.Errorf("backbone %s does not run as its card says: %w", b.Path, err), "correct the card: input, layers, strides, channels")
+	}
+	return n, nil
+}
+
+// Run computes the features of what Input holds.
+func (n *Network) Run() error { return n.session.Run() }
+
+// Close frees the network; it may be called on one that is half open.
+func (n *Network) Close() {
+	if n.session != nil {
+		n.session.Close()
+	}
+	if n.Input != nil {
+		n.Input.Close()
+	}
+	for _, f := range n.Features {
+		f.Tensor.Close()
+	}
+}

@@ -1,0 +1,86 @@
+// Package picture owns everything between a picture and the network's input: reading files, judging
+// the picture itself (too dark, too bright, out of focus), and the one way of resizing. Training and
+// serving go through the same code. It refuses to repair: a picture that cannot be read whole is an error.
+package picture
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"gocv.io/x/gocv"
+
+	"linectl/internal/hint"
+	"linectl/internal/part"
+)
+
+const (
+	maxFile   = 256 << 20 // bytes
+	maxPixels = 256 << 20 // a picture of 16k x 16k
+)
+
+// Read reads a picture file as a frame: 8-bit BGR whatever the file holds (grey, alpha, 16 bit), turned
+// as its EXIF orientation says. The error names the file and carries the reason bad-frame.
+func Read(path string) (part.Frame, error) {
+	frame, err := read(path)
+	if err == nil {
+		return frame, nil
+	}
+	next := "open the file with another program; replace it or take it away"
+	if errors.Is(err, fs.ErrNotExist) {
+		next = "check the path"
+	}
+	return part.Frame{}, hint.New(hint.Failure, part.Because(part.BadFrame, fmt.Errorf("picture %s: %w", path, err)), next)
+}
+
+func read(path string) (part.Frame, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return part.Frame{}, cause(err)
+	}
+	if !info.Mode().IsRegular() {
+		return part.Frame{}, errors.New("is not a file")
+	}
+	if info.Size() > maxFile {
+		return part.Frame{}, fmt.Errorf("is %d MB long; at most %d MB are read", info.Size()>>20, maxFile>>20)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return part.Frame{}, cause(err)
+	}
+	frame, err := Decode(data)
+	frame.Source = path
+	return frame, err
+}
+
+// cause takes the path out of an error that will name it anyway.
+func cause(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
+}
+
+// Decode reads a picture from the bytes of a file, as Read does.
+func Decode(data []byte) (part.Frame, error) {
+	if len(data) == 0 {
+		return part.Frame{}, errors.New("is empty")
+	}
+	if err := whole(data); err != nil {
+		return part.Frame{}, err
+	}
+	mat, err := gocv.IMDecode(data, gocv.IMReadColor)
+	if err != nil {
+		return part.Frame{}, fmt.Errorf("cannot be decoded: %w", err)
+	}
+	defer mat.Close()
+	if mat.Empty() {
+		return part.Frame{}, errors.New("is no picture that can be read, or is damaged")
+	}
+	if mat.Rows()*mat.Cols() > maxPixels {
+		return part.Frame{}, fmt.Errorf("is %dx%d; at most %d million pixels are read", mat.Cols(), mat.Rows(), maxPixels>>20)
+	}
+	return part.Frame{Pixels: mat.ToBytes(), Width: mat.Cols(), Height: mat.Rows()}, nil
+}

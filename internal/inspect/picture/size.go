@@ -1,0 +1,55 @@
+package picture
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Size is a picture's width and height in pixels.
+type Size struct {
+	Width  int `toml:"width"`
+	Height int `toml:"height"`
+}
+
+func (s Size) String() string { return fmt.Sprintf("%dx%d", s.Width, s.Height) }
+
+// maxSide bounds the network's input; the time per part grows with the area.
+const maxSide = 2048
+
+// ParseSize reads "320x224".
+func ParseSize(text string) (Size, error) {
+	var s Size
+	if _, err := fmt.Sscanf(text, "%dx%d", &s.Width, &s.Height); err != nil || s.String() != text {
+		return Size{}, fmt.Errorf("%q is not a size; write width x height, as in 320x224", text)
+	}
+	if min(s.Width, s.Height) < 32 || max(s.Width, s.Height) > maxSide {
+		return Size{}, fmt.Errorf("size %s is out of range; allowed is 32 to %d for each side", s, maxSide)
+	}
+	return s, nil
+}
+
+// defaultArea is that of 256x256, the usual input of PatchCore.
+const defaultArea = 256 * 256
+
+// InputSize chooses the network's input for pictures of these sizes: the median aspect ratio, about the
+// area of 256x256, sides that are multiples of the given number.
+func InputSize(pictures []Size, multiple int) Size {
+	aspects := make([]float64, len(pictures))
+	for i, p := range pictures {
+		aspects[i] = math.Log(float64(p.Width) / float64(p.Height))
+	}
+	slices.Sort(aspects)
+	aspect := aspects[len(aspects)/2]
+	best, least := Size{}, math.Inf(1)
+	for w := multiple; w <= maxSide; w += multiple {
+		for h := multiple; h <= maxSide; h += multiple {
+			shape := math.Abs(math.Log(float64(w)/float64(h)) - aspect)
+			area := math.Abs(math.Log(float64(w*h) / defaultArea))
+			if cost := shape + area/2; cost < least {
+				best, least = Size{w, h}, cost
+			}
+		}
+	}
+	return best
+}
