@@ -2,6 +2,7 @@ package line
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -104,6 +105,10 @@ func (r *Runner) Withdrawn() { r.post(Withdrawn{at()}) }
 // Stale is called by the link when the PLC's heartbeat stops and when it runs again.
 func (r *Runner) Stale(stale bool) { r.post(Stale{at(), stale}) }
 
+// ErrHangs says that an inspection did not return before the line ended: camera and inspector are
+// still in use and must not be closed.
+var ErrHangs = errors.New("an inspection did not return; camera and network are still in use")
+
 // Run turns the line until ctx ends; then the part in view gets its verdict and the record is completed.
 func (r *Runner) Run(ctx context.Context) error {
 	last, known, err := r.deps.Store.Last(ctx, r.config.Name)
@@ -133,17 +138,20 @@ func (r *Runner) Run(ctx context.Context) error {
 	var record sync.WaitGroup
 	record.Go(func() { r.recorder.run(recording) })
 
-	r.turn(ctx, state)
+	hangs := r.turn(ctx, state)
 	cancel()
 	workers.Wait()
 	r.recorder.finish(recordGrace)
 	endRecording()
 	record.Wait()
+	if hangs {
+		return ErrHangs
+	}
 	return nil
 }
 
-// turn is the line's own loop.
-func (r *Runner) turn(ctx context.Context, state State) {
+// turn is the line's own loop. It tells whether an inspection still runs when it returns.
+func (r *Runner) turn(ctx context.Context, state State) (hangs bool) {
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
 	session := context.Background()
@@ -170,10 +178,10 @@ func (r *Runner) turn(ctx context.Context, state State) {
 			step(Stop{at()})
 			stopped, grace = nil, time.After(stopGrace)
 		case <-grace:
-			return
+			return state.working != 0
 		}
 		if grace != nil && state.settled() {
-			return
+			return false
 		}
 	}
 }

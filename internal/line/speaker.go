@@ -62,10 +62,17 @@ func (s *speaker) run(ctx context.Context) {
 	}
 }
 
-func (s *speaker) speak(ctx context.Context, u utterance) {
-	ctx, cancel := context.WithCancel(ctx)
+// speak writes one thing. What was decided for a session that has ended is not written at all.
+func (s *speaker) speak(stop context.Context, u utterance) {
+	ctx, cancel := context.WithCancel(u.session)
 	defer cancel()
-	defer context.AfterFunc(u.session, cancel)()
+	defer context.AfterFunc(stop, cancel)()
+	if ctx.Err() != nil {
+		if a, ok := u.action.(Answer); ok {
+			s.post(Answered{At: at(), Answer: a, Err: part.ErrNotSent})
+		}
+		return
+	}
 	switch a := u.action.(type) {
 	case Answer:
 		s.post(s.answer(ctx, a))

@@ -150,9 +150,7 @@ func (m *machine) triggered(t part.Trigger) {
 // open makes t the newest part, after accounting for those between it and the one before.
 func (m *machine) open(t part.Trigger, distance uint32) {
 	if distance > 1 {
-		before := t.Sequence
-		before.Value--
-		m.unseen(before, distance-1)
+		m.unseen(t.Sequence.Previous(), distance-1)
 	}
 	m.last = t.Sequence
 	m.owed = false

@@ -20,6 +20,12 @@ type Sequence struct {
 // Known tells whether the PLC gave a counter at all.
 func (s Sequence) Known() bool { return s.Bits != 0 }
 
+// Previous is the counter one part earlier, in its own width.
+func (s Sequence) Previous() Sequence {
+	s.Value = (s.Value - 1) & uint32(uint64(1)<<s.Bits-1)
+	return s
+}
+
 func (s Sequence) String() string {
 	if !s.Known() {
 		return "-"

@@ -1,0 +1,227 @@
+package line
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"linectl/internal/part"
+	"linectl/internal/setting"
+)
+
+// station is everything around a runner, in fake time: each method takes as long, or fails, as the
+// test says, and adds a line to the diary.
+type station struct {
+	mu      sync.Mutex
+	begun   time.Time
+	diary   []string
+	grab    time.Duration
+	inspect func() (part.Finding, error)
+	insert  func() error
+	answer  func(context.Context) error
+	rows    int64
+}
+
+func (s *station) note(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.diary = append(s.diary, fmt.Sprintf("%dms ", time.Since(s.begun).Milliseconds())+fmt.Sprintf(format, args...))
+}
+
+func (s *station) Grab(_ context.Context, after time.Time) (part.Frame, error) {
+	time.Sleep(s.grab)
+	return part.Frame{ExposedAt: after, SHA256: "f00"}, nil
+}
+func (s *station) Inspect(context.Context, part.Frame) (part.Finding, error) { return s.inspect() }
+func (s *station) Recipe() part.Recipe                                       { return testRecipe }
+
+func (s *station) Answer(ctx context.Context, r part.Result) error {
+	if err := s.answer(ctx); err != nil {
+		s.note("answer %s failed: %v", r.Trigger.Sequence, err)
+		return err
+	}
+	s.note("answer %s %s %s", r.Trigger.Sequence, r.Verdict, r.Reason)
+	return nil
+}
+func (s *station) Clear(context.Context) error               { s.note("clear"); return nil }
+func (s *station) Report(context.Context, part.Status) error { return nil }
+
+func (s *station) Insert(_ context.Context, r part.Record) (int64, error) {
+	if err := s.insert(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	s.rows++
+	id := s.rows
+	s.mu.Unlock()
+	s.note("row %s %s %s", r.Trigger.Sequence, r.Verdict, r.Reason)
+	return id, nil
+}
+func (s *station) Deliver(id int64, d part.Delivery) {
+	s.note("delivery %d %s %s %s", id, d.Verdict, d.Reason, d.Outcome)
+}
+func (s *station) Late(id int64, f part.Finding)               { s.note("late %d %.1f", id, f.Score) }
+func (s *station) KeepPicture(int64, part.Frame, part.Verdict) {}
+func (s *station) Recover(context.Context, string, part.Told) (bool, error) {
+	return false, nil
+}
+func (s *station) Last(context.Context, string) (part.Record, bool, error) {
+	return part.Record{}, false, nil
+}
+func (s *station) Event(string, string, string) {}
+func (s *station) Healthy() error               { return nil }
+
+// running runs test against a connected line, ends the line and returns the diary.
+func running(t *testing.T, s *station, test func(r *Runner)) []string {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		if s.inspect == nil {
+			s.inspect = func() (part.Finding, error) {
+				time.Sleep(20 * time.Millisecond)
+				return part.Finding{Recipe: testRecipe, Score: 1, Threshold: 2, Reason: part.None}, nil
+			}
+		}
+		if s.insert == nil {
+			s.insert = func() error { time.Sleep(2 * time.Millisecond); return nil }
+		}
+		if s.answer == nil {
+			s.answer = func(context.Context) error { time.Sleep(3 * time.Millisecond); return nil }
+		}
+		config := DefaultConfig()
+		config.Cycle, config.WriteMargin = setting.Duration(testCycle), setting.Duration(testMargin)
+		r := NewRunner(config, Deps{PLC: s, Camera: s, Inspector: s, Store: s, Log: slog.New(slog.DiscardHandler)})
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- r.Run(ctx) }()
+		r.Connected(part.Snapshot{Trigger: part.Trigger{Sequence: part.Sequence{Value: 6, Bits: 16}}})
+		synctest.Wait()
+		s.begun = time.Now()
+		test(r)
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return s.diary
+}
+
+func bring(r *Runner, sequence uint32) {
+	r.Triggered(part.Trigger{Sequence: part.Sequence{Value: sequence, Bits: 16}, SeenAt: time.Now()})
+}
+
+func wantDiary(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("what happened:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+func TestRunnerPass(t *testing.T) {
+	diary := running(t, &station{grab: 10 * time.Millisecond}, func(r *Runner) {
+		bring(r, 7)
+		time.Sleep(40 * time.Millisecond)
+		r.Withdrawn()
+		time.Sleep(time.Millisecond)
+	})
+	wantDiary(t, diary, "32ms row 7 pass ", "35ms answer 7 pass ", "35ms delivery 1 pass  written", "40ms clear")
+}
+
+func TestRunnerRejectWaitsForNoRow(t *testing.T) {
+	s := &station{
+		inspect: func() (part.Finding, error) {
+			return part.Finding{Recipe: testRecipe, Score: 3, Threshold: 2, Reason: part.Anomaly}, nil
+		},
+		insert: func() error { time.Sleep(time.Second); return nil },
+	}
+	diary := running(t, s, func(r *Runner) { bring(r, 7); time.Sleep(2 * time.Second) })
+	wantDiary(t, diary, "3ms answer 7 reject anomaly", "1000ms row 7 reject anomaly", "1000ms delivery 1 reject anomaly written")
+}
+
+func TestRunnerDeadline(t *testing.T) {
+	s := &station{inspect: func() (part.Finding, error) {
+		time.Sleep(300 * time.Millisecond)
+		return part.Finding{Recipe: testRecipe, Score: 1, Threshold: 2, Reason: part.None}, nil
+	}}
+	diary := running(t, s, func(r *Runner) {
+		bring(r, 7)
+		time.Sleep(120 * time.Millisecond)
+		r.Withdrawn()
+		bring(r, 8) // the inspection of 7 cannot be cancelled and still runs
+		time.Sleep(300 * time.Millisecond)
+	})
+	wantDiary(t, diary,
+		"92ms row 7 reject deadline", "93ms answer 7 reject deadline", "93ms delivery 1 reject deadline written",
+		"120ms clear",
+		"122ms row 8 reject busy", "123ms answer 8 reject busy", "123ms delivery 2 reject busy written",
+		"300ms late 1 1.0")
+}
+
+func TestRunnerStop(t *testing.T) {
+	diary := running(t, &station{}, func(r *Runner) { bring(r, 7); time.Sleep(5 * time.Millisecond) })
+	wantDiary(t, diary, "7ms row 7 reject interrupted", "8ms answer 7 reject interrupted", "8ms delivery 1 reject interrupted written", "20ms late 1 1.0")
+}
+
+func TestRunnerPanic(t *testing.T) {
+	s := &station{inspect: func() (part.Finding, error) { panic("division by zero") }}
+	diary := running(t, s, func(r *Runner) { bring(r, 7); time.Sleep(20 * time.Millisecond) })
+	wantDiary(t, diary, "2ms row 7 reject inspection-fault", "3ms answer 7 reject inspection-fault", "3ms delivery 1 reject inspection-fault written")
+}
+
+// TestRunnerSessionEnds: what was decided for a session is not written in the next one, even though it
+// waited in the queue behind a write that hung.
+func TestRunnerSessionEnds(t *testing.T) {
+	var hang atomic.Bool
+	hang.Store(true)
+	s := &station{answer: func(ctx context.Context) error {
+		if hang.Load() {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	}}
+	diary := running(t, s, func(r *Runner) {
+		bring(r, 7)
+		time.Sleep(30 * time.Millisecond) // the answer to 7 hangs
+		bring(r, 8)                       // its reject waits behind it
+		time.Sleep(5 * time.Millisecond)
+		hang.Store(false)
+		r.Disconnected(errors.New("reset by peer"))
+		r.Connected(part.Snapshot{Trigger: part.Trigger{Sequence: part.Sequence{Value: 8, Bits: 16}}})
+		time.Sleep(5 * time.Millisecond)
+	})
+	wantDiary(t, diary, "22ms row 7 pass ", "32ms row 8 reject busy",
+		"35ms answer 7 failed: context canceled",
+		"35ms delivery 1 pass  failed", "35ms delivery 2 reject busy skipped")
+}
+
+// TestRunnerFullDisk: rows wait for the disk and none is lost; parts are rejected meanwhile.
+func TestRunnerFullDisk(t *testing.T) {
+	var full atomic.Bool
+	full.Store(true)
+	s := &station{insert: func() error {
+		if full.Load() {
+			return errors.New("disk full")
+		}
+		return nil
+	}}
+	diary := running(t, s, func(r *Runner) {
+		bring(r, 7)
+		time.Sleep(40 * time.Millisecond)
+		r.Withdrawn()
+		bring(r, 8)
+		time.Sleep(10 * time.Millisecond)
+		full.Store(false)
+		time.Sleep(200 * time.Millisecond)
+	})
+	wantDiary(t, diary, "23ms answer 7 reject not-stored", "40ms clear", "43ms answer 8 reject not-stored",
+		"120ms row 7 pass ", "120ms delivery 1 reject not-stored written", "120ms row 8 reject not-stored",
+		"120ms delivery 2 reject not-stored written")
+}

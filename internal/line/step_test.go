@@ -1,0 +1,207 @@
+package line
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"linectl/internal/part"
+)
+
+// connected returns a world with a link, its self-read-back done and nothing under way.
+func connected(t *testing.T, mode Mode) *world {
+	w := newWorld(t, mode)
+	w.sequence = 41
+	w.connect()
+	w.step(Recovered{At: w.at(), Session: 1})
+	return w
+}
+
+// part brings the next part.
+func (w *world) part() {
+	w.sequence++
+	w.present = true
+	w.step(Triggered{w.at(), w.trigger()})
+}
+
+// last returns the row and the answer of the newest cycle; the answer's Cycle is 0 where there is none.
+func (w *world) last() (part.Record, Answer) {
+	var answer Answer
+	for _, a := range w.speech {
+		if a, ok := a.(Answer); ok {
+			answer = a
+		}
+	}
+	return w.inserted[w.state.count], answer
+}
+
+// TestReasons: each way in which a part is not passed has its own reason, in the record and at the PLC.
+func TestReasons(t *testing.T) {
+	tests := []struct {
+		name   string
+		mode   Mode
+		play   func(*world)
+		row    part.Reason
+		told   part.Reason // None: nobody is told
+		detail string
+	}{
+		{"anomaly", Auto, func(w *world) { w.part(); w.inspected(3) }, part.Anomaly, part.Anomaly, ""},
+		{"score on the threshold", Auto, func(w *world) { w.part(); w.inspected(4) }, part.Anomaly, part.Anomaly, ""},
+		{"frame older than the trigger", Auto, func(w *world) { w.part(); w.inspected(5) }, part.StaleFrame, part.StaleFrame, "exposed 0s before the trigger"},
+		{"score not a number", Auto, func(w *world) { w.part(); w.inspected(6) }, part.ScoreInvalid, part.ScoreInvalid, "score NaN, threshold 2"},
+		{"picture too dark", Auto, func(w *world) { w.part(); w.inspected(7) }, part.TooDark, part.TooDark, ""},
+		{"no frame", Auto, func(w *world) { w.part(); w.inspected(8) }, part.NoFrame, part.NoFrame, "no frame"},
+		{"another recipe's score", Auto, func(w *world) { w.part(); w.inspected(9) }, part.RecipeMismatch, part.RecipeMismatch, "scored with bracket version 2"},
+		{"late inspection", Auto, func(w *world) { w.part(); w.advance(95*time.Millisecond, false) }, part.Deadline, part.Deadline,
+			"stage grab: 95.0 ms after the trigger; the cycle is 100ms"},
+		{"late store", Auto, func(w *world) { w.part(); w.inspected(0); w.advance(95*time.Millisecond, false) }, part.None, part.Deadline, ""},
+		{"row not stored", Auto, func(w *world) { w.part(); w.inspected(0); w.store(false) }, part.None, part.NotStored, ""},
+		{"PLC goes on", Auto, func(w *world) { w.part(); w.part() }, part.Busy, part.Busy, ""},
+		{"part after a late one still runs", Auto, func(w *world) {
+			w.part()
+			w.advance(95*time.Millisecond, false)
+			w.speak(true)
+			w.present = false
+			w.step(Withdrawn{w.at()})
+			w.part()
+		}, part.Busy, part.Busy, ""},
+		{"PLC withdraws", Auto, func(w *world) { w.part(); w.step(Withdrawn{w.at()}) }, part.Overrun, part.None, "the PLC withdrew the part before its verdict"},
+		{"link lost", Auto, func(w *world) { w.part(); w.disconnect() }, part.LinkLost, part.None, "cable cut"},
+		{"link lost and back while the part waits", Auto, func(w *world) { w.part(); w.disconnect(); w.connect() }, part.LinkLost, part.LinkLost, "cable cut"},
+		{"part there at start", Auto, func(w *world) {
+			w.disconnect()
+			w.sequence, w.present = 42, true
+			w.connect()
+		}, part.PresentAtStart, part.PresentAtStart, ""},
+		{"before the self-read-back", Auto, func(w *world) { w.disconnect(); w.connect(); w.part() }, part.NotReady, part.NotReady, ""},
+		{"PLC's program stands", Auto, func(w *world) { w.step(Stale{w.at(), true}); w.part() }, part.NotReady, part.NotReady, ""},
+		{"camera down", Auto, func(w *world) { w.step(Health{w.at(), "camera", part.NoFrame, errors.New("unplugged")}); w.part() }, part.NoFrame, part.NoFrame, ""},
+		{"recipe that the PLC asks for", Auto, func(w *world) {
+			w.sequence++
+			trigger := w.trigger()
+			trigger.Recipe = "other"
+			w.step(Triggered{w.at(), trigger})
+		}, part.RecipeMismatch, part.RecipeMismatch, `the PLC asks for recipe "other", "bracket" is active`},
+		{"shadow, good part", Shadow, func(w *world) { w.part(); w.inspected(0) }, part.None, part.Shadow, ""},
+		{"shadow, bad part", Shadow, func(w *world) { w.part(); w.inspected(3) }, part.Anomaly, part.Shadow, ""},
+		{"shadow, no frame", Shadow, func(w *world) { w.part(); w.inspected(8) }, part.NoFrame, part.NoFrame, "no frame"},
+		{"bypass", Bypass, func(w *world) { w.part() }, part.Bypass, part.Bypass, ""},
+		{"maintenance", Maintenance, func(w *world) { w.part() }, part.Maintenance, part.Maintenance, ""},
+		{"linectl stops", Auto, func(w *world) { w.part(); w.step(Stop{w.at()}) }, part.Interrupted, part.Interrupted, ""},
+		{"part after the stop", Auto, func(w *world) { w.step(Stop{w.at()}); w.part() }, part.Interrupted, part.Interrupted, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := connected(t, test.mode)
+			test.play(w)
+			row, answer := w.last()
+			if row.Reason != test.row || row.Trigger.Sequence.Value != w.sequence {
+				t.Errorf("row: reason %q for sequence %s, want %q", row.Reason, row.Trigger.Sequence, test.row)
+			}
+			if row.Detail != test.detail {
+				t.Errorf("row: detail %q, want %q", row.Detail, test.detail)
+			}
+			switch {
+			case test.told == part.None && answer.Cycle != 0:
+				t.Errorf("the PLC is told %q; nothing should be sent", answer.Result.Reason)
+			case test.told != part.None && (answer.Result.Reason != test.told || answer.Result.Verdict != part.Reject):
+				t.Errorf("the PLC is told %s %q, want reject %q", answer.Result.Verdict, answer.Result.Reason, test.told)
+			}
+		})
+	}
+}
+
+// TestPass: a good part, step by step, and the station is ready again after the PLC took the result.
+func TestPass(t *testing.T) {
+	w := connected(t, Auto)
+	if !w.state.Status().Ready {
+		t.Fatal("not ready before the first part")
+	}
+	w.part()
+	if status := w.state.Status(); status.Ready || !status.Busy {
+		t.Fatalf("while inspecting: %+v", status)
+	}
+	w.inspected(0)
+	if _, answer := w.last(); answer.Cycle != 0 {
+		t.Fatal("the pass is sent before its row is durable")
+	}
+	w.store(true)
+	if _, answer := w.last(); answer.Result.Verdict != part.Pass {
+		t.Fatal("the pass is not sent after its row is durable")
+	}
+	w.speak(true)
+	w.step(Withdrawn{w.at()})
+	if len(w.speech) != 1 || w.speech[0] != (Clear{}) {
+		t.Fatalf("after the PLC took the result: %v, want a clear", w.speech)
+	}
+	if !w.state.Status().Ready {
+		t.Fatal("not ready after the part")
+	}
+}
+
+// TestGaps: parts that went by unseen become one row that says how many, in the counter's own width.
+func TestGaps(t *testing.T) {
+	tests := []struct {
+		name        string
+		from, to    part.Sequence
+		missed      uint32
+		lastMissing uint32
+	}{
+		{"next part", part.Sequence{Value: 7, Bits: 32}, part.Sequence{Value: 8, Bits: 32}, 0, 0},
+		{"three missed", part.Sequence{Value: 7, Bits: 32}, part.Sequence{Value: 11, Bits: 32}, 3, 10},
+		{"16 bits wrap", part.Sequence{Value: 65534, Bits: 16}, part.Sequence{Value: 1, Bits: 16}, 2, 0},
+		{"16 bits wrap to zero", part.Sequence{Value: 65534, Bits: 16}, part.Sequence{Value: 0, Bits: 16}, 1, 65535},
+		{"32 bits wrap", part.Sequence{Value: 1<<32 - 1, Bits: 32}, part.Sequence{Value: 1, Bits: 32}, 1, 0},
+		{"PLC restarted", part.Sequence{Value: 500, Bits: 32}, part.Sequence{Value: 1, Bits: 32}, 0, 0},
+		{"another width", part.Sequence{Value: 500, Bits: 16}, part.Sequence{Value: 700, Bits: 32}, 0, 0},
+		{"first part ever", part.Sequence{}, part.Sequence{Value: 9, Bits: 32}, 0, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, Auto)
+			w.state.last = test.from
+			w.state.link, w.state.recovered, w.link = true, true, true
+			w.sequence = test.to.Value
+			w.step(Triggered{w.at(), part.Trigger{Sequence: test.to, SeenAt: w.now}})
+			var missed part.Record
+			for _, r := range w.inserted {
+				if r.Reason == part.MissedTrigger {
+					missed = r
+				}
+			}
+			if missed.Missed != test.missed || missed.Trigger.Sequence.Value != test.lastMissing {
+				t.Errorf("%d missed up to %s, want %d up to %d", missed.Missed, missed.Trigger.Sequence, test.missed, test.lastMissing)
+			}
+			if w.state.missed != test.missed {
+				t.Errorf("the PLC is told of %d missed parts, want %d", w.state.missed, test.missed)
+			}
+		})
+	}
+}
+
+// TestHang: an inspection that never returns stops the sign of life, so that the process is restarted.
+func TestHang(t *testing.T) {
+	alive := func(w *world) bool {
+		_, actions := Step(w.state, Tick{w.at()})
+		for _, a := range actions {
+			if a == (Alive{}) {
+				return true
+			}
+		}
+		return false
+	}
+	w := connected(t, Auto)
+	w.part()
+	w.advance(59*time.Second, false)
+	if !alive(w) {
+		t.Fatal("no sign of life before the limit")
+	}
+	w.advance(2*time.Second, false)
+	if alive(w) {
+		t.Fatal("a sign of life although the inspection hangs")
+	}
+	w.inspected(0)
+	if !alive(w) {
+		t.Fatal("no sign of life after the inspection returned")
+	}
+}
