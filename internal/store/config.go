@@ -1,0 +1,92 @@
+package store
+
+import (
+	"fmt"
+	"time"
+
+	"linectl/internal/part"
+	"linectl/internal/setting"
+)
+
+// Keep says which pictures are kept.
+type Keep string
+
+// What can be kept.
+const (
+	KeepRejects Keep = "rejects" // of rejected parts, lossless
+	KeepAll     Keep = "all"     // of rejected parts lossless, of passed ones as JPEG
+	KeepNone    Keep = "none"
+)
+
+// UnmarshalText reads what is kept.
+func (k *Keep) UnmarshalText(text []byte) error {
+	switch keep := Keep(text); keep {
+	case KeepRejects, KeepAll, KeepNone:
+		*k = keep
+		return nil
+	}
+	return fmt.Errorf("%q is not known; choose rejects, all or none", text)
+}
+
+func (k Keep) wants(verdict part.Verdict) bool {
+	return k == KeepAll || k == KeepRejects && verdict == part.Reject
+}
+
+// Config is the [store] section.
+type Config struct {
+	// Path of the record, an SQLite file. It belongs on a local disk: SQLite's locks do not hold on network folders.
+	Path string `toml:"path"`
+	// Pictures is the folder of the pictures that are kept.
+	Pictures string `toml:"pictures"`
+	// Keep says whose pictures are kept: rejects (PNG), all (rejects PNG, passes JPEG) or none.
+	Keep Keep `toml:"keep"`
+	// PictureQueue is how many pictures may wait to be written; further ones are dropped and counted. Each takes width x height x 3 bytes of memory.
+	PictureQueue int `toml:"picture_queue"`
+	// MinFree is the space to be left on the disk. Below it pictures of passed parts are no longer kept; below a tenth of it none is, and the station is not ready.
+	MinFree setting.Bytes `toml:"min_free"`
+	// Queue is how many deliveries and events may wait for a disk that does not take them; further ones are dropped and counted. Rows of parts are never dropped.
+	Queue int `toml:"queue"`
+}
+
+// DefaultConfig keeps the record where an installed linectl has it, and the pictures of rejected parts.
+func DefaultConfig() Config {
+	return Config{
+		Path:         "/var/lib/linectl/linectl.db",
+		Pictures:     "/var/lib/linectl/pictures",
+		Keep:         KeepRejects,
+		PictureQueue: 16,
+		MinFree:      2_000_000_000,
+		Queue:        10_000,
+	}
+}
+
+// Check reports every mistake in the section.
+func (c Config) Check() []setting.Problem {
+	var problems []setting.Problem
+	wrong := func(key, format string, args ...any) {
+		problems = append(problems, setting.Problemf(key, format, args...))
+	}
+	if c.Path == "" {
+		wrong("path", "is empty; give the file in which the record is kept")
+	}
+	if c.Pictures == "" && c.Keep != KeepNone {
+		wrong("pictures", "is empty; give the folder in which pictures are kept, or set keep = \"none\"")
+	}
+	if c.PictureQueue < 1 || c.PictureQueue > 1000 {
+		wrong("picture_queue", "%d is out of range; allowed is 1 to 1000", c.PictureQueue)
+	}
+	if c.Queue < 100 || c.Queue > 1_000_000 {
+		wrong("queue", "%d is out of range; allowed is 100 to 1000000", c.Queue)
+	}
+	return problems
+}
+
+// lowest is the space below which the station is not ready.
+func (c Config) lowest() setting.Bytes { return c.MinFree / 10 }
+
+const (
+	readTimeout = 5 * time.Second  // how long SQLite waits for a lock of another process
+	checkLimit  = 10 * time.Second // for the quick check after an unclean stop: a line must not wait for minutes
+	hangLimit   = 5 * time.Second  // a write that takes longer means a disk that does not answer
+	retryEvery  = time.Second      // between attempts on a disk that refuses
+)

@@ -1,0 +1,171 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"linectl/internal/part"
+)
+
+// Filter says which parts to find. What is not set does not matter.
+type Filter struct {
+	Since, Until       time.Time // when the trigger was seen: from Since on, before Until
+	Part, Lot          string    // exactly, or a pattern with * ? [ ]
+	Verdict            *part.Verdict
+	Reason             *part.Reason
+	Recipe             string
+	Sequence           *uint32
+	MinScore, MaxScore *float64
+	Before             int64 // only rows with a smaller id: goes on where an earlier answer ended
+	Limit              int   // 0: all
+}
+
+// Part is what a list shows of a part.
+type Part struct {
+	ID            int64
+	At            time.Time
+	Station       string
+	Sequence      part.Sequence
+	Missed        uint32
+	PartID, Lot   string
+	Mode          string
+	Verdict       part.Verdict // what the PLC was told, where it was told; else what was decided
+	Reason        part.Reason
+	Decided       part.Verdict
+	DecidedReason part.Reason
+	Score         float64 // NaN where nothing was scored
+	Threshold     float64
+	Late          bool // the score came after the deadline
+	Recipe        string
+	Version       int
+	Outcome       part.Outcome  // "" where nothing is known of a delivery
+	Total         time.Duration // trigger to PLC; 0 where not known
+	Recovered     bool
+}
+
+// page is how many rows one query fetches. An open result set stops the checkpoints of the writer, so
+// none is left open while the caller works with what it got.
+const page = 500
+
+// Find returns the parts that match, newest first. It ends with the first error.
+func (r *Reader) Find(ctx context.Context, f Filter) iter.Seq2[Part, error] {
+	return func(yield func(Part, error) bool) {
+		for left := f.Limit; ; {
+			want := page
+			if f.Limit > 0 {
+				want = min(page, left)
+			}
+			parts, err := r.page(ctx, f, want)
+			if err != nil {
+				yield(Part{}, fmt.Errorf("read the record: %w", r.explain(err)))
+				return
+			}
+			for _, p := range parts {
+				if !yield(p, nil) {
+					return
+				}
+			}
+			left -= len(parts)
+			if len(parts) < want || f.Limit > 0 && left == 0 {
+				return
+			}
+			f.Before = parts[len(parts)-1].ID
+		}
+	}
+}
+
+func (r *Reader) page(ctx context.Context, f Filter, limit int) ([]Part, error) {
+	where, args := f.where()
+	rows, err := r.db.QueryContext(ctx, `SELECT id, at, station, sequence, sequence_bits, missed, part_id, lot, mode,
+			verdict, reason, decided, decided_reason, coalesce(score, late_score), coalesce(threshold, late_threshold),
+			late_score IS NOT NULL, coalesce(recipe, ''), coalesce(version, 0), coalesce(outcome, ''), coalesce(total_us, 0), recovered
+		FROM part`+where+` ORDER BY id DESC LIMIT ?`, append(args, limit)...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var parts []Part
+	for rows.Next() {
+		p, err := scanPart(rows)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, p)
+	}
+	return parts, rows.Err()
+}
+
+func scanPart(rows *sql.Rows) (Part, error) {
+	var p Part
+	var at, total int64
+	var sequence sql.NullInt64
+	var bits int
+	var verdict, reason, decided, decidedReason, outcome string
+	var score, threshold sql.NullFloat64
+	err := rows.Scan(&p.ID, &at, &p.Station, &sequence, &bits, &p.Missed, &p.PartID, &p.Lot, &p.Mode,
+		&verdict, &reason, &decided, &decidedReason, &score, &threshold,
+		&p.Late, &p.Recipe, &p.Version, &outcome, &total, &p.Recovered)
+	p.At, p.Sequence = instant(at), sequenceFrom(sequence, bits)
+	p.Verdict, p.Reason = verdictFrom(verdict), reasonFrom(reason)
+	p.Decided, p.DecidedReason = verdictFrom(decided), reasonFrom(decidedReason)
+	p.Score, p.Threshold = finite(score), finite(threshold)
+	p.Outcome, p.Total = part.Outcome(outcome), time.Duration(total)*time.Microsecond
+	return p, err
+}
+
+// where is the filter as SQL.
+func (f Filter) where() (clause string, args []any) {
+	var terms []string
+	add := func(term string, values ...any) {
+		terms = append(terms, term)
+		args = append(args, values...)
+	}
+	if !f.Since.IsZero() {
+		add("at >= ?", f.Since.UnixMicro())
+	}
+	if !f.Until.IsZero() {
+		add("at < ?", f.Until.UnixMicro())
+	}
+	if f.Part != "" {
+		add(textTerm("part_id", f.Part), fit(f.Part))
+	}
+	if f.Lot != "" {
+		add(textTerm("lot", f.Lot), fit(f.Lot))
+	}
+	if f.Verdict != nil {
+		add("verdict = ?", f.Verdict.String())
+	}
+	if f.Reason != nil {
+		add("reason = ?", f.Reason.String())
+	}
+	if f.Recipe != "" {
+		add("recipe = ?", f.Recipe)
+	}
+	if f.Sequence != nil {
+		add("sequence = ?", int64(*f.Sequence))
+	}
+	if f.MinScore != nil {
+		add("coalesce(score, late_score) >= ?", *f.MinScore)
+	}
+	if f.MaxScore != nil {
+		add("coalesce(score, late_score) <= ?", *f.MaxScore)
+	}
+	if f.Before > 0 {
+		add("id < ?", f.Before)
+	}
+	if len(terms) == 0 {
+		return "", nil
+	}
+	return " WHERE " + strings.Join(terms, " AND "), args
+}
+
+func textTerm(column, text string) string {
+	if strings.ContainsAny(text, "*?[") {
+		return column + " GLOB ?"
+	}
+	return column + " = ?"
+}

@@ -1,0 +1,237 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"image/png"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"linectl/internal/hint"
+	"linectl/internal/part"
+	"linectl/internal/setting"
+)
+
+// unfinished is the folder within the pictures in which files are written before they get their name.
+const unfinished = ".unfinished"
+
+// jpegQuality is that of pictures of passed parts: they show that the light was right, not a defect.
+const jpegQuality = 90
+
+// pictures writes picture files after the verdict: encoding takes longer than many a cycle. The file
+// comes first, then its row, so that a row never names a file that is not there.
+type pictures struct {
+	folder  string
+	keep    Keep
+	minFree setting.Bytes
+	lowest  setting.Bytes
+	rows    *writer
+	log     *slog.Logger
+	dropped *losses
+
+	mu     sync.Mutex
+	closed bool
+	queue  chan picture
+	done   chan struct{}
+}
+
+type picture struct {
+	id      int64
+	frame   part.Frame
+	verdict part.Verdict
+}
+
+func newPictures(c Config, rows *writer, log *slog.Logger) *pictures {
+	p := &pictures{
+		folder: c.Pictures, keep: c.Keep, minFree: c.MinFree, lowest: c.lowest(), rows: rows, log: log,
+		dropped: newLosses(log, "picture not kept"),
+		queue:   make(chan picture, c.PictureQueue),
+		done:    make(chan struct{}),
+	}
+	go p.run()
+	return p
+}
+
+// preparePictures makes the folder, sees whether it can be written, and removes what a crash left behind.
+func preparePictures(folder string) error {
+	work := filepath.Join(folder, unfinished)
+	err := os.MkdirAll(work, 0o755)
+	if err == nil {
+		var left []os.DirEntry
+		left, err = os.ReadDir(work)
+		for _, f := range left {
+			err = errors.Join(err, os.Remove(filepath.Join(work, f.Name())))
+		}
+	}
+	if err == nil {
+		var f *os.File
+		if f, err = os.CreateTemp(work, "probe"); err == nil {
+			err = errors.Join(f.Close(), os.Remove(f.Name()))
+		}
+	}
+	if err != nil {
+		return hint.New(hint.Failure, fmt.Errorf("the folder of pictures %s: %w", folder, err),
+			"linectl's user must be allowed to write in store.pictures; or set keep = \"none\" in [store]")
+	}
+	return nil
+}
+
+func (p *pictures) put(id int64, frame part.Frame, verdict part.Verdict) {
+	if !p.keep.wants(verdict) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		p.dropped.add(errClosed, "id", id)
+		return
+	}
+	select {
+	case p.queue <- picture{id, frame, verdict}:
+	default:
+		p.dropped.add(fmt.Errorf("%d pictures wait to be written", cap(p.queue)), "id", id)
+	}
+}
+
+func (p *pictures) run() {
+	defer close(p.done)
+	for picture := range p.queue {
+		if err := p.write(picture); err != nil {
+			p.dropped.add(err, "id", picture.id)
+		}
+	}
+}
+
+func (p *pictures) close() {
+	p.mu.Lock()
+	p.closed = true
+	close(p.queue)
+	p.mu.Unlock()
+	<-p.done
+}
+
+func (p *pictures) write(pic picture) error {
+	least := p.lowest
+	if pic.verdict == part.Pass {
+		least = p.minFree
+	}
+	if err := enoughFree(p.folder, least); err != nil {
+		return err
+	}
+	at := time.Now().UTC()
+	data, extension, err := encode(pic.frame, pic.verdict)
+	if err != nil {
+		return err
+	}
+	name := strconv.FormatInt(pic.id, 10) + "-" + plain(pic.frame.Camera) + extension
+	path := filepath.Join(at.Format("2006/01/02"), name)
+	if err := writeFile(p.folder, path, data); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(data)
+	f := pic.frame
+	p.rows.put("row of a picture", func(tx *sql.Tx) error {
+		_, err := tx.Exec(`INSERT INTO frame (inspection_id, camera, exposed_at, source, width, height, path, bytes, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			pic.id, fit(f.Camera), f.ExposedAt.UnixMicro(), fit(f.Source), f.Width, f.Height, path, len(data), hex.EncodeToString(sum[:]))
+		return err
+	})
+	return nil
+}
+
+// plain is a camera's name as part of a file's name.
+func plain(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '_'
+	}, name[:min(len(name), 64)])
+}
+
+// writeFile makes the file durable before it gets its name.
+func writeFile(folder, path string, data []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Join(folder, unfinished), "*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
+		}
+	}()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := f.Chmod(0o644); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	whole := filepath.Join(folder, path)
+	if err := os.MkdirAll(filepath.Dir(whole), 0o755); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), whole); err != nil {
+		return err
+	}
+	return errors.Join(f.Close(), syncFolder(filepath.Dir(whole)))
+}
+
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// encode keeps a rejected part without loss: it is evidence, and material to train on.
+func encode(f part.Frame, verdict part.Verdict) (data []byte, extension string, err error) {
+	if f.Width <= 0 || f.Height <= 0 || len(f.Pixels) != f.Width*f.Height*3 {
+		return nil, "", fmt.Errorf("a frame of %d x %d pixels has %d bytes", f.Width, f.Height, len(f.Pixels))
+	}
+	var out bytes.Buffer
+	if verdict == part.Pass {
+		err = jpeg.Encode(&out, pictureOf(f), &jpeg.Options{Quality: jpegQuality})
+		return out.Bytes(), ".jpg", err
+	}
+	encoder := png.Encoder{CompressionLevel: png.BestSpeed}
+	err = encoder.Encode(&out, pictureOf(f))
+	return out.Bytes(), ".png", err
+}
+
+// pictureOf is the frame as the encoders want it. A frame without colour becomes a grey picture, which
+// is the same at a third of the size.
+func pictureOf(f part.Frame) image.Image {
+	bounds := image.Rect(0, 0, f.Width, f.Height)
+	grey := image.NewGray(bounds)
+	for i := range grey.Pix {
+		b, g, r := f.Pixels[3*i], f.Pixels[3*i+1], f.Pixels[3*i+2]
+		if b != g || g != r {
+			return colourOf(f, bounds)
+		}
+		grey.Pix[i] = g
+	}
+	return grey
+}
+
+func colourOf(f part.Frame, bounds image.Rectangle) image.Image {
+	colour := image.NewRGBA(bounds)
+	for i := range f.Width * f.Height {
+		p, q := f.Pixels[3*i:3*i+3:3*i+3], colour.Pix[4*i:4*i+4:4*i+4]
+		q[0], q[1], q[2], q[3] = p[2], p[1], p[0], 255
+	}
+	return colour
+}
