@@ -42,7 +42,7 @@ func dialer() *uacp.Dialer {
 }
 
 // connect opens a session with a fresh client and verifies every tag. Nothing is written.
-func (p plc) connect(ctx context.Context, limits limits) (*session, error) {
+func (p peer) connect(ctx context.Context, limits limits) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.connect)
 	defer cancel()
 	endpoint, err := p.trusted(ctx)
@@ -71,7 +71,7 @@ func (p plc) connect(ctx context.Context, limits limits) (*session, error) {
 }
 
 // open opens a session and verifies the tags.
-func (p plc) open(ctx context.Context, endpoint *ua.EndpointDescription, limits limits) (_ *session, err error) {
+func (p peer) open(ctx context.Context, endpoint *ua.EndpointDescription, limits limits) (_ *session, err error) {
 	options, err := p.options(endpoint)
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func dial(ctx context.Context, client *opcua.Client) (err error) {
 	return client.Connect(ctx)
 }
 
-func (p plc) options(endpoint *ua.EndpointDescription) ([]opcua.Option, error) {
+func (p peer) options(endpoint *ua.EndpointDescription) ([]opcua.Option, error) {
 	options := []opcua.Option{
 		opcua.AutoReconnect(false),
 		opcua.Dialer(dialer()),
@@ -155,7 +155,7 @@ func userToken(endpoint *ua.EndpointDescription, kind ua.UserTokenType) (*ua.Use
 }
 
 // explain turns an error of the network or the library into what it means here and what to do next.
-func (p plc) explain(err error) error {
+func (p peer) explain(err error) error {
 	if hint.Of(err) != "" {
 		return err
 	}
@@ -181,7 +181,7 @@ func (p plc) explain(err error) error {
 	return fmt.Errorf("%s: %w", endpoint, err)
 }
 
-func (p plc) explainStatus(err error, status ua.StatusCode) error {
+func (p peer) explainStatus(err error, status ua.StatusCode) error {
 	say := func(next, what string) error {
 		return hint.New(hint.Failure, fmt.Errorf("%s (%s)", what, statusName(status)), next)
 	}
@@ -201,7 +201,7 @@ func (p plc) explainStatus(err error, status ua.StatusCode) error {
 }
 
 // trustUs is what to do where the PLC does not know linectl.
-func (p plc) trustUs() string {
+func (p peer) trustUs() string {
 	return fmt.Sprintf("trust linectl's certificate on the PLC: %s, SHA-256 %s", p.identity.File, pki.Fingerprint(p.identity.Certificate))
 }
 

@@ -56,7 +56,7 @@ func usual() limits {
 // Link is the link to one PLC. Run keeps it up; the other methods talk to the PLC while it is up and
 // may be called from any goroutine.
 type Link struct {
-	plc      plc
+	peer     peer
 	listener Listener
 	log      *recurring
 	limits   limits
@@ -66,20 +66,20 @@ type Link struct {
 // New checks what can be checked without the PLC, and makes linectl's own certificate in the pki
 // folder where there is none yet.
 func New(cfg Config, folder string, listener Listener, log *slog.Logger) (*Link, error) {
-	plc, err := know(cfg, folder)
+	peer, err := know(cfg, folder)
 	if err != nil {
 		return nil, err
 	}
-	return &Link{plc: plc, listener: listener, log: &recurring{log: log}, limits: usual()}, nil
+	return &Link{peer: peer, listener: listener, log: &recurring{log: log}, limits: usual()}, nil
 }
 
 // Check connects once and verifies every tag. It writes nothing: a daemon may be at work with the same PLC.
 func Check(ctx context.Context, cfg Config, folder string) error {
-	plc, err := know(cfg, folder)
+	peer, err := know(cfg, folder)
 	if err != nil {
 		return err
 	}
-	s, err := plc.connect(ctx, usual())
+	s, err := peer.connect(ctx, usual())
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func Check(ctx context.Context, cfg Config, folder string) error {
 // Run keeps a session with the PLC until ctx ends, and then leaves the outputs safe. A PLC that is
 // absent is no error: it is tried again for ever.
 func (l *Link) Run(ctx context.Context) error {
-	if l.plc.cfg.Profile == Minimal {
+	if l.peer.cfg.Profile == Minimal {
 		l.log.log.Warn("profile minimal cannot notice a missed trigger, a late result that hits the next part, or a PLC in STOP")
 	}
 	pause := l.limits.retry
@@ -117,7 +117,7 @@ func (l *Link) Run(ctx context.Context) error {
 
 // serve is one session from connect to end. It returns why it ended.
 func (l *Link) serve(ctx context.Context) error {
-	s, err := l.plc.connect(ctx, l.limits)
+	s, err := l.peer.connect(ctx, l.limits)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (l *Link) serve(ctx context.Context) error {
 		return err
 	}
 	l.session.Store(s)
-	l.log.success("connected to the PLC", "endpoint", l.plc.cfg.Endpoint, "policy", l.plc.cfg.SecurityPolicy, "mode", l.plc.cfg.SecurityMode)
+	l.log.success("connected to the PLC", "endpoint", l.peer.cfg.Endpoint, "policy", l.peer.cfg.SecurityPolicy, "mode", l.peer.cfg.SecurityMode)
 	l.listener.Connected(first.snapshot())
 
 	err = s.poll(ctx, first, l.listener)

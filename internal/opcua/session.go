@@ -75,7 +75,7 @@ func (s *session) close() {
 func (s *session) has(sig signal) bool { return s.ids[sig] != nil }
 
 // batch is how many nodes go into one request while the tags are verified; small PLCs allow few.
-const batch = 20
+const batch = 15
 
 // verify asks for every configured tag: that it is there, has an allowed type and can be written where
 // linectl writes it. All wrong tags are named in one error.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,8 +21,8 @@ import (
 // Name is what linectl's own certificate is called in the pki folder.
 const Name = "linectl"
 
-// plc is what is known of the PLC before it is connected to.
-type plc struct {
+// peer is what is known of the PLC before it is connected to.
+type peer struct {
 	cfg      Config
 	folder   string
 	identity pki.Identity // empty without security
@@ -29,17 +30,17 @@ type plc struct {
 }
 
 // know gathers what a connection needs and tells what is missing.
-func know(cfg Config, folder string) (plc, error) {
+func know(cfg Config, folder string) (peer, error) {
 	if problems := cfg.Check(); len(problems) > 0 {
 		first := problems[0]
-		return plc{}, hint.New(hint.Usage, fmt.Errorf("plc.%s: %s", first.Key, first.Message), "'linectl check' lists every mistake in the config")
+		return peer{}, hint.New(hint.Usage, fmt.Errorf("plc.%s: %s", first.Key, first.Message), "'linectl check' lists every mistake in the config")
 	}
-	p := plc{cfg: cfg, folder: folder}
+	p := peer{cfg: cfg, folder: folder}
 	for s := range signals {
 		if cfg.Tags.has(s) {
 			n, err := parseNode(table[s].node(cfg.Tags))
 			if err != nil {
-				return plc{}, err
+				return peer{}, err
 			}
 			p.nodes[s] = n
 		}
@@ -47,10 +48,10 @@ func know(cfg Config, folder string) (plc, error) {
 	if cfg.secure() {
 		var err error
 		if p.identity, err = pki.Open(folder, Name); err != nil {
-			return plc{}, err
+			return peer{}, err
 		}
 		if _, err := p.pinned(); err != nil {
-			return plc{}, err
+			return peer{}, err
 		}
 	}
 	_, err := p.password()
@@ -59,7 +60,7 @@ func know(cfg Config, folder string) (plc, error) {
 
 // pinned is the fingerprint of the certificate that the PLC must show. It is read at each connect, so
 // that a new one can be trusted while the daemon runs.
-func (p plc) pinned() (sum [sha256.Size]byte, err error) {
+func (p peer) pinned() (sum [sha256.Size]byte, err error) {
 	if p.cfg.ServerSHA256 != "" {
 		return pki.ParseFingerprint(p.cfg.ServerSHA256)
 	}
@@ -75,7 +76,7 @@ func (p plc) pinned() (sum [sha256.Size]byte, err error) {
 	return sha256.Sum256(certificate), nil
 }
 
-func (p plc) password() (string, error) {
+func (p peer) password() (string, error) {
 	if p.cfg.User == "" {
 		return "", nil
 	}
@@ -89,21 +90,21 @@ func (p plc) password() (string, error) {
 // Fetch asks the PLC for the certificate (DER) that it shows at the configured security policy and
 // mode. Nobody vouches for the answer: a person has to compare its fingerprint.
 func Fetch(ctx context.Context, cfg Config) ([]byte, error) {
+	if !cfg.secure() {
+		return nil, hint.New(hint.Usage, errors.New("plc.security_policy is None: there is no certificate to trust"), "choose a secure policy first")
+	}
 	ctx, cancel := context.WithTimeout(ctx, usual().connect)
 	defer cancel()
-	endpoint, err := plc{cfg: cfg}.endpoint(ctx)
+	endpoint, err := peer{cfg: cfg}.endpoint(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if len(endpoint.ServerCertificate) == 0 {
-		return nil, fmt.Errorf("the PLC shows no certificate at %s/%s", cfg.SecurityPolicy, cfg.SecurityMode)
 	}
 	return endpoint.ServerCertificate, nil
 }
 
 // endpoint asks the PLC for the endpoint with exactly the configured policy and mode: the library's
 // own choice may be one without security.
-func (p plc) endpoint(ctx context.Context) (*ua.EndpointDescription, error) {
+func (p peer) endpoint(ctx context.Context) (*ua.EndpointDescription, error) {
 	offered, err := opcua.GetEndpoints(ctx, p.cfg.Endpoint, opcua.Dialer(dialer()))
 	if err != nil {
 		return nil, p.explain(err)
@@ -112,7 +113,7 @@ func (p plc) endpoint(ctx context.Context) (*ua.EndpointDescription, error) {
 	var others []string
 	for _, e := range offered {
 		if e.SecurityPolicyURI == policy && e.SecurityMode == p.cfg.mode() {
-			return e, nil
+			return e, p.own(e)
 		}
 		others = append(others, fmt.Sprintf("%s/%s", strings.TrimPrefix(e.SecurityPolicyURI, ua.SecurityPolicyURIPrefix),
 			strings.TrimPrefix(e.SecurityMode.String(), "MessageSecurityMode")))
@@ -122,10 +123,26 @@ func (p plc) endpoint(ctx context.Context) (*ua.EndpointDescription, error) {
 		"switch it on in the settings of the PLC's OPC UA server, or choose another with plc.security_policy and plc.security_mode")
 }
 
+// own cuts the certificate of an endpoint down to the PLC's own: some send the whole chain.
+func (p peer) own(e *ua.EndpointDescription) error {
+	if !p.cfg.secure() {
+		return nil
+	}
+	chain, err := x509.ParseCertificates(e.ServerCertificate)
+	switch {
+	case err != nil:
+		return p.explain(err)
+	case len(chain) == 0:
+		return p.explain(errors.New("x509: there is none"))
+	}
+	e.ServerCertificate = chain[0].Raw
+	return nil
+}
+
 // trusted is the endpoint to connect to, after its certificate has been compared with the pinned one.
 // The library compares nothing; but it encrypts to the certificate that it is given here, so that only
 // the owner of that key can answer.
-func (p plc) trusted(ctx context.Context) (*ua.EndpointDescription, error) {
+func (p peer) trusted(ctx context.Context) (*ua.EndpointDescription, error) {
 	endpoint, err := p.endpoint(ctx)
 	if err != nil || !p.cfg.secure() {
 		return endpoint, err

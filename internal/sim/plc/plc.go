@@ -1,0 +1,249 @@
+// Package plc owns a simulated PLC: a real OPC UA server with signed and encrypted sessions, and behind
+// it the PLC's side of the handshake. It is there to commission against, for the demo, and for tests.
+//
+// It is as strict as the strictest PLC that linectl may meet. It refuses a value of the wrong type, a
+// status or timestamp beside a value, a write to its own tags, a wrong password, and a session without
+// security; it carries out the writes of one request in another order than they were sent; and it
+// passes a part only on positive proof.
+package plc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gopcua/opcua/id"
+	"github.com/gopcua/opcua/server"
+	"github.com/gopcua/opcua/ua"
+
+	"linectl/internal/opcua/pki"
+)
+
+// Config says what kind of PLC it is. The zero value, but for Folder, is a good one.
+type Config struct {
+	Address     string        // to listen at; default 127.0.0.1:0, a free port
+	Folder      string        // holds the PLC's certificate; made if absent
+	Name        string        // of the certificate in the folder; default plc
+	Width       int           // of the part counter in bits: 16 (default) or 32
+	ResultLimit time.Duration // how long the PLC waits for a result; default 600ms
+	Log         string        // file to which every result is appended that was seen as valid; "" for none
+
+	Policy  string                 // security policy; default Basic256Sha256
+	Mode    ua.MessageSecurityMode // default SignAndEncrypt
+	User    string                 // if set, anonymous sessions are refused
+	Pass    string
+	Trusted [][]byte // client certificates (DER) that are let in; nil lets in every one
+
+	Tags           map[string]any // by key: another initial value, and with it another type; nil for a tag that is not there
+	ReadOnly       []string       // outputs of linectl that it cannot write
+	NoRegister     bool           // RegisterNodes is not supported
+	IgnoreWatchdog bool           // pass parts even though vision_heartbeat stands: for a client that has no such signal
+
+	OnBusy  func(seq uint32)             // called when linectl raises busy
+	OnWrite func(written map[string]any) // called with every write request that was carried out whole
+}
+
+// PLC is a running simulated PLC.
+type PLC struct {
+	cfg      Config
+	identity pki.Identity
+	endpoint string
+	server   *server.Server
+	cancel   context.CancelFunc
+	log      *resultLog
+	done     chan struct{}
+	work     sync.WaitGroup
+	sessions sessions
+	space    *space
+
+	reading, writing atomic.Int64 // delay of each service, ns
+	frozen           atomic.Bool  // the PLC's program stands; its server goes on
+
+	mu      sync.Mutex
+	tags    map[string]any
+	refused map[string]ua.StatusCode
+	spoiled map[string]ua.StatusCode
+	program program
+	closed  bool
+}
+
+// Start starts a PLC. It serves when Start returns.
+func Start(cfg Config) (*PLC, error) {
+	if cfg.Address == "" {
+		cfg.Address = "127.0.0.1:0"
+	}
+	if cfg.Name == "" {
+		cfg.Name = "plc"
+	}
+	if cfg.Width == 0 {
+		cfg.Width = 16
+	}
+	if cfg.ResultLimit == 0 {
+		cfg.ResultLimit = 600 * time.Millisecond
+	}
+	if cfg.Policy == "" {
+		cfg.Policy, cfg.Mode = "Basic256Sha256", ua.MessageSecurityModeSignAndEncrypt
+	}
+	if cfg.Width != 16 && cfg.Width != 32 {
+		return nil, fmt.Errorf("simulated PLC: a counter of %d bits; choose 16 or 32", cfg.Width)
+	}
+	identity, err := pki.Open(cfg.Folder, cfg.Name)
+	if err != nil {
+		return nil, fmt.Errorf("simulated PLC: %w", err)
+	}
+	host, port, err := freePort(cfg.Address)
+	if err != nil {
+		return nil, fmt.Errorf("simulated PLC: %w", err)
+	}
+	p := &PLC{
+		cfg:      cfg,
+		identity: identity,
+		endpoint: "opc.tcp://" + net.JoinHostPort(host, strconv.Itoa(port)),
+		done:     make(chan struct{}),
+		tags:     initial(cfg),
+		refused:  map[string]ua.StatusCode{},
+		spoiled:  map[string]ua.StatusCode{},
+	}
+	if p.log, err = openLog(cfg.Log); err != nil {
+		return nil, fmt.Errorf("simulated PLC: %w", err)
+	}
+	p.serve(host, port)
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	if err := p.server.Start(ctx); err != nil {
+		cancel()
+		return nil, errors.Join(fmt.Errorf("simulated PLC: listen at %s: %w", cfg.Address, err), p.log.close())
+	}
+	p.work.Go(p.beat)
+	return p, nil
+}
+
+// freePort fills in a free port where the address has port 0: the server library cannot say which one
+// it got.
+func freePort(address string) (string, int, error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", 0, err
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil || port != 0 {
+		return host, port, err
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", 0, err
+	}
+	defer l.Close()
+	return host, l.Addr().(*net.TCPAddr).Port, nil
+}
+
+func (p *PLC) serve(host string, port int) {
+	user := ua.UserTokenTypeAnonymous
+	if p.cfg.User != "" {
+		user = ua.UserTokenTypeUserName
+	}
+	p.server = server.New(
+		server.EndPoint(host, port),
+		server.Certificate(p.identity.Certificate),
+		server.PrivateKey(p.identity.Key),
+		server.EnableSecurity(p.cfg.Policy, p.cfg.Mode),
+		server.EnableAuthMode(user),
+		server.ServerName("linectl simulated PLC"),
+	)
+	p.space = newSpace(p)
+	p.server.AddNamespace(p.space)
+	p.server.RegisterHandler(id.GetEndpointsRequest_Encoding_DefaultBinary, p.getEndpoints)
+	p.server.RegisterHandler(id.CreateSessionRequest_Encoding_DefaultBinary, p.createSession)
+	p.server.RegisterHandler(id.ActivateSessionRequest_Encoding_DefaultBinary, p.activateSession)
+	p.server.RegisterHandler(id.CloseSessionRequest_Encoding_DefaultBinary, p.closeSession)
+	p.server.RegisterHandler(id.RegisterNodesRequest_Encoding_DefaultBinary, p.registerNodes)
+	p.server.RegisterHandler(id.ReadRequest_Encoding_DefaultBinary, p.read)
+	p.server.RegisterHandler(id.WriteRequest_Encoding_DefaultBinary, p.write)
+}
+
+// Close ends the PLC. Its tags can still be read.
+func (p *PLC) Close() error {
+	close(p.done)
+	err := p.server.Close() // before cancel: the library's readers wait for its dispatcher
+	p.cancel()
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.work.Wait()
+	return errors.Join(err, p.log.close())
+}
+
+// beatEvery is how often the PLC's program shows that it runs.
+const beatEvery = 100 * time.Millisecond
+
+func (p *PLC) beat() {
+	ticker := time.NewTicker(beatEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.done:
+			return
+		case <-ticker.C:
+		}
+		if p.frozen.Load() {
+			continue
+		}
+		p.mu.Lock()
+		if n, ok := p.tags["plc_heartbeat"].(uint16); ok {
+			p.tags["plc_heartbeat"] = n + 1
+		}
+		p.mu.Unlock()
+	}
+}
+
+// Endpoint is the address to connect to.
+func (p *PLC) Endpoint() string { return p.endpoint }
+
+// Address is where it listens, for a restart at the same place.
+func (p *PLC) Address() string { return p.endpoint[len("opc.tcp://"):] }
+
+// CertificateFile holds the certificate (DER) to pin.
+func (p *PLC) CertificateFile() string { return p.identity.File }
+
+// Certificate is the certificate (DER) to pin.
+func (p *PLC) Certificate() []byte { return p.identity.Certificate }
+
+// StopHeartbeat stops the PLC's program, as in STOP, or lets it run again. The server goes on either way.
+func (p *PLC) StopHeartbeat(stop bool) { p.frozen.Store(stop) }
+
+// DelayReads makes every read take so much longer; the server does nothing else meanwhile.
+func (p *PLC) DelayReads(d time.Duration) { p.reading.Store(int64(d)) }
+
+// DelayWrites makes every write take so much longer before it is carried out.
+func (p *PLC) DelayWrites(d time.Duration) { p.writing.Store(int64(d)) }
+
+// Refuse makes every write to a tag fail with the status; a good status lets it succeed again.
+func (p *PLC) Refuse(key string, status ua.StatusCode) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refused[key] = status
+}
+
+// Spoil makes every read of a tag's value come with the status; a good status makes it sound again.
+func (p *PLC) Spoil(key string, status ua.StatusCode) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.spoiled[key] = status
+}
+
+// DropSessions makes the server forget every session, as after a download of the PLC program.
+func (p *PLC) DropSessions() { p.sessions.drop() }
+
+func (p *PLC) delay(d *atomic.Int64) {
+	if d := time.Duration(d.Load()); d > 0 {
+		select {
+		case <-time.After(d):
+		case <-p.done:
+		}
+	}
+}
