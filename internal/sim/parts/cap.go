@@ -88,7 +88,7 @@ func (c *screwCap) flaw(defect Defect, r rng) (flaw, error) {
 	case Dent:
 		return dent(r, place(20)), nil
 	case Stain:
-		return stain(r, place(20), [3]float64{0.70, 0.78, 0.95}), nil
+		return stain(r, place(20), [3]float64{0.62, 0.74, 0.95}), nil
 	case Crack:
 		return crack(r, polar(r.between(0.55, 0.95)*capTop, r.angle())), nil
 	case Chip:

@@ -82,7 +82,7 @@ func (l path) around(margin float64) (point, float64) {
 // scratch is a groove whose ground is polished: shine is how much brighter it is.
 func scratch(r rng, middle point, shine float64) flaw {
 	l := newPath(arc(middle, r.angle(), r.between(45, 105), r.between(-0.5, 0.5)), 0.25)
-	width, depth := r.between(1.1, 1.9), r.between(0.9, 1.7)
+	width, depth := r.between(1.3, 2.1), r.between(1.1, 1.9)
 	centre, reach := l.around(4)
 	return flaw{centre, reach, func(p point, c cell) cell {
 		d, thick := l.nearest(p)
@@ -140,8 +140,8 @@ func (o oval) near(p point) float64 {
 
 // dent is a smooth hollow.
 func dent(r rng, middle point) flaw {
-	o := drawOval(r, middle, 8, 16)
-	depth := o.wide * r.between(0.26, 0.42)
+	o := drawOval(r, middle, 9, 17)
+	depth := o.wide * r.between(0.36, 0.52)
 	return flaw{middle, o.long + 2, func(p point, c cell) cell {
 		if d := o.near(p); d < 1 {
 			hollow := (1 - d*d) * (1 - d*d)
@@ -154,7 +154,7 @@ func dent(r rng, middle point) flaw {
 // stain changes the colour and takes the gloss; its edge wanders and is darkest, as where a drop dried.
 func stain(r rng, middle point, colour [3]float64) flaw {
 	o := drawOval(r, middle, 13, 27)
-	seed, strength := r.Uint64(), r.between(0.55, 1)
+	seed, strength := r.Uint64(), r.between(0.7, 1)
 	return flaw{middle, 1.6 * o.long, func(p point, c cell) cell {
 		d := o.near(p) + 0.42*cloud(seed, p.x/11, p.y/11)
 		wet := strength * (0.75 + 0.25*ramp(0.4, 0.95, d)) * (1 - ramp(0.86, 1.08, d))
@@ -166,7 +166,7 @@ func stain(r rng, middle point, colour [3]float64) flaw {
 
 // chip is a bite out of the edge of a round part: the belt shows, and the fracture is rough and pale.
 func chip(r rng, middle point, edge float64, ground cell, colour [3]float64) flaw {
-	o := drawOval(r, middle, 11, 20)
+	o := drawOval(r, middle, 14, 23)
 	seed := r.Uint64()
 	return flaw{middle, 1.5 * o.long, func(p point, c cell) cell {
 		d := o.near(p) + 0.30*cloud(seed, p.x/7, p.y/7)
@@ -175,8 +175,8 @@ func chip(r rng, middle point, edge float64, ground cell, colour [3]float64) fla
 		}
 		fracture := cell{relief: -3 - 5*(1-d) + 1.2*cloud(seed+3, p.x/3, p.y/3), colour: colour, gloss: 0.02}
 		fracture = fracture.shade(1.1 + 0.25*cloud(seed+4, p.x/2.5, p.y/2.5))
-		gone := ground.shade(0.5)
-		return c.blend(fracture.blend(gone, 1-ramp(0.60, 0.72, d)), 1-ramp(0.94, 1.06, d))
+		gone := ground.shade(0.9)
+		return c.blend(fracture.blend(gone, 1-ramp(0.74, 0.84, d)), 1-ramp(0.94, 1.06, d))
 	}}
 }
 

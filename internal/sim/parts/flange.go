@@ -121,7 +121,7 @@ func (f *flange) flaw(defect Defect, r rng) (flaw, error) {
 	case Chip:
 		return chip(r, polar(flangeRadius, r.angle()), flangeRadius, conveyor(f.texture+9, point{}, rubber), aluminium), nil
 	case Scratch:
-		return scratch(r, f.land(r, 20), 1.28), nil
+		return scratch(r, f.land(r, 20), 1.4), nil
 	case Dent:
 		return dent(r, f.land(r, 14)), nil
 	case Stain:
