@@ -41,7 +41,7 @@ type TrainOptions struct {
 	Bank   int          // vectors in the memory bank; 0 is DefaultBank
 	Size   picture.Size // the network's input; zero follows the pictures' aspect ratio
 	Seed   uint64       // 0 is DefaultSeed
-	Target float64      // false rejects in 10,000 to set the threshold for; 0 is calibrate.DefaultTarget
+	Target float64      // false rejects in 10,000 to set the threshold for; 0 is calibrate.DefaultTarget of the number of pictures
 }
 
 // Progress is told how far a stage of training has come.
@@ -56,9 +56,6 @@ func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, pro
 	}
 	if o.Seed == 0 {
 		o.Seed = DefaultSeed
-	}
-	if o.Target == 0 {
-		o.Target = calibrate.DefaultTarget
 	}
 	if err := o.check(); err != nil {
 		return nil, err
@@ -95,7 +92,7 @@ func (o TrainOptions) check() error {
 	if o.Bank < 1 || o.Bank > MostBank {
 		return hint.New(hint.Usage, fmt.Errorf("a bank of %d vectors is out of range; allowed is 1 to %d", o.Bank, MostBank), "")
 	}
-	if o.Target < calibrate.LeastTarget || o.Target > calibrate.MostTarget {
+	if o.Target != 0 && o.Target < calibrate.LeastTarget || o.Target > calibrate.MostTarget {
 		return hint.New(hint.Usage, fmt.Errorf("%g false rejects in 10,000 cannot be promised; allowed is %d to %d", o.Target, calibrate.LeastTarget, calibrate.MostTarget), "")
 	}
 	return nil
@@ -160,7 +157,11 @@ func (t *trainer) train(ctx context.Context) (*recipe.Recipe, error) {
 	for i, p := range t.pictures {
 		scores[i], qualities[i] = p.Score, p.Quality
 	}
-	threshold, err := calibrate.Set(scores, o.Target)
+	target := o.Target
+	if target == 0 {
+		target = calibrate.DefaultTarget(len(scores))
+	}
+	threshold, err := calibrate.Set(scores, target)
 	if err != nil {
 		return nil, hint.New(hint.Failure, fmt.Errorf("threshold of %s: %w", o.Name, err), "take more pictures of different good parts")
 	}

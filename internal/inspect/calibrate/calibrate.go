@@ -20,8 +20,6 @@ const (
 	Minimum = 12
 	// Enough is the number of good pictures from which on the promise is more than a guess.
 	Enough = 100
-	// DefaultTarget is how many good parts in ten thousand may be rejected.
-	DefaultTarget = 50
 	// LeastTarget and MostTarget bound what can be asked for.
 	LeastTarget, MostTarget = 1, 500
 
@@ -40,6 +38,11 @@ type Threshold struct {
 	Tail     int     `toml:"tail" comment:"of which this many form the tail"`
 	Greatest float64 `toml:"greatest" comment:"the greatest of their scores"`
 }
+
+// DefaultTarget is what is asked for where nobody says otherwise: as few false rejects as n pictures can
+// speak for, which is one in n+1, but not fewer than 50 in 10,000. A smaller target reaches beyond what
+// was seen, and lets more defects through.
+func DefaultTarget(n int) float64 { return min(max(50, math.Ceil(10000/float64(n+1))), MostTarget) }
 
 // Set sets the threshold for a target, in rejects of good parts in ten thousand.
 //

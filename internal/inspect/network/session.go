@@ -27,7 +27,14 @@ func CheckDevice(name string) error {
 // Runtime is ONNX Runtime, loaded, with the settings that sessions share.
 type Runtime struct {
 	threads int
+	library string
 }
+
+// Library is the file that ONNX Runtime was loaded from.
+func (r *Runtime) Library() string { return r.library }
+
+// Version is that of ONNX Runtime.
+func (r *Runtime) Version() string { return ort.GetVersion() }
 
 // Start loads the library (where is told by the package's order of places, or by the explicit path) for
 // the device; threads 0 takes every core.
@@ -45,7 +52,7 @@ func Start(explicit, device string, threads int) (*Runtime, error) {
 	if threads == 0 {
 		threads = min(runtime.NumCPU(), MaxThreads)
 	}
-	return &Runtime{threads: threads}, nil
+	return &Runtime{threads: threads, library: path}, nil
 }
 
 // Tensor is a block of float32 that sessions read and write in place.

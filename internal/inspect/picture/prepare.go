@@ -110,20 +110,29 @@ func withMat(frame part.Frame, use func(gocv.Mat) error) error {
 	return use(mat)
 }
 
-// Thumbnail is the frame as a small JPEG whose longer side has the given length.
-func Thumbnail(frame part.Frame, side int) ([]byte, error) {
-	longer := max(frame.Width, frame.Height)
-	size := Size{max(1, frame.Width*side/longer), max(1, frame.Height*side/longer)}
-	var jpeg []byte
+// Resized is the frame at another size.
+func Resized(frame part.Frame, size Size) (part.Frame, error) {
+	result := part.Frame{Camera: frame.Camera, Width: size.Width, Height: size.Height, ExposedAt: frame.ExposedAt, Source: frame.Source}
 	err := withMat(frame, func(mat gocv.Mat) error {
 		shrunk, sized := gocv.NewMat(), gocv.NewMat()
 		defer shrunk.Close()
 		defer sized.Close()
-		result, err := resize(mat, size, &shrunk, &sized)
-		if err != nil {
-			return err
-		}
-		encoded, err := gocv.IMEncodeWithParams(gocv.JPEGFileExt, result, []int{gocv.IMWriteJpegQuality, 90})
+		resized, err := resize(mat, size, &shrunk, &sized)
+		result.Pixels = resized.ToBytes()
+		return err
+	})
+	return result, err
+}
+
+// Thumbnail is the frame as a small JPEG whose longer side has the given length.
+func Thumbnail(frame part.Frame, side int) ([]byte, error) {
+	small, err := Resized(frame, Size{frame.Width, frame.Height}.Within(side))
+	if err != nil {
+		return nil, err
+	}
+	var jpeg []byte
+	err = withMat(small, func(mat gocv.Mat) error {
+		encoded, err := gocv.IMEncodeWithParams(gocv.JPEGFileExt, mat, []int{gocv.IMWriteJpegQuality, 90})
 		if err != nil {
 			return err
 		}

@@ -53,3 +53,9 @@ func InputSize(pictures []Size, multiple int) Size {
 	}
 	return best
 }
+
+// Within is the greatest size of the same shape whose longer side has the given length.
+func (s Size) Within(side int) Size {
+	longer := max(s.Width, s.Height)
+	return Size{max(1, s.Width*side/longer), max(1, s.Height*side/longer)}
+}
