@@ -111,7 +111,7 @@ func (c Config) Check() []setting.Problem {
 	if c.Poll.Std() < time.Millisecond || c.Poll.Std() > time.Second {
 		say("poll", "%s is out of range; allowed is 1ms to 1s", c.Poll)
 	}
-	if c.Stale < 10*c.Poll || c.Stale.Std() > time.Minute {
+	if c.Stale <= 0 || c.Stale < 10*c.Poll || c.Stale.Std() > time.Minute {
 		say("stale", "%s is out of range; allowed is ten times plc.poll (%s) to 1m", c.Stale, 10*c.Poll)
 	}
 	c.checkSecurity(say)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"syscall"
@@ -85,7 +86,11 @@ func (p peer) open(ctx context.Context, endpoint *ua.EndpointDescription, limits
 	if s.client, err = opcua.NewClient(p.cfg.Endpoint, options...); err != nil {
 		return nil, err
 	}
-	if err := dial(ctx, s.client); err != nil {
+	switch err := dial(ctx, s.client); {
+	case hungUp(err) && p.cfg.secure():
+		// The PLC spoke a moment ago, without certificates.
+		return nil, hint.New(hint.Failure, errors.New("the PLC closed the connection without a word, as it does when it does not trust linectl's certificate"), p.trustUs())
+	case err != nil:
 		return nil, p.explain(err)
 	}
 	if err := s.verify(ctx, p.nodes); err != nil {
@@ -175,11 +180,12 @@ func (p peer) explain(err error) error {
 		return p.explainStatus(err, status)
 	case strings.HasPrefix(err.Error(), "x509:"), strings.Contains(err.Error(), ": x509:"):
 		return say("have the PLC make a new certificate, and trust that one with 'linectl plc trust'", "the PLC's certificate is malformed")
-	case p.cfg.secure() && err.Error() == "EOF":
-		return say(p.trustUs(), "the PLC closed the connection without a word, as it does when it does not trust linectl's certificate")
 	}
-	return fmt.Errorf("%s: %w", endpoint, err)
+	return say("is that the address of the PLC's OPC UA server? Its usual port is 4840", "what listens at %s does not speak OPC UA as it should", endpoint)
 }
+
+// hungUp tells whether the other side closed the connection.
+func hungUp(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) }
 
 func (p peer) explainStatus(err error, status ua.StatusCode) error {
 	say := func(next, what string) error {

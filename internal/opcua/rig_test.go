@@ -2,6 +2,7 @@ package opcua
 
 import (
 	"context"
+	"io"
 	"log"
 	"log/slog"
 	"os"
@@ -20,7 +21,7 @@ import (
 var certificates string
 
 func TestMain(m *testing.M) {
-	log.SetFlags(0)
+	log.SetOutput(io.Discard) // the server library reports its own start there
 	folder, err := os.MkdirTemp("", "linectl-pki-")
 	if err != nil {
 		log.Fatal(err)
