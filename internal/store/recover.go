@@ -44,8 +44,8 @@ func (s *Store) Last(ctx context.Context, station string) (part.Record, bool, er
 // is noticed.
 //
 // Where result_valid is FALSE, the verdict tags have gone back to rest and say nothing. The echo may
-// still name a part that the record lacks. It was a reject then: a pass is never told before its row
-// is durable. An echo of 0 without a part id is a tag that nobody has written.
+// still name a part that the record lacks. It counts as a reject then: a pass is never told before its
+// row is durable. An echo of 0 without a part id is a tag that nobody has written.
 func (s *Store) Recover(ctx context.Context, station string, told part.Told) (recovered bool, err error) {
 	at := time.Now()
 	err = s.writer.wait(ctx, "recovery", func(tx *sql.Tx) (err error) {
@@ -200,7 +200,7 @@ func insertTold(tx *sql.Tx, at time.Time, station string, told part.Told) error 
 	if !told.Valid {
 		told.Verdict = part.Reject
 		record.Verdict = part.Reject
-		record.Detail += "; result_valid was FALSE already, so it was a reject"
+		record.Detail += "; result_valid was FALSE already: the verdict had gone from the tags and counts as reject"
 	}
 	record.Reason = reasonTold(told)
 	if told.Valid && !math.IsNaN(told.Score) {

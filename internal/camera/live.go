@@ -1,0 +1,279 @@
+package camera
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"gocv.io/x/gocv"
+
+	"linectl/internal/hint"
+	"linectl/internal/part"
+	"linectl/internal/raster"
+)
+
+// live is a camera that runs by itself: V4L2, a network stream, a GStreamer pipeline. One goroutine
+// reads all the time, so that no driver or network buffer ever holds old frames. When frames stop it
+// opens the same source again, for ever.
+//
+// A frame is stamped when it leaves the buffer, and its exposure is taken to have begun the latency
+// before that. The stamp is only worth something if the frame was not held up on the way: after a
+// stall a stream delivers what it held back in a burst, old frames that look new. So a frame counts
+// only if it had to be waited for.
+type live struct {
+	config Config
+	log    *slog.Logger
+	stop   context.CancelFunc
+	done   chan struct{}
+
+	mu      sync.Mutex
+	waiting []request
+	last    time.Time // when the newest frame came that counts
+	fault   error     // why there is none
+}
+
+// request is a grab that waits for a frame exposed at or after its instant.
+type request struct {
+	after time.Time
+	frame chan result
+}
+
+type result struct {
+	frame part.Frame
+	err   error
+}
+
+const (
+	assumedRate  = 25.0 // frames a second, where nobody says
+	firstRetry   = 100 * time.Millisecond
+	longestRetry = 5 * time.Second
+	readTimeout  = 2 * time.Second // of a stream: longer without a frame means that it is gone
+	silence      = 3 * time.Second // without a frame that counts: the camera is not healthy
+)
+
+func openLive(c Config, log *slog.Logger) (source, error) {
+	if kind, device := c.split(); kind == kindV4L2 {
+		if err := checkDevice(device); err != nil {
+			return nil, err
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	l := &live{config: c, log: log, stop: stop, done: make(chan struct{}), last: time.Now(), fault: errors.New("it has not given a frame yet")}
+	go l.run(ctx)
+	return l, nil
+}
+
+// checkDevice tells a device that is missing from one that is only gone for a moment: at start the
+// config may be wrong, later the same device is waited for.
+func checkDevice(path string) error {
+	_, err := os.Stat(path)
+	if err == nil {
+		return nil
+	}
+	next := "no video device is there: check cable and power, and 'dmesg'"
+	if devices := Devices(); len(devices) > 0 {
+		next = "there are: " + strings.Join(devices, ", ")
+	}
+	return hint.New(hint.Failure, fmt.Errorf("there is no device %s", path), next)
+}
+
+// Devices lists the V4L2 devices of this machine, under names that stay the same where there are such.
+func Devices() []string {
+	devices, _ := filepath.Glob("/dev/v4l/by-id/*") // the pattern is well formed
+	if len(devices) == 0 {
+		devices, _ = filepath.Glob("/dev/video*")
+	}
+	return devices
+}
+
+// run opens the source, reads from it until it ends, and begins again.
+func (l *live) run(ctx context.Context) {
+	defer close(l.done)
+	for wait := firstRetry; ctx.Err() == nil; {
+		frames, err := l.read(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if frames > 0 {
+			wait = firstRetry
+		}
+		l.failed(err, wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, longestRetry)
+	}
+}
+
+// failed remembers why there are no frames and says so once.
+func (l *live) failed(err error, wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fault == nil || l.fault.Error() != err.Error() {
+		l.log.Error("no frames; opening the camera again until it answers", "error", err, "next", wait)
+	}
+	l.fault = err
+}
+
+// read opens the source and serves its frames until one does not come.
+func (l *live) read(ctx context.Context) (frames int, err error) {
+	capture, err := open(l.config)
+	if err != nil {
+		return 0, err
+	}
+	defer capture.Close()
+	interval := l.interval(capture)
+	latency := l.config.Latency.Std()
+	if latency == 0 {
+		latency = 2 * interval
+	}
+	mat := gocv.NewMat()
+	defer mat.Close()
+	for before := time.Now(); ctx.Err() == nil; frames++ {
+		if !capture.Read(&mat) || mat.Empty() {
+			return frames, errors.New("the stream has ended or gives no more frames")
+		}
+		now := time.Now()
+		held := now.Sub(before) < interval/2
+		before = now
+		if held {
+			continue
+		}
+		l.serve(mat, now, now.Add(-latency))
+	}
+	return frames, ctx.Err()
+}
+
+// interval is the time between two frames.
+func (l *live) interval(capture *gocv.VideoCapture) time.Duration {
+	rate := l.config.FPS
+	if rate == 0 {
+		rate = capture.Get(gocv.VideoCaptureFPS)
+	}
+	if !(rate >= 0.1 && rate <= 1000) { // some streams say 90000
+		rate = assumedRate
+	}
+	return time.Duration(float64(time.Second) / rate)
+}
+
+// serve hands the frame to every grab for which it is new enough.
+func (l *live) serve(mat gocv.Mat, now, exposed time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fault != nil {
+		l.log.Info("frames come", "width", mat.Cols(), "height", mat.Rows())
+	}
+	l.last, l.fault = now, nil
+	var r *result
+	l.waiting = slices.DeleteFunc(l.waiting, func(w request) bool {
+		if exposed.Before(w.after) {
+			return false
+		}
+		if r == nil { // copied only if somebody wants it
+			r = &result{}
+			r.frame, r.err = asFrame(mat)
+			r.frame.ExposedAt = exposed
+		}
+		w.frame <- *r
+		return true
+	})
+}
+
+// asFrame turns what a driver gives into 8-bit BGR.
+func asFrame(mat gocv.Mat) (part.Frame, error) {
+	if mat.Type() == gocv.MatTypeCV8UC3 {
+		return bad(raster.FromMat(mat))
+	}
+	eight := gocv.NewMat()
+	defer eight.Close()
+	scale := float32(1)
+	switch mat.Type() {
+	case gocv.MatTypeCV16UC1, gocv.MatTypeCV16UC3, gocv.MatTypeCV16UC4:
+		scale = 1.0 / 256
+	}
+	if err := mat.ConvertToWithParams(&eight, gocv.MatTypeCV8U, scale, 0); err != nil {
+		return bad(part.Frame{}, err)
+	}
+	var conversion gocv.ColorConversionCode
+	switch mat.Channels() {
+	case 1:
+		conversion = gocv.ColorGrayToBGR
+	case 4:
+		conversion = gocv.ColorBGRAToBGR
+	case 3:
+		return bad(raster.FromMat(eight))
+	default:
+		return bad(part.Frame{}, fmt.Errorf("a frame has %d channels", mat.Channels()))
+	}
+	colour := gocv.NewMat()
+	defer colour.Close()
+	if err := gocv.CvtColor(eight, &colour, conversion); err != nil {
+		return bad(part.Frame{}, err)
+	}
+	return bad(raster.FromMat(colour))
+}
+
+func bad(frame part.Frame, err error) (part.Frame, error) {
+	if err != nil {
+		err = part.Because(part.BadFrame, err)
+	}
+	return frame, err
+}
+
+func (l *live) grab(ctx context.Context, after time.Time) (part.Frame, error) {
+	begun := time.Now()
+	want := request{after, make(chan result, 1)}
+	l.mu.Lock()
+	l.waiting = append(l.waiting, want)
+	l.mu.Unlock()
+	select {
+	case r := <-want.frame:
+		return r.frame, r.err
+	case <-l.done:
+		return part.Frame{}, errClosed
+	case <-ctx.Done():
+		return part.Frame{}, l.withdraw(want, waited(ctx, begun), begun)
+	}
+}
+
+// withdraw takes back a request and says why nothing came of it.
+func (l *live) withdraw(want request, waited string, begun time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting = slices.DeleteFunc(l.waiting, func(r request) bool { return r.frame == want.frame })
+	if l.fault == nil && l.last.After(begun) {
+		return part.Because(part.StaleFrame, fmt.Errorf("no frame is new enough yet: each may be as old as its latency (%s)", waited))
+	}
+	fault := l.fault
+	if fault == nil {
+		fault = errors.New("the stream stands, or its frames were held up on the way")
+	}
+	return hint.New(hint.Failure, fmt.Errorf("no frame (%s): %w", waited, fault), part.NoFrame.Hint())
+}
+
+func (l *live) healthy() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fault != nil {
+		return hint.New(hint.Failure, fmt.Errorf("no frames: %w", l.fault), part.NoFrame.Hint())
+	}
+	if quiet := time.Since(l.last); quiet > silence {
+		return hint.New(hint.Failure, fmt.Errorf("no live frame for %s", quiet.Round(time.Second)), "if frames come faster than camera.fps says, set it right; else check the camera")
+	}
+	return nil
+}
+
+func (l *live) close() error {
+	l.stop()
+	<-l.done
+	return nil
+}
