@@ -13,13 +13,6 @@ go := . scripts/env.sh && go
 version := $(or $(shell git describe --tags --match 'v*' --dirty 2>/dev/null),devel)
 commit  := $(or $(shell git describe --always --exclude '*' --abbrev=12 --dirty 2>/dev/null),unknown)
 
-# Where `make install` puts things; DESTDIR goes before all of them.
-PREFIX  ?= /usr/local
-CONFIG  ?= /etc/linectl
-UNITS   ?= /etc/systemd/system
-LIBRARY ?= /usr/lib/linectl
-SHARE   ?= /usr/share/linectl
-
 .PHONY: help
 help: ## this list
 	@echo "linectl: a line controller. It looks at every part and tells the PLC pass or reject in time."
@@ -68,13 +61,11 @@ bench: setup ## the benchmarks; on a quiet machine
 fuzz: setup ## every fuzz test for FUZZTIME (10s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),10s)
 
-.PHONY: install
-install: ## into PREFIX (/usr/local), with the systemd unit; after `make build`, as root
-	@scripts/install.sh "$(DESTDIR)" "$(PREFIX)" "$(CONFIG)" "$(UNITS)" "$(LIBRARY)" "$(SHARE)" "$(ONNXRUNTIME_LIBRARY)"
-
-.PHONY: uninstall
+.PHONY: install uninstall
+install: ## as root, after `make build`: into PREFIX (/usr/local), with a systemd unit
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" scripts/install.sh install
 uninstall: ## take away what install brought; config, record and recipes stay
-	@scripts/uninstall.sh "$(DESTDIR)" "$(PREFIX)" "$(UNITS)" "$(LIBRARY)" "$(SHARE)"
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" scripts/install.sh uninstall
 
 .PHONY: clean
 clean: ## remove bin/; what set-up fetched stays in .tools/

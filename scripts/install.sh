@@ -1,0 +1,76 @@
+#!/bin/bash
+# Puts what `make build` made into its places, or takes it away again: install.sh install|uninstall.
+#
+#   PREFIX   /usr/local unless given: program, library, backbones and unit lie below it
+#   DESTDIR  goes before every path, for packaging; users and services are then left alone
+#   FROM     the folder that was built; bin/ unless given
+#
+# The config is written only where there is none. Uninstalling keeps the config and all that the line has
+# recorded: those are the plant's, not the program's.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+from=${FROM:-$root/bin}
+prefix=${PREFIX:-/usr/local}
+destination=${DESTDIR:-}
+
+program=$prefix/bin/linectl
+library=$prefix/lib/linectl # linectl looks in ../lib/linectl and ../share/linectl from where it lies
+share=$prefix/share/linectl
+unit=$prefix/lib/systemd/system/linectl.service
+user=/usr/lib/sysusers.d/linectl.conf # systemd reads no other place below /usr
+config=/etc/linectl/linectl.toml
+
+fail() {
+	printf 'install: %s\ninstall: hint: %s\n' "$1" "$2" >&2
+	exit 1
+}
+
+# live tells whether this very machine is meant, and not a package's folder.
+live() { [ -z "$destination" ]; }
+
+# managed tells whether systemd runs here.
+managed() { live && [ -d /run/systemd/system ]; }
+
+put() { # MODE FILE PATH
+	install -D -m "$1" "$2" "$destination$3"
+	printf 'install: %s\n' "$destination$3"
+}
+
+install_all() {
+	[ -x "$from/linectl" ] || fail "$from/linectl is not there" "run 'make build' first, as the user who owns the checkout"
+	put 755 "$from/linectl" "$program"
+	local file
+	for file in "$from"/lib/*; do put 644 "$file" "$library/${file##*/}"; done
+	for file in "$from"/backbones/*; do put 644 "$file" "$share/backbones/${file##*/}"; done
+	put 644 "$root/systemd/linectl.sysusers" "$user"
+	put 644 "$root/systemd/linectl.service" "$unit"
+	sed -i "s#^ExecStart=/usr/bin/linectl#ExecStart=$program#" "$destination$unit"
+	if live && command -v systemd-sysusers >/dev/null; then systemd-sysusers "$user"; fi
+	if [ -e "$destination$config" ]; then
+		printf 'install: %s is kept as it is\n' "$destination$config"
+	else
+		# It may hold a password for the PLC.
+		put 640 "$root/configs/linectl.toml" "$config"
+		if live && getent group linectl >/dev/null; then chgrp linectl "$config"; fi
+	fi
+	if managed; then systemctl daemon-reload; fi
+	if live; then printf 'install: next: edit %s, then: linectl check && systemctl enable --now linectl\n' "$config"; fi
+}
+
+uninstall_all() {
+	if managed; then systemctl disable --now linectl || true; fi
+	rm -f "$destination$program" "$destination$unit" "$destination$user"
+	rm -rf "$destination$library" "$destination$share"
+	if managed; then systemctl daemon-reload; fi
+	printf 'uninstall: done; /etc/linectl and /var/lib/linectl are kept, and so is the user linectl\n'
+}
+
+if live && [ "$(id -u)" != 0 ]; then
+	fail "installing into $prefix takes root" "sudo make ${1:-install}"
+fi
+case "${1:-}" in
+install) install_all ;;
+uninstall) uninstall_all ;;
+*) fail "usage: install.sh install|uninstall" "see 'make help'" ;;
+esac
