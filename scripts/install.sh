@@ -54,8 +54,11 @@ install_all() {
 		put 640 "$root/configs/linectl.toml" "$config"
 		if live && getent group linectl >/dev/null; then chgrp linectl "$config"; fi
 	fi
-	if managed; then systemctl daemon-reload; fi
-	if live; then printf 'install: next: edit %s, then: linectl check && systemctl enable --now linectl\n' "$config"; fi
+	if live; then printf 'install: next: edit %s, then: linectl check\n' "$config"; fi
+	if managed; then
+		systemctl daemon-reload
+		printf 'install: and then: systemctl enable --now linectl\n'
+	fi
 }
 
 uninstall_all() {
