@@ -67,8 +67,21 @@ func (p *program) command() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return hint.New(hint.Usage, err, fmt.Sprintf("'%s --help' lists the flags", c.CommandPath()))
 	})
-	root.AddCommand()
+	root.AddCommand(
+		p.runCommand(), p.checkCommand(), p.demoCommand(),
+		p.trainCommand(), p.inspectCommand(), p.recipeCommand(),
+		p.versionCommand(),
+	)
 	return root
+}
+
+// load reads the config that -c names.
+func (p *program) load() (*config.Config, error) {
+	c, err := config.Load(p.configPath)
+	if err != nil {
+		return nil, err
+	}
+	return &c, nil
 }
 
 // terminal tells whether w is a terminal: only then are colours and progress bars drawn.

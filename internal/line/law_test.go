@@ -420,7 +420,7 @@ func FuzzLaw(f *testing.F) {
 // every run of the tests; and it proves that the histories reach passes and rejects at all.
 func TestLaw(t *testing.T) {
 	passes, rejects, missed := 0, 0, 0
-	for seed := range uint64(4000) {
+	for seed := range uint64(1500) {
 		random := rand.New(rand.NewPCG(seed, 7))
 		script := []byte{byte(seed), 14, 0}
 		for range random.IntN(300) {

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"linectl/internal/config"
+	"linectl/internal/inspect/heatmap"
+	"linectl/internal/inspect/picture"
+	"linectl/internal/part"
+	"linectl/internal/sim/plc"
+	"linectl/internal/store"
+)
+
+// demoReport holds what the PLC saw against the truth and against the record.
+type demoReport struct {
+	demo  *demo
+	lines []demoLine
+}
+
+type demoLine struct {
+	sample
+	plc.Outcome
+}
+
+func (l demoLine) right() bool { return l.good == l.Pass }
+
+func (r *demoReport) head() {
+	fmt.Fprintf(r.demo.out, "%5s  %-9s %-5s %-22s %8s %8s  %s\n", "part", "id", "truth", "verdict", "score", "ms", "picture")
+}
+
+// add shows one verdict as it happened.
+func (r *demoReport) add(s sample, o plc.Outcome) {
+	l := demoLine{s, o}
+	r.lines = append(r.lines, l)
+	verdict := "pass"
+	if !o.Pass {
+		verdict = "reject: " + part.ReasonByCode(int64(o.Code)).String()
+	}
+	if !o.Told {
+		verdict = "none: " + o.Why
+	}
+	truth := "bad"
+	if s.good {
+		truth = "good"
+	}
+	line := fmt.Sprintf("%5d  SN-%05d  %-5s %-22s %8.4g %8.1f  %s", len(r.lines), len(r.lines), truth, verdict, o.Score, milliseconds(o.Latency), filepath.Base(s.picture))
+	if !l.right() {
+		line += "  <- wrong"
+	}
+	if terminal(r.demo.out) {
+		switch {
+		case !l.right():
+			line = "\033[1;33m" + line + "\033[0m"
+		case !o.Pass:
+			line = "\033[31m" + line + "\033[0m"
+		}
+	}
+	fmt.Fprintln(r.demo.out, line)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// conclude compares the PLC's side with the record, prints the summary, and fails where a trigger had no
+// verdict in time or a verdict has no row.
+func (r *demoReport) conclude(ctx context.Context, rig *rig) error {
+	c, err := config.Load(rig.config)
+	if err != nil {
+		return err
+	}
+	reader, err := store.OpenReader(ctx, c.Store)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	rows := map[uint32][]store.Part{}
+	for p, err := range reader.Find(ctx, store.Filter{}) {
+		if err != nil {
+			return err
+		}
+		rows[p.Sequence.Value] = append(rows[p.Sequence.Value], p)
+	}
+
+	var late, unrecorded int
+	var latencies []time.Duration
+	var table [2][2]int // good, pass
+	first := int64(0)   // reject
+	for _, l := range r.lines {
+		table[index(l.good)][index(l.Pass)]++
+		latencies = append(latencies, l.Latency)
+		if !l.Told || l.Latency > rig.cycle+plcPatience {
+			late++
+		}
+		row := rows[l.Seq]
+		if len(row) != 1 || l.Pass != (row[0].Verdict == part.Pass) || l.Told && row[0].Outcome != part.Written {
+			unrecorded++
+		}
+		if first == 0 && len(row) == 1 && row[0].Reason == part.Anomaly {
+			first = row[0].ID
+		}
+	}
+	slices.Sort(latencies)
+	at := func(q float64) float64 { return milliseconds(latencies[int(q*float64(len(latencies)-1)+0.5)]) }
+	out := r.demo.out
+	fmt.Fprintf(out, "\n%d triggers, %d verdicts in time, %d rows in the record that agree\n", len(r.lines), len(r.lines)-late, len(r.lines)-unrecorded)
+	fmt.Fprintf(out, "  %-12s %8s %10s\n", "", "passed", "rejected")
+	fmt.Fprintf(out, "  %-12s %8d %10d   false rejects: %d\n", "good parts", table[1][1], table[1][0], table[1][0])
+	fmt.Fprintf(out, "  %-12s %8d %10d   escapes: %d\n", "bad parts", table[0][1], table[0][0], table[0][1])
+	fmt.Fprintf(out, "latency at the PLC, part present to decision: p50 %.1f ms, p99 %.1f ms, max %.1f ms; the cycle is %s\n", at(0.5), at(0.99), at(1), rig.cycle)
+	fmt.Fprintf(out, "record   %s\nlog      %s\n", c.Store.Path, rig.log())
+	if first > 0 {
+		path := filepath.Join(r.demo.folder, "heatmap.png")
+		if err := drawPart(ctx, reader, first, path); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "heatmap  %s\n", path)
+	}
+	self := os.Args[0]
+	fmt.Fprintf(out, "try next:\n  %s -c %s query --verdict reject\n", self, rig.config)
+	if first > 0 {
+		fmt.Fprintf(out, "  %s -c %s show %d\n", self, rig.config, first)
+	}
+	fmt.Fprintf(out, "  %s -c %s recipe show demo\n", self, rig.config)
+
+	var errs []error
+	if late > 0 {
+		errs = append(errs, fmt.Errorf("%d of %d triggers had no verdict in time", late, len(r.lines)))
+	}
+	if unrecorded > 0 {
+		errs = append(errs, fmt.Errorf("%d of %d verdicts have no row of their own that agrees", unrecorded, len(r.lines)))
+	}
+	return errors.Join(errs...)
+}
+
+func index(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// drawPart draws the heatmap of a recorded part over its picture, where that was kept.
+func drawPart(ctx context.Context, reader *store.Reader, id int64, path string) error {
+	story, err := reader.Part(ctx, id)
+	if err != nil {
+		return err
+	}
+	var frame part.Frame
+	if len(story.Pictures) > 0 {
+		if frame, err = picture.Read(story.Pictures[0].Path); err != nil {
+			return err
+		}
+	}
+	f := story.Record.Finding
+	return heatmap.WritePNG(path, frame, f.Map, f.Score, f.Threshold)
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"linectl/internal/camera"
+	"linectl/internal/config"
+	"linectl/internal/inspect"
+	"linectl/internal/line"
+	"linectl/internal/opcua"
+	"linectl/internal/store"
+)
+
+func (p *program) runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "the daemon: inspect every part until stopped",
+		Long: `Run is the daemon. It speaks systemd's protocol where systemd started it, and works without.
+
+SIGTERM and SIGINT end it: the part in view gets its verdict, the PLC's outputs are left safe, the
+record is completed. SIGHUP reads the config again: a good one takes effect between two parts, a bad
+one changes nothing and is reported in the log.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return p.serve(c.Context()) },
+	}
+}
+
+// serve runs the line, and runs it anew for each good config that a SIGHUP brings.
+func (p *program) serve(ctx context.Context) error {
+	log := slog.New(newLogHandler(p.err))
+	cfg, err := p.load()
+	if err != nil {
+		return err
+	}
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
+
+	for {
+		next, err := p.serveUntilReload(ctx, cfg, reload, log)
+		if err != nil || next == nil {
+			notify(log, daemon.SdNotifyStopping)
+			return err
+		}
+		cfg = next
+	}
+}
+
+// serveUntilReload runs the line until ctx ends (nil config) or a SIGHUP brings a good config.
+func (p *program) serveUntilReload(ctx context.Context, cfg *config.Config, reload <-chan os.Signal, log *slog.Logger) (*config.Config, error) {
+	station, err := openStation(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	defer station.close()
+	notify(log, daemon.SdNotifyReady+"\nSTATUS=line "+cfg.Line.Name+" in mode "+string(cfg.Line.Mode))
+	log.Info("line runs", "line", cfg.Line.Name, "mode", cfg.Line.Mode, "cycle", cfg.Line.Cycle, "version", version, "config", p.configPath)
+
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- station.run(running) }()
+	for {
+		select {
+		case err := <-ended:
+			return nil, err
+		case <-reload:
+			notify(log, daemon.SdNotifyReloading+fmt.Sprintf("\nMONOTONIC_USEC=%d", monotonic().Microseconds()))
+			next, err := p.reload(cfg)
+			if err != nil {
+				log.Error("config not reloaded; the line goes on with the old one", "error", err)
+				station.store.Event("config-refused", "SIGHUP", err.Error())
+				notify(log, daemon.SdNotifyReady)
+				continue
+			}
+			log.Info("config reloaded", "config", p.configPath)
+			station.store.Event("config-reloaded", "SIGHUP", p.configPath)
+			stop()
+			return next, <-ended
+		}
+	}
+}
+
+// reload reads the config again and tries what can be tried while the old line still runs: a config
+// that names a recipe which cannot be opened must not take a working line down.
+func (p *program) reload(old *config.Config) (*config.Config, error) {
+	next, err := p.load()
+	if err != nil {
+		return nil, err
+	}
+	if next.State != old.State {
+		return nil, errors.New("state: a running daemon cannot move to another folder; restart it")
+	}
+	inspector, err := inspect.Open(next.Inspect, next.Folders(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	return next, inspector.Close()
+}
+
+// station is a line with everything that it works with.
+type station struct {
+	store     *store.Store
+	camera    camera.Camera
+	inspector *inspect.Inspector
+	runner    *line.Runner
+	link      *opcua.Link
+	hangs     bool // an inspection is still running: what it uses must stay open
+}
+
+// openStation opens all that the line needs. What cannot be opened now would not work later either,
+// but for the PLC: that one is waited for.
+func openStation(ctx context.Context, cfg *config.Config, log *slog.Logger) (s *station, err error) {
+	s = &station{}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.store, err = store.Open(ctx, cfg.Store, log); err != nil { // first: it refuses a second daemon
+		return s, err
+	}
+	if s.camera, err = camera.Open(cfg.Cameras[0], log); err != nil {
+		return s, err
+	}
+	if s.inspector, err = inspect.Open(cfg.Inspect, cfg.Folders(), log); err != nil {
+		return s, err
+	}
+	s.runner = line.NewRunner(cfg.Line, line.Deps{
+		Camera:    s.camera,
+		Inspector: s.inspector,
+		Store:     s.store,
+		Log:       log,
+		Software:  version + " " + commit,
+		Alive:     func() { notify(log, daemon.SdNotifyWatchdog) },
+	})
+	if s.link, err = opcua.New(cfg.PLC, cfg.PKI(), s.runner, log); err != nil {
+		return s, err
+	}
+	s.runner.UsePLC(s.link)
+	r := s.inspector.Recipe()
+	s.store.Event("start", "linectl", fmt.Sprintf("version %s, mode %s, recipe %s@%d %s", version, cfg.Line.Mode, r.Name, r.Version, r.Hash))
+	return s, nil
+}
+
+// run runs the line until ctx ends. The link outlives the line, so that the last verdict can still reach
+// the PLC; then it leaves the outputs safe.
+func (s *station) run(ctx context.Context) error {
+	linking, unlink := context.WithCancel(context.WithoutCancel(ctx))
+	defer unlink()
+	var both errgroup.Group
+	both.Go(func() error { return s.link.Run(linking) })
+	both.Go(func() error {
+		defer unlink()
+		return s.runner.Run(ctx)
+	})
+	err := both.Wait()
+	if errors.Is(err, line.ErrHangs) {
+		s.hangs = true
+	}
+	return err
+}
+
+func (s *station) close() {
+	if s.store != nil {
+		s.store.Event("stop", "linectl", "")
+		s.store.Close()
+	}
+	if s.hangs {
+		return
+	}
+	if s.camera != nil {
+		s.camera.Close()
+	}
+	if s.inspector != nil {
+		s.inspector.Close()
+	}
+}
+
+func notify(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Error("systemd cannot be told", "state", state, "error", err)
+	}
+}
+
+// monotonic is the clock that systemd compares reloads by.
+func monotonic() time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return 0
+	}
+	return time.Duration(now.Nano())
+}

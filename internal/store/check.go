@@ -1,0 +1,34 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"linectl/internal/hint"
+)
+
+// Check tries what can be tried beside a running daemon, and changes nothing: the folder can be written
+// to, there is space, and the record, where there is one already, can be read.
+func Check(ctx context.Context, config Config) error {
+	folder := filepath.Dir(config.Path)
+	if err := unix.Access(folder, unix.W_OK); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return hint.New(hint.Failure, fmt.Errorf("write to %s: %w", folder, err), "give the folder to the user that linectl runs as")
+	}
+	if _, err := os.Stat(config.Path); errors.Is(err, fs.ErrNotExist) {
+		return nil // the daemon makes it, and its folder
+	}
+	if err := enoughFree(folder, config.lowest()); err != nil {
+		return err
+	}
+	reader, err := OpenReader(ctx, config)
+	if err != nil {
+		return err
+	}
+	return reader.Close()
+}
