@@ -153,10 +153,11 @@ func connectedAgain(t *testing.T, heard ear) {
 
 // The PLC refuses one of the data: the result must not become valid, and the session is rebuilt.
 func TestNoValidityWithoutData(t *testing.T) {
+	var written writes
+	p := startPLC(t, plc.Config{OnWrite: written.add, IgnoreWatchdog: true, ResultLimit: patience})
 	for _, key := range []string{"accept", "reject", "result_seq", "result_part_id", "result_code", "score"} {
 		t.Run(key, func(t *testing.T) {
-			var written writes
-			p := startPLC(t, plc.Config{OnWrite: written.add, IgnoreWatchdog: true, ResultLimit: patience})
+			p.Withdraw()
 			l, heard := startLink(t, configFor(p))
 			heard.want(t, "connected")
 			written.take()
@@ -234,6 +235,7 @@ func TestSilentPLC(t *testing.T) {
 }
 
 func TestDoubtfulInputIsNeverFalse(t *testing.T) {
+	p := startPLC(t, plc.Config{})
 	for _, c := range []struct {
 		name, want string
 		happen     func(*plc.PLC)
@@ -246,7 +248,9 @@ func TestDoubtfulInputIsNeverFalse(t *testing.T) {
 			func(p *plc.PLC) { p.Set("part_present", int16(0)) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := startPLC(t, plc.Config{})
+			p.Withdraw()
+			p.Spoil("part_present", ua.StatusOK)
+			p.Spoil("trigger_seq", ua.StatusOK)
 			_, heard := startLink(t, configFor(p))
 			heard.want(t, "connected")
 			p.Present(plc.Part{})
@@ -293,6 +297,7 @@ func TestPLCAbsentAtStart(t *testing.T) {
 
 // Whatever listens at the PLC's address, the link says so and stays alive.
 func TestGarbagePeer(t *testing.T) {
+	p := startPLC(t, plc.Config{})
 	for _, c := range []struct {
 		name, want string
 		serve      func(net.Conn)
@@ -323,7 +328,6 @@ func TestGarbagePeer(t *testing.T) {
 					go func() { defer conn.Close(); c.serve(conn) }()
 				}
 			}()
-			p := startPLC(t, plc.Config{})
 			cfg := configFor(p)
 			cfg.Endpoint = "opc.tcp://" + l.Addr().String()
 			_, heard := startLink(t, cfg)

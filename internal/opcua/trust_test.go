@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -26,35 +27,42 @@ func TestCheckWritesNothing(t *testing.T) {
 
 func TestWrongTags(t *testing.T) {
 	const next = "correct [plc.tags], or the tag and its access rights in the PLC program; 'linectl check --connect' tries again"
+	p := startPLC(t, plc.Config{ReadOnly: []string{"busy"}})
+	whole := configFor(p)
+	whole.Tags.Busy = ""
+	whole.Profile = Standard
 	for _, c := range []struct {
 		name string
-		plc  plc.Config
+		tags map[string]any // at the PLC
 		edit func(*Tags)
 		want string
 	}{
-		{"type", plc.Config{Tags: map[string]any{"reject": int16(0)}}, nil,
+		{"type", map[string]any{"reject": int16(0)}, nil,
 			`plc.tags.reject: nsu=urn:linectl:simulated-plc;s="Inspect"."Reject": is Int16; allowed is Boolean`},
-		{"counter", plc.Config{Tags: map[string]any{"trigger_seq": int32(0)}}, nil,
+		{"counter", map[string]any{"trigger_seq": int32(0)}, nil,
 			`plc.tags.trigger_seq: nsu=urn:linectl:simulated-plc;s="Inspect"."TriggerSeq": is Int32; allowed is UInt16 or UInt32`},
-		{"widths", plc.Config{Tags: map[string]any{"result_seq": uint32(0)}}, nil,
+		{"widths", map[string]any{"result_seq": uint32(0)}, nil,
 			`plc.tags.result_seq: nsu=urn:linectl:simulated-plc;s="Inspect"."ResultSeq": is UInt32; it must have the type of trigger_seq, UInt16`},
-		{"array", plc.Config{Tags: map[string]any{"accept": []bool{false}}}, nil,
+		{"array", map[string]any{"accept": []bool{false}}, nil,
 			`plc.tags.accept: nsu=urn:linectl:simulated-plc;s="Inspect"."Accept": is an array of Boolean; allowed is Boolean`},
-		{"access", plc.Config{ReadOnly: []string{"ready"}}, nil,
-			`plc.tags.ready: nsu=urn:linectl:simulated-plc;s="Inspect"."Ready": cannot be written by this user`},
-		{"unknown node", plc.Config{}, func(t *Tags) { t.Score = `ns=1;s="Inspect"."Sorce"` },
+		{"access", nil, func(t *Tags) { t.Busy = p.Tags()["busy"] },
+			`plc.tags.busy: nsu=urn:linectl:simulated-plc;s="Inspect"."Busy": cannot be written by this user`},
+		{"unknown node", nil, func(t *Tags) { t.Score = `ns=1;s="Inspect"."Sorce"` },
 			`plc.tags.score: ns=1;s="Inspect"."Sorce": does not exist on the PLC`},
-		{"unknown namespace", plc.Config{}, func(t *Tags) { t.Score = `nsu=urn:other;s=Score` },
+		{"unknown namespace", nil, func(t *Tags) { t.Score = `nsu=urn:other;s=Score` },
 			`plc.tags.score: nsu=urn:other;s=Score: the PLC has no namespace urn:other; it has http://opcfoundation.org/UA/, urn:linectl:simulated-plc`},
-		{"all at once", plc.Config{Tags: map[string]any{"reject": "no", "accept": float32(1)}}, func(t *Tags) { t.Ready = "ns=7;i=1" },
+		{"all at once", map[string]any{"reject": "no", "accept": float32(1)}, func(t *Tags) { t.Ready = "ns=7;i=1" },
 			`3 tags are wrong:
 plc.tags.accept: nsu=urn:linectl:simulated-plc;s="Inspect"."Accept": is Float; allowed is Boolean
 plc.tags.ready: ns=7;i=1: does not exist on the PLC
 plc.tags.reject: nsu=urn:linectl:simulated-plc;s="Inspect"."Reject": is String; allowed is Boolean`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := startPLC(t, c.plc)
-			cfg := configFor(p)
+			for key, value := range c.tags {
+				defer p.Set(key, p.Tag(key))
+				p.Set(key, value)
+			}
+			cfg := whole
 			if c.edit != nil {
 				c.edit(&cfg.Tags)
 			}
@@ -99,6 +107,7 @@ func TestCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	usual := startPLC(t, plc.Config{})
 	for _, c := range []struct {
 		name string
 		plc  plc.Config
@@ -139,7 +148,10 @@ func TestCertificates(t *testing.T) {
 			func(c *Config) { c.SecurityPolicy, c.SecurityMode, c.Insecure = "None", "None", true }, "", "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := startPLC(t, c.plc)
+			p := usual
+			if !reflect.ValueOf(c.plc).IsZero() {
+				p = startPLC(t, c.plc)
+			}
 			cfg := configFor(p)
 			if c.edit != nil {
 				c.edit(&cfg)

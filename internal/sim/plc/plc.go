@@ -109,6 +109,8 @@ func Start(cfg Config) (*PLC, error) {
 		refused:  map[string]ua.StatusCode{},
 		spoiled:  map[string]ua.StatusCode{},
 	}
+	// What stands in the tags at the start is no news: no result, no sign of life.
+	p.program = program{wasValid: p.is("result_valid"), wasBusy: p.is("busy"), beat: p.tags["vision_heartbeat"]}
 	if p.log, err = openLog(cfg.Log); err != nil {
 		return nil, fmt.Errorf("simulated PLC: %w", err)
 	}

@@ -58,7 +58,8 @@ func (p *PLC) value(key string) (any, ua.StatusCode) {
 	return p.tags[key], p.spoiled[key]
 }
 
-// Set sets one tag past all checks, as somebody at the PLC's own panel could.
+// Set sets one tag past all checks, as somebody at the PLC's engineering tool could: a value of another
+// type gives the tag that type.
 func (p *PLC) Set(key string, value any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
