@@ -24,6 +24,7 @@ const (
 	LeastTarget, MostTarget = 1, 500
 
 	leastTail, mostTail = 4, 60
+	counted             = 10 // scores above a threshold from which on they are counted
 )
 
 // Threshold is a limit for scores and what it promises: a part is rejected where score >= Value.
@@ -56,7 +57,9 @@ func DefaultTarget(n int) float64 { return min(max(50, math.Ceil(10000/float64(n
 //	value = u + S·((k/((n+1)·target))^(1/(k-1)) - 1)
 //
 // The interval is that of the true rate given the scores: the share above u is Beta(k, n-k+1), the
-// inverse scale Gamma(k-1, S).
+// inverse scale Gamma(k-1, S). Where ten scores or more may lie above the threshold, it is at least the
+// score of that rank, whatever the tail is like: a new good score is above the r-th greatest of n with
+// probability r/(n+1), and the true rate is Beta(r, n-r+1).
 func Set(scores []float64, target float64) (Threshold, error) {
 	if len(scores) < Minimum {
 		return Threshold{}, fmt.Errorf("%d good pictures are too few to set a threshold; at least %d are needed, %d or more are better", len(scores), Minimum, Enough)
@@ -69,36 +72,77 @@ func Set(scores []float64, target float64) (Threshold, error) {
 			return Threshold{}, fmt.Errorf("a good picture scores %g", s)
 		}
 	}
-	sorted := slices.Sorted(slices.Values(scores))
-	slices.Reverse(sorted)
-	n := len(sorted)
-	k := min(max(n/4, leastTail), max(mostTail, n/10)) // a tenth at least, so that every target lies in the tail
-	u := sorted[k-1]
-	var sum float64
-	for _, s := range sorted[:k-1] {
-		sum += s - u
+	t, interval, err := place(scores, target)
+	if err != nil {
+		return Threshold{}, err
 	}
-	if sum <= 0 {
-		return Threshold{}, fmt.Errorf("the %d greatest scores of %d good pictures are all %g: the pictures are copies of one another", k, n, u)
-	}
-	above := float64(k) / float64(n+1)
-	rest := float64(k - 1)
-	t := Threshold{Rule: Rule, Target: target, Scores: n, Tail: k, Greatest: sorted[0]}
-	t.Value = u + sum*(math.Pow(above/(target/10000), 1/rest)-1)
-	t.Expected = 10000 * above * math.Pow(1+(t.Value-u)/sum, -rest)
-	t.Low, t.High = interval(n, k, sum, t.Value-u)
+	t.Low, t.High = interval()
 	return t, nil
 }
 
+// place computes the threshold; its interval, which takes longer, is left to the function returned.
+func place(scores []float64, target float64) (Threshold, func() (low, high float64), error) {
+	sorted := slices.Sorted(slices.Values(scores))
+	slices.Reverse(sorted)
+	f, err := fitTail(sorted)
+	if err != nil {
+		return Threshold{}, nil, err
+	}
+	n := len(sorted)
+	t := Threshold{Value: f.value(target), Rule: Rule, Target: target, Scores: n, Tail: f.k, Greatest: sorted[0]}
+	if r := int(float64(n+1) * target / 10000); r >= counted && sorted[r-1] >= t.Value {
+		t.Value, t.Expected = sorted[r-1], 10000*float64(r)/float64(n+1)
+		return t, func() (low, high float64) {
+			rate := distuv.Beta{Alpha: float64(r), Beta: float64(n - r + 1)}
+			return 10000 * rate.Quantile(0.05), 10000 * rate.Quantile(0.95)
+		}, nil
+	}
+	t.Expected = f.rate(t.Value)
+	return t, func() (low, high float64) { return f.interval(t.Value) }, nil
+}
+
+// tail is what the k greatest of n scores come to.
+type tail struct {
+	n, k int
+	u    float64 // the k-th greatest
+	sum  float64 // of the excesses over u
+}
+
+func fitTail(falling []float64) (tail, error) {
+	n := len(falling)
+	t := tail{n: n, k: min(max(n/4, leastTail), max(mostTail, n/10))} // a tenth at least, so that every target lies in the tail
+	t.u = falling[t.k-1]
+	for _, s := range falling[:t.k] {
+		t.sum += s - t.u
+	}
+	if t.sum <= 0 {
+		return t, fmt.Errorf("the %d greatest scores of %d good pictures are all %g: the pictures are copies of one another", t.k, n, t.u)
+	}
+	return t, nil
+}
+
+// above is the probability that a new score is above u.
+func (t tail) above() float64 { return float64(t.k) / float64(t.n+1) }
+
+// value is the threshold for a rate in ten thousand.
+func (t tail) value(rate float64) float64 {
+	return t.u + t.sum*(math.Pow(10000*t.above()/rate, 1/float64(t.k-1))-1)
+}
+
+// rate is the rate in ten thousand that a threshold is expected to have.
+func (t tail) rate(value float64) float64 {
+	return 10000 * t.above() * math.Pow(1+(value-t.u)/t.sum, -float64(t.k-1))
+}
+
 // interval gives the 5 % and 95 % points of the true rate in ten thousand, by drawing.
-func interval(n, k int, sum, excess float64) (low, high float64) {
+func (t tail) interval(value float64) (low, high float64) {
 	const draws = 20000
 	source := rand.NewPCG(1, 2) // the same scores always make the same promise
-	share := distuv.Beta{Alpha: float64(k), Beta: float64(n - k + 1), Src: source}
-	inverse := distuv.Gamma{Alpha: float64(k - 1), Beta: sum, Src: source}
+	share := distuv.Beta{Alpha: float64(t.k), Beta: float64(t.n - t.k + 1), Src: source}
+	inverse := distuv.Gamma{Alpha: float64(t.k - 1), Beta: t.sum, Src: source}
 	rates := make([]float64, draws)
 	for i := range rates {
-		rates[i] = 10000 * share.Rand() * math.Exp(-excess*inverse.Rand())
+		rates[i] = 10000 * share.Rand() * math.Exp(-(value-t.u)*inverse.Rand())
 	}
 	slices.Sort(rates)
 	return rates[draws/20], rates[draws-draws/20]

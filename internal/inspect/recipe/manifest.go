@@ -19,6 +19,17 @@ func (m Manifest) encode() ([]byte, error) {
 	return text.Bytes(), err
 }
 
+// Table is the manifest under the names that it has in recipe.toml, for output in other forms.
+func (m Manifest) Table() (map[string]any, error) {
+	text, err := m.encode()
+	if err != nil {
+		return nil, err
+	}
+	var table map[string]any
+	err = toml.Unmarshal(text, &table)
+	return table, err
+}
+
 // parseManifest reads recipe.toml and refuses what this linectl cannot use exactly as it was meant.
 func parseManifest(text []byte) (Manifest, error) {
 	// The form first: a newer one has keys that would only look unknown.

@@ -1,0 +1,298 @@
+package patchcore
+
+import (
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"linectl/internal/inspect/network"
+)
+
+func start(t *testing.T) *network.Runtime {
+	t.Helper()
+	r, err := network.Start("", network.CPU, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// layers makes feature maps of random numbers, as Relu leaves them: none below zero.
+func layers(t *testing.T, r *network.Runtime, shapes ...[3]int) []network.Feature {
+	t.Helper()
+	random := rand.New(rand.NewPCG(3, 4))
+	var features []network.Feature
+	for _, s := range shapes {
+		tensor, err := r.NewTensor(1, s[0], s[1], s[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(tensor.Close)
+		for i := range tensor.Data() {
+			tensor.Data()[i] = float32(max(0, random.NormFloat64()))
+		}
+		features = append(features, network.Feature{Layer: network.Layer{Channels: s[0]}, Height: s[1], Width: s[2], Tensor: tensor})
+	}
+	return features
+}
+
+func referencePatches(features []network.Feature) [][]float64 {
+	var all []maps
+	for _, f := range features {
+		all = append(all, unflatten(f.Tensor.Data(), f.Channels, f.Height, f.Width))
+	}
+	return embed(all)
+}
+
+// shapes of layers: two as a ResNet has them, odd sizes, three layers, and one alone.
+var shapes = [][][3]int{
+	{{6, 8, 10}, {5, 4, 5}},
+	{{3, 7, 9}, {4, 4, 5}},
+	{{2, 12, 8}, {3, 6, 4}, {4, 3, 2}},
+	{{5, 6, 6}},
+}
+
+func TestEmbeddingIsTheReference(t *testing.T) {
+	r := start(t)
+	for _, shape := range shapes {
+		features := layers(t, r, shape...)
+		e, err := NewEmbedder(r, features, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		if err := e.Run(); err != nil {
+			t.Fatal(err)
+		}
+		want := referencePatches(features)
+		matrix := projection(e.Dim, 1)
+		for i, patch := range want {
+			for j, v := range patch {
+				if got := float64(e.Patches.Data()[i*e.Dim+j]); math.Abs(got-v) > 1e-5 {
+					t.Fatalf("%v: patch %d, number %d: %g, want %g", shape, i, j, got, v)
+				}
+			}
+			for j := range ProjectedDim {
+				var v float64
+				for k := range patch {
+					v += patch[k] * float64(matrix[k*ProjectedDim+j])
+				}
+				if got := float64(e.Projected.Data()[i*ProjectedDim+j]); math.Abs(got-v) > 1e-4 {
+					t.Fatalf("%v: projected patch %d, number %d: %g, want %g", shape, i, j, got, v)
+				}
+			}
+		}
+	}
+}
+
+// TestAveragePoolGolden holds the reference itself to figures worked out by hand.
+func TestAveragePoolGolden(t *testing.T) {
+	pooled := pool(maps{{{9, 0, 0}, {0, 0, 0}, {0, 0, 18}}})
+	want := maps{{{1, 1, 0}, {1, 3, 2}, {0, 2, 2}}}
+	for y := range 3 {
+		if !slices.Equal(pooled[0][y], want[0][y]) {
+			t.Errorf("row %d: %v, want %v", y, pooled[0][y], want[0][y])
+		}
+	}
+	up := bilinear(maps{{{0, 4}}}, 1, 4)
+	if !slices.Equal(up[0][0], []float64{0, 1, 3, 4}) {
+		t.Errorf("0 4 becomes %v", up[0][0])
+	}
+}
+
+func TestScoreIsTheReference(t *testing.T) {
+	r := start(t)
+	random := rand.New(rand.NewPCG(5, 6))
+	for _, shape := range shapes {
+		features := layers(t, r, shape...)
+		patches := referencePatches(features)
+		bank := Bank{Rows: 50, Dim: len(patches[0])}
+		for range bank.Rows * bank.Dim {
+			bank.Vectors = append(bank.Vectors, random.Float32())
+		}
+		s, err := NewScorer(r, features, bank)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		score, m, err := s.Score()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := nearest(patches, bank)
+		if m.Width != shape[0][2] || m.Height != shape[0][1] || len(m.Cells) != len(want) {
+			t.Fatalf("%v: map of %dx%d with %d cells", shape, m.Width, m.Height, len(m.Cells))
+		}
+		for i, w := range want {
+			if math.Abs(float64(m.Cells[i])-w) > 1e-3*w {
+				t.Errorf("%v: patch %d: distance %g, want %g", shape, i, m.Cells[i], w)
+			}
+		}
+		if w := slices.Max(want); math.Abs(score-w) > 1e-3*w {
+			t.Errorf("%v: score %g, want %g", shape, score, w)
+		}
+	}
+}
+
+// TestScoreOfWhatTheBankHolds: a patch that is itself in the bank is at distance zero, but for rounding.
+func TestScoreOfWhatTheBankHolds(t *testing.T) {
+	r := start(t)
+	features := layers(t, r, shapes[0]...)
+	var bank Bank
+	for _, p := range referencePatches(features) {
+		bank.Rows, bank.Dim = bank.Rows+1, len(p)
+		for _, v := range p {
+			bank.Vectors = append(bank.Vectors, float32(v))
+		}
+	}
+	s, err := NewScorer(r, features, bank)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if score, _, err := s.Score(); err != nil || score > 2e-3 {
+		t.Errorf("score %g, %v", score, err)
+	}
+}
+
+// TestScoreCarriesNaN: one number that is not finite anywhere in the features must never come out as a
+// small score.
+func TestScoreCarriesNaN(t *testing.T) {
+	r := start(t)
+	for _, poison := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 3e38} {
+		features := layers(t, r, shapes[0]...)
+		s, err := NewScorer(r, features, Bank{Rows: 2, Dim: 11, Vectors: make([]float32, 22)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		for _, f := range features {
+			at := len(f.Tensor.Data()) / 2
+			kept := f.Tensor.Data()[at]
+			f.Tensor.Data()[at] = poison
+			score, _, err := s.Score()
+			if err != nil || !math.IsNaN(score) {
+				t.Errorf("with %g among the features the score is %g, %v", poison, score, err)
+			}
+			f.Tensor.Data()[at] = kept
+		}
+		if score, _, err := s.Score(); err != nil || math.IsNaN(score) {
+			t.Errorf("without it the score is %g, %v", score, err)
+		}
+	}
+}
+
+func TestScorerRefusesAWrongBank(t *testing.T) {
+	r := start(t)
+	features := layers(t, r, shapes[0]...)
+	for _, bank := range []Bank{{}, {Rows: 1, Dim: 10, Vectors: make([]float32, 10)}, {Rows: 2, Dim: 11, Vectors: make([]float32, 21)}} {
+		if _, err := NewScorer(r, features, bank); err == nil {
+			t.Errorf("a bank of %d x %d with %d numbers is taken for patches of 11", bank.Rows, bank.Dim, len(bank.Vectors))
+		}
+	}
+}
+
+// TestCoresetIsGreedy compares the lazy choice with the one that computes everything, on whole numbers,
+// where no rounding can excuse a difference and ties abound.
+func TestCoresetIsGreedy(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	for trial := range 300 {
+		dim, n := 1+random.IntN(20), 1+random.IntN(200)
+		spread := 1 + random.IntN(9) // few values: many equal distances and equal rows
+		points, exact := make([]float32, n*dim), make([]float64, n*dim)
+		for i := range points {
+			exact[i] = float64(random.IntN(spread))
+			points[i] = float32(exact[i])
+		}
+		var rows []int
+		for row := range n {
+			if random.IntN(4) > 0 || row == 0 {
+				rows = append(rows, row)
+			}
+		}
+		size := 1 + random.IntN(len(rows))
+		got, err := Coreset(t.Context(), points, dim, rows, size, uint64(trial), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := greedy(exact, dim, rows, size, got[0]); !slices.Equal(got, want) {
+			t.Fatalf("trial %d: %d of %d rows of %d numbers: chose %v, want %v", trial, size, len(rows), dim, got, want)
+		}
+	}
+}
+
+func TestCoresetOfNothingAndInterrupted(t *testing.T) {
+	if rows, err := Coreset(t.Context(), nil, 4, nil, 10, 1, nil); len(rows) != 0 || err != nil {
+		t.Errorf("of nothing: %v, %v", rows, err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	points := make([]float32, 4*100)
+	for i := range points {
+		points[i] = float32(i)
+	}
+	rows := make([]int, 100)
+	for i := range rows {
+		rows[i] = i
+	}
+	_, err := Coreset(ctx, points, 4, rows, 50, 1, func(done int) {
+		if done == 10 {
+			stop()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// TestProjectionKeepsDistances: lengths survive to within a fifth for nearly all of many vectors.
+func TestProjectionKeepsDistances(t *testing.T) {
+	const dim = 384
+	matrix := projection(dim, 9)
+	random := rand.New(rand.NewPCG(9, 9))
+	off := 0
+	for range 500 {
+		var before, after float64
+		v := make([]float64, dim)
+		for i := range v {
+			v[i] = random.NormFloat64()
+			before += v[i] * v[i]
+		}
+		for j := range ProjectedDim {
+			var sum float64
+			for i := range v {
+				sum += v[i] * float64(matrix[i*ProjectedDim+j])
+			}
+			after += sum * sum
+		}
+		if ratio := math.Sqrt(after / before); ratio < 0.8 || ratio > 1.2 {
+			off++
+		}
+	}
+	if off > 5 {
+		t.Errorf("%d of 500 lengths changed by more than a fifth", off)
+	}
+	if !slices.Equal(matrix, projection(dim, 9)) || slices.Equal(matrix, projection(dim, 10)) {
+		t.Error("the seed alone must decide the projection")
+	}
+}
+
+func BenchmarkCoreset(b *testing.B) {
+	const n, dim = 40_000, ProjectedDim
+	random := rand.New(rand.NewPCG(1, 1))
+	points := make([]float32, n*dim)
+	for i := range points {
+		points[i] = random.Float32()
+	}
+	rows := make([]int, n)
+	for i := range rows {
+		rows[i] = i
+	}
+	for b.Loop() {
+		if _, err := Coreset(b.Context(), points, dim, rows, 500, 1, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
