@@ -21,7 +21,7 @@ type Network struct {
 }
 
 // Open makes a backbone ready for pictures of one size and gives the named layers.
-func (r *Runtime) Open(b Backbone, layers []string, width, height int) (n *Network, err error) {
+func (r *Runtime) Open(b Backbone, layers []string, width, height int) (*Network, error) {
 	if width <= 0 || height <= 0 || width%b.Multiple != 0 || height%b.Multiple != 0 {
 		return nil, hint.New(hint.Usage, fmt.Errorf("input size %dx%d: backbone %s needs multiples of %d", width, height, b.Name, b.Multiple),
 			"choose another size with --size")
@@ -30,33 +30,36 @@ func (r *Runtime) Open(b Backbone, layers []string, width, height int) (n *Netwo
 	if err != nil {
 		return nil, fmt.Errorf("backbone %s: %w", b.Name, err)
 	}
-	n = new(Network)
-	defer func() {
-		if err != nil {
-			n.Close()
-		}
-	}()
-	if n.Input, err = r.NewTensor(1, 3, height, width); err != nil {
+	n := new(Network)
+	if err := n.open(r, b, chosen, width, height); err != nil {
+		n.Close()
 		return nil, err
 	}
+	return n, nil
+}
+
+func (n *Network) open(r *Runtime, b Backbone, layers []Layer, width, height int) (err error) {
+	if n.Input, err = r.NewTensor(1, 3, height, width); err != nil {
+		return err
+	}
 	var outputs []Port
-	for _, l := range chosen {
+	for _, l := range layers {
 		f := Feature{Layer: l, Width: (width + l.Stride - 1) / l.Stride, Height: (height + l.Stride - 1) / l.Stride}
 		if f.Tensor, err = r.NewTensor(1, f.Channels, f.Height, f.Width); err != nil {
-			return nil, err
+			return err
 		}
 		n.Features = append(n.Features, f)
 		outputs = append(outputs, Port{l.Name, f.Tensor})
 	}
 	n.session, err = r.NewSession(b.model, []Port{{b.Input, n.Input}}, outputs)
 	if err != nil {
-		return nil, fmt.Errorf("open backbone %s: %w", b.Path, err)
+		return hint.New(hint.Usage, fmt.Errorf("open backbone %s: %w", b.Path, err), "the file must be an ONNX network that its card describes")
 	}
 	// The first run finds out whether the file gives what its card says, and is slow; no part should wait for it.
 	if err := n.Run(); err != nil {
-		return nil, hint.New(hint.Usage, fmt.Errorf("backbone %s does not run as its card says: %w", b.Path, err), "correct the card: input, layers, strides, channels")
+		return hint.New(hint.Usage, fmt.Errorf("backbone %s does not run as its card says: %w", b.Path, err), "correct the card: input, layers, strides, channels")
 	}
-	return n, nil
+	return nil
 }
 
 // Run computes the features of what Input holds.

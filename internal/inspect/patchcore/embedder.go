@@ -1,6 +1,7 @@
 package patchcore
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -22,7 +23,7 @@ type Embedder struct {
 }
 
 // NewEmbedder embeds what the features' tensors hold; the seed decides the projection.
-func NewEmbedder(r *network.Runtime, features []network.Feature, seed uint64) (e *Embedder, err error) {
+func NewEmbedder(r *network.Runtime, features []network.Feature, seed uint64) (*Embedder, error) {
 	var g onnx.Graph
 	dim, grid := embedding(&g, features)
 	g.Node("Transpose", "rows", []string{"patches"}, onnx.Ints("perm", 1, 0))
@@ -31,21 +32,24 @@ func NewEmbedder(r *network.Runtime, features []network.Feature, seed uint64) (e
 	g.Output("rows", grid, dim)
 	g.Output("projected", grid, ProjectedDim)
 
-	e = &Embedder{Dim: dim, Grid: grid}
-	defer func() {
-		if err != nil {
-			e.Close()
-		}
-	}()
-	if e.Patches, err = r.NewTensor(grid, dim); err != nil {
-		return nil, err
+	e := &Embedder{Dim: dim, Grid: grid}
+	if err := e.open(r, g.Encode(), features); err != nil {
+		e.Close()
+		return nil, fmt.Errorf("open embedding: %w", err)
 	}
-	if e.Projected, err = r.NewTensor(grid, ProjectedDim); err != nil {
-		return nil, err
+	return e, nil
+}
+
+func (e *Embedder) open(r *network.Runtime, model []byte, features []network.Feature) (err error) {
+	if e.Patches, err = r.NewTensor(e.Grid, e.Dim); err != nil {
+		return err
 	}
-	e.session, err = r.NewSession(g.Encode(), inputs(features),
+	if e.Projected, err = r.NewTensor(e.Grid, ProjectedDim); err != nil {
+		return err
+	}
+	e.session, err = r.NewSession(model, inputs(features),
 		[]network.Port{{Name: "rows", Tensor: e.Patches}, {Name: "projected", Tensor: e.Projected}})
-	return e, err
+	return err
 }
 
 // projection is a random matrix whose entries are +s or -s, s = 1/sqrt(ProjectedDim), so that lengths are
