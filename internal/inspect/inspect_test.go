@@ -1,0 +1,474 @@
+package inspect
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"io"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+
+	"linectl/internal/hint"
+	"linectl/internal/inspect/network"
+	"linectl/internal/inspect/patchcore"
+	"linectl/internal/inspect/picture"
+	"linectl/internal/inspect/recipe"
+	"linectl/internal/part"
+	"linectl/internal/setting"
+)
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// plate draws a brushed plate with a hole in it, each one a little different; defect adds a dark spot.
+func plate(seed uint64, defect bool) image.Image {
+	r := rand.New(rand.NewPCG(seed, 99))
+	img := image.NewRGBA(image.Rect(0, 0, 96, 96))
+	light, phase := 120+r.NormFloat64()*4, r.Float64()*6
+	for y := range 96 {
+		line := r.NormFloat64() * 6
+		for x := range 96 {
+			v := light + line + 10*math.Sin(float64(x)/9+phase) + r.NormFloat64()*2
+			if math.Hypot(float64(x)-48, float64(y)-48) < 14 {
+				v = 30 + r.NormFloat64()
+			}
+			if defect && math.Hypot(float64(x)-75, float64(y)-20) < 7 {
+				v = 230
+			}
+			level := uint8(min(max(v, 0), 255))
+			img.SetRGBA(x, y, color.RGBA{level, level, level, 255})
+		}
+	}
+	return img
+}
+
+func save(t testing.TB, path string, img image.Image) {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func frame(t testing.TB, img image.Image) part.Frame {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	f, err := picture.Decode(b.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// bench is a recipe trained on plates, small enough for a test.
+func bench(t testing.TB) (Config, Folders, TrainOptions) {
+	t.Helper()
+	dir := t.TempDir()
+	good := filepath.Join(dir, "good")
+	for i := range 30 {
+		save(t, filepath.Join(good, fmt.Sprintf("%d.png", i)), plate(uint64(i), false))
+	}
+	cfg := DefaultConfig()
+	cfg.Recipe, cfg.Threads = "plate", 1
+	return cfg, Folders{Recipes: filepath.Join(dir, "recipes"), Backbones: "../../backbones"},
+		TrainOptions{Name: "plate", Good: good, Bank: 200, Size: picture.Size{Width: 64, Height: 64}}
+}
+
+func trained(t testing.TB) (*Inspector, *recipe.Recipe, Config, Folders) {
+	t.Helper()
+	cfg, folders, o := bench(t)
+	r, err := Train(t.Context(), cfg, folders, o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i, err := Open(cfg, folders, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { i.Close() })
+	return i, r, cfg, folders
+}
+
+func TestTrainAndInspect(t *testing.T) {
+	i, r, _, _ := trained(t)
+	if i.Recipe() != r.ID() {
+		t.Errorf("judges by %+v, trained %+v", i.Recipe(), r.ID())
+	}
+	if r.Training.Pictures != 30 || r.Bank.Rows != 200 || r.Bank.Dim != 384 || len(r.Thumbnails) != 9 || r.Training.Patches != 30*64 {
+		t.Errorf("manifest %+v", r.Manifest)
+	}
+	rejected := 0
+	for seed := range uint64(40) {
+		found, err := i.Inspect(t.Context(), frame(t, plate(1000+seed, false)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found.Reason != part.None {
+			rejected++
+		}
+		if !(found.Score > 0) || found.Threshold != r.Threshold.Value || found.Map.Width != 8 || found.Map.Height != 8 || len(found.Map.Cells) != 64 {
+			t.Fatalf("finding %+v", found)
+		}
+		if len(found.Stages) != 3 || found.Stages[0].Name != "picture" || found.Stages[1].Name != "network" || found.Stages[2].Name != "score" {
+			t.Fatalf("stages %v", found.Stages)
+		}
+	}
+	if rejected > 6 {
+		t.Errorf("%d of 40 good plates are rejected; %.0f in 10,000 were promised (%.0f to %.0f)", rejected, r.Threshold.Expected, r.Threshold.Low, r.Threshold.High)
+	}
+	for seed := range uint64(20) {
+		found, err := i.Inspect(t.Context(), frame(t, plate(2000+seed, true)))
+		if err != nil || found.Reason != part.Anomaly || found.Score < found.Threshold || found.Detail == "" {
+			t.Errorf("a plate with a spot: %+v, %v", found, err)
+		}
+		// The spot lies in the upper right; the map must point there.
+		hottest := 0
+		for c, v := range found.Map.Cells {
+			if v > found.Map.Cells[hottest] {
+				hottest = c
+			}
+		}
+		if x, y := hottest%8, hottest/8; x < 5 || x > 7 || y > 3 {
+			t.Errorf("the map is hottest at %d,%d", x, y)
+		}
+	}
+}
+
+// TestScoresFromDisk: what was trained, written, read back and put into a graph scores as the bank does by
+// plain arithmetic in float64.
+func TestScoresFromDisk(t *testing.T) {
+	i, r, cfg, _ := trained(t)
+	runtime, err := network.Start(cfg.Library, cfg.Device, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := patchcore.NewEmbedder(runtime, i.extractor.network.Features, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for seed := range uint64(10) {
+		found, err := i.Inspect(t.Context(), frame(t, plate(500+seed, seed%2 == 0)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Run(); err != nil { // of the features that the inspection has left
+			t.Fatal(err)
+		}
+		var want float64
+		for p := range e.Grid {
+			least := math.Inf(1)
+			for row := range r.Bank.Rows {
+				var sum float64
+				for j := range e.Dim {
+					d := float64(e.Patches.Data()[p*e.Dim+j]) - float64(r.Bank.Vectors[row*e.Dim+j])
+					sum += d * d
+				}
+				least = min(least, sum)
+			}
+			want = max(want, math.Sqrt(least))
+		}
+		if math.Abs(found.Score-want) > 1e-3*want {
+			t.Errorf("score %g, want %g", found.Score, want)
+		}
+	}
+}
+
+// TestTrainingIsRepeatable: the same pictures and seed give the same bank and the same threshold.
+func TestTrainingIsRepeatable(t *testing.T) {
+	cfg, folders, o := bench(t)
+	var made [3]*recipe.Recipe
+	for i := range made {
+		if i == 2 {
+			o.Seed = 2
+		}
+		var err error
+		if made[i], err = Train(t.Context(), cfg, folders, o, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !reflect.DeepEqual(made[0].Bank, made[1].Bank) || made[0].Threshold != made[1].Threshold {
+		t.Error("two trainings with the same seed differ")
+	}
+	if reflect.DeepEqual(made[0].Bank, made[2].Bank) {
+		t.Error("another seed gives the same bank")
+	}
+	if active, err := recipe.Folder(folders.Recipes).Active("plate"); err != nil || active != 1 {
+		t.Errorf("version %d is active, %v; the first must stay so", active, err)
+	}
+}
+
+func TestPicturesThatAreRefused(t *testing.T) {
+	i, _, _, _ := trained(t)
+	good := frame(t, plate(7, false))
+	scaled := func(share float64, offset float64) part.Frame {
+		f := good
+		f.Pixels = make([]byte, len(good.Pixels))
+		for j, v := range good.Pixels {
+			f.Pixels[j] = byte(min(max(float64(v)*share+offset, 0), 255))
+		}
+		return f
+	}
+	smeared := good
+	smeared.Pixels = make([]byte, len(good.Pixels))
+	for j := range smeared.Pixels {
+		x, y := j/3%96, j/3/96
+		sum, n := 0, 0
+		for dy := -6; dy <= 6; dy++ {
+			for dx := -6; dx <= 6; dx++ {
+				if xx, yy := x+dx, y+dy; xx >= 0 && xx < 96 && yy >= 0 && yy < 96 {
+					sum, n = sum+int(good.Pixels[3*(yy*96+xx)]), n+1
+				}
+			}
+		}
+		smeared.Pixels[j] = byte(sum / n)
+	}
+	for _, test := range []struct {
+		name  string
+		frame part.Frame
+		want  part.Reason
+	}{
+		{"as it is", good, part.None},
+		{"lamp off", scaled(0.1, 0), part.TooDark},
+		{"stray light", scaled(1, 110), part.TooBright},
+		{"out of focus", smeared, part.OutOfFocus},
+	} {
+		found, err := i.Inspect(t.Context(), test.frame)
+		if err != nil || found.Reason != test.want {
+			t.Errorf("%s: %q (%s), %v; want %q", test.name, found.Reason, found.Detail, err, test.want)
+		}
+		if test.want != part.None && (!math.IsNaN(found.Score) || len(found.Map.Cells) != 0 || found.Detail == "" || found.Quality == (part.Quality{})) {
+			t.Errorf("%s: finding %+v", test.name, found)
+		}
+	}
+}
+
+func TestInspectFails(t *testing.T) {
+	i, r, _, _ := trained(t)
+	found, err := i.Inspect(t.Context(), part.Frame{Width: 3, Height: 3, Pixels: make([]byte, 5)})
+	if err == nil || part.ReasonOf(err, part.Unknown) != part.BadFrame || found.Reason != part.BadFrame || !math.IsNaN(found.Score) {
+		t.Errorf("a frame without pixels: %+v, %v", found, err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	found, err = i.Inspect(ctx, frame(t, plate(1, false)))
+	if !errors.Is(err, context.Canceled) || found.Reason != part.InspectionFault || !math.IsNaN(found.Score) {
+		t.Errorf("after the line has stopped: %+v, %v", found, err)
+	}
+	// A bank that is damaged in memory must not give a small score.
+	vectors := i.extractor.network.Features[0].Tensor.Data()
+	if found, err = i.Inspect(t.Context(), frame(t, plate(1, false))); err != nil || math.IsNaN(found.Score) {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	vectors[0] = float32(math.NaN())
+	var f part.Finding
+	if err := i.score(part.Frame{}, &f); part.ReasonOf(err, part.Unknown) != part.ScoreInvalid {
+		t.Errorf("a score that is no number: %v", err)
+	}
+	if found, err = i.Inspect(t.Context(), frame(t, plate(1, false))); err != nil || found.Recipe != r.ID() {
+		t.Errorf("afterwards: %+v, %v", found, err)
+	}
+}
+
+func TestInspectFromManyGoroutines(t *testing.T) {
+	i, _, _, _ := trained(t)
+	frames := make([]part.Frame, 8)
+	want := make([]float64, len(frames))
+	for n := range frames {
+		frames[n] = frame(t, plate(uint64(300+n), n%2 == 0))
+		found, err := i.Inspect(t.Context(), frames[n])
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[n] = found.Score
+	}
+	var all sync.WaitGroup
+	for n := range frames {
+		all.Go(func() {
+			for range 20 {
+				if found, err := i.Inspect(t.Context(), frames[n]); err != nil || found.Score != want[n] {
+					t.Errorf("frame %d: score %g, %v; alone it was %g", n, found.Score, err, want[n])
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+// TestNoGrowth: thousands of parts later the process is as large as it was.
+func TestNoGrowth(t *testing.T) {
+	i, _, _, _ := trained(t)
+	frames := []part.Frame{frame(t, plate(1, false)), frame(t, plate(2, true))}
+	run := func(n int) int {
+		for k := range n {
+			if _, err := i.Inspect(t.Context(), frames[k%2]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text, err := os.ReadFile("/proc/self/statm")
+		if err != nil {
+			t.Skip(err)
+		}
+		var size, resident int
+		if _, err := fmt.Sscan(string(text), &size, &resident); err != nil {
+			t.Fatal(err)
+		}
+		return resident * os.Getpagesize() >> 10
+	}
+	before := run(500)
+	after := run(3000)
+	t.Logf("resident %d kB after 500 parts, %d kB after 3,500", before, after)
+	if after-before > 8<<10 {
+		t.Errorf("3,000 parts took %d kB", after-before)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	_, r, cfg, folders := trained(t)
+	other := filepath.Join(t.TempDir(), "other.onnx")
+	model, err := os.ReadFile("../../backbones/" + network.DefaultName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	card, err := os.ReadFile("../../backbones/linectl_resnet18.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Another file with the same content is the same network; one more byte makes it another.
+	if err := os.WriteFile(other, model, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(strings.TrimSuffix(other, ".onnx")+".toml", card, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	same := cfg
+	same.Backbone = other
+	i, err := Open(same, folders, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.Close()
+
+	changed := *r
+	changed.Manifest.Backbone.SHA256 = strings.Repeat("0", 64)
+	if _, err := OpenRecipe(cfg, folders, &changed, quiet); err == nil || hint.KindOf(err) != hint.Usage ||
+		!strings.HasPrefix(err.Error(), "recipe plate@1 was trained with backbone linectl_resnet18 (SHA-256 000000000000…); ") {
+		t.Errorf("a recipe of another network: %v", err)
+	}
+	none := cfg
+	none.Recipe = ""
+	if _, err := Open(none, folders, quiet); err == nil || err.Error() != "inspect.recipe is empty" {
+		t.Errorf("no recipe: %v", err)
+	}
+	path := filepath.Join(r.Path, "bank.f32")
+	bank, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bank[len(bank)/2] ^= 1
+	if err := os.WriteFile(path, bank, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(cfg, folders, quiet); hint.KindOf(err) != hint.Damage {
+		t.Errorf("a changed bank: %v", err)
+	}
+}
+
+func TestTrainRefuses(t *testing.T) {
+	cfg, folders, o := bench(t)
+	dir := t.TempDir()
+	few := filepath.Join(dir, "few")
+	for i := range 20 {
+		save(t, filepath.Join(few, fmt.Sprintf("%d.png", i)), plate(uint64(i%5), false)) // each four times
+	}
+	broken := filepath.Join(dir, "broken")
+	for i := range 14 {
+		save(t, filepath.Join(broken, fmt.Sprintf("%d.png", i)), plate(uint64(i), false))
+	}
+	for _, name := range []string{"2.png", "7.png"} {
+		if err := os.WriteFile(filepath.Join(broken, name), []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	empty := filepath.Join(dir, "empty")
+	if err := os.Mkdir(empty, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name   string
+		change func(*TrainOptions)
+		want   string
+	}{
+		{"name", func(o *TrainOptions) { o.Name = "a b" }, `"a b" is not a recipe name; use letters, digits, '.', '_' and '-', at most 64, the first a letter or digit`},
+		{"bank", func(o *TrainOptions) { o.Bank = -1 }, "a bank of -1 vectors is out of range; allowed is 1 to 65536"},
+		{"target", func(o *TrainOptions) { o.Target = 5000 }, "5000 false rejects in 10,000 cannot be promised; allowed is 1 to 500"},
+		{"size", func(o *TrainOptions) { o.Size = picture.Size{Width: 100, Height: 64} }, "input size 100x64: backbone linectl_resnet18 needs multiples of 32"},
+		{"empty folder", func(o *TrainOptions) { o.Good = empty }, "folder " + empty + " holds no picture; looked for .png .jpg .jpeg .bmp .tif .tiff .webp, in folders inside it too"},
+		{"copies", func(o *TrainOptions) { o.Good = few }, "folder " + few + " holds 5 different pictures; at least 12 are needed, 100 or more are better"},
+		{"unreadable", func(o *TrainOptions) { o.Good = broken }, "2 of 14 pictures cannot be read: picture " + broken + "/2.png: is no picture that can be read, or is damaged; picture " + broken + "/7.png: is no picture that can be read, or is damaged"},
+	} {
+		changed := o
+		test.change(&changed)
+		if _, err := Train(t.Context(), cfg, folders, changed, nil); err == nil || err.Error() != test.want {
+			t.Errorf("%s: %v, want %s", test.name, err, test.want)
+		}
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	_, err := Train(ctx, cfg, folders, o, func(stage string, _, _ int) {
+		if stage == "memory bank" {
+			stop()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+	if versions, err := recipe.Folder(folders.Recipes).Versions(o.Name); err != nil || len(versions) != 0 {
+		t.Errorf("versions %v are left behind, %v", versions, err)
+	}
+}
+
+func TestConfigCheck(t *testing.T) {
+	ok := DefaultConfig()
+	ok.Recipe = "bracket-a"
+	if problems := ok.Check(); len(problems) != 0 {
+		t.Errorf("%v", problems)
+	}
+	want := []setting.Problem{
+		{Key: "recipe", Message: "is empty; name the recipe that 'linectl train NAME' makes"},
+		{Key: "device", Message: `"cuda:0" cannot be used: this version of linectl computes on "cpu" only`},
+		{Key: "threads", Message: "-1 is out of range; allowed is 0 (every core) to 64"},
+	}
+	if got := (Config{Device: "cuda:0", Threads: -1}).Check(); !reflect.DeepEqual(got, want) {
+		t.Errorf("problems %v, want %v", got, want)
+	}
+}
+
+func BenchmarkInspect(b *testing.B) {
+	i, _, _, _ := trained(b)
+	f := frame(b, plate(1, false))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := i.Inspect(b.Context(), f); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
