@@ -105,6 +105,9 @@ func (c Config) Check() []setting.Problem {
 
 const sourceForms = "write v4l2:/dev/video0, rtsp://…, http://…, gstreamer:PIPELINE, drop:FOLDER or folder:FOLDER"
 
+// Shown is the source as it may be shown: without the password that a URL may hold.
+func (c Config) Shown() string { return redacted(c.Source) }
+
 // redacted is a source without the password that a URL may hold: it goes to logs and messages.
 func redacted(source string) string {
 	if u, err := url.Parse(source); err == nil && u.User != nil {

@@ -24,7 +24,7 @@ type entry struct {
 	name    string
 	inode   uint64
 	size    int64
-	written time.Time // newest of content and name: a file that is moved here keeps the age of its content
+	written time.Time // when content, name or rights were changed last: no program can set it
 }
 
 // same tells whether nothing has happened to the file since.
@@ -43,27 +43,28 @@ func look(folder string) ([]entry, error) {
 		if !raster.Named(n.Name()) {
 			continue
 		}
-		info, err := os.Stat(filepath.Join(folder, n.Name())) // through a link, if it is one
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		info, err := n.Info()
+		var linked fs.FileInfo
+		if err == nil && n.Type()&fs.ModeSymlink != 0 {
+			linked, err = os.Stat(filepath.Join(folder, n.Name()))
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
 			return nil, err
-		}
-		if e, ok := entryOf(info, n.Name()); ok {
-			entries = append(entries, e)
+		case linked == nil && info.Mode().IsRegular():
+			entries = append(entries, entryOf(info))
+		case linked != nil && linked.Mode().IsRegular(): // the link came, whatever the age of the file
+			entries = append(entries, entryOf(info))
 		}
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return raster.Natural(a.name, b.name) })
 	return entries, nil
 }
 
-func entryOf(info fs.FileInfo, name string) (entry, bool) {
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || !info.Mode().IsRegular() {
-		return entry{}, false
-	}
-	return entry{name, stat.Ino, info.Size(), time.Unix(stat.Ctim.Unix())}, true
+func entryOf(info fs.FileInfo) entry {
+	stat := info.Sys().(*syscall.Stat_t) // on Linux it is
+	return entry{info.Name(), stat.Ino, info.Size(), time.Unix(stat.Ctim.Unix())}
 }
 
 // load reads one picture file.

@@ -60,5 +60,5 @@ func (b Bytes) String() string {
 		}
 		n /= 1000
 	}
-	return fmt.Sprintf("%.4g TB", n)
+	return fmt.Sprintf("%.0f TB", n)
 }

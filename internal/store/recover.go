@@ -148,10 +148,13 @@ func candidatesFor(tx *sql.Tx, station string, confirmed int64, told part.Told) 
 // agrees tells whether the row can be what was told. A row without confirmed delivery may have been
 // told as a reject whatever had been decided, but as a pass only if it is one.
 func (c candidate) agrees(told part.Told) bool {
+	if !sameScore(c.score, told.Score) {
+		return false
+	}
 	if !c.confirmed {
 		return told.Verdict == part.Reject || c.verdict == part.Pass
 	}
-	return c.verdict == told.Verdict && sameReason(c.reason, told) && sameScore(c.score, told.Score)
+	return c.verdict == told.Verdict && sameReason(c.reason, told)
 }
 
 // reasonOf is the reason with which the row was told: the row's own, unless the tags have another.

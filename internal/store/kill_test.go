@@ -1,0 +1,137 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"linectl/internal/part"
+)
+
+// killedFolder names the folder for the process that is killed.
+const killedFolder = "LINECTL_TEST_KILLED_FOLDER"
+
+func TestMain(m *testing.M) {
+	if folder := os.Getenv(killedFolder); folder != "" {
+		writeUntilKilled(folder)
+	}
+	os.Exit(m.Run())
+}
+
+// writeUntilKilled inserts rows from several goroutines and prints each id once Insert has returned.
+func writeUntilKilled(folder string) {
+	s, err := Open(context.Background(), configIn(folder), slog.New(slog.DiscardHandler))
+	if err != nil {
+		fmt.Println("error", err)
+		os.Exit(1)
+	}
+	var out sync.Mutex
+	fmt.Println("open")
+	for range 3 {
+		go func() {
+			for n := uint32(0); ; n++ {
+				id, err := s.Insert(context.Background(), good(n))
+				if err != nil {
+					fmt.Println("error", err)
+					os.Exit(1)
+				}
+				out.Lock()
+				fmt.Println(id)
+				out.Unlock()
+				s.Deliver(id, written(part.Pass, part.None))
+				s.KeepPicture(id, frame(32, 32, 1), part.Reject)
+			}
+		}()
+	}
+	select {}
+}
+
+// TestKilledWriterHasEveryRowThatItReported kills the writer at random instants: every id that Insert
+// returned is in the record, whole, and every row of a picture has its file.
+func TestKilledWriterHasEveryRowThatItReported(t *testing.T) {
+	folder := t.TempDir()
+	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	rounds, total := 25, 0
+	if testing.Short() {
+		rounds = 5
+	}
+	for range rounds {
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), killedFolder+"="+folder)
+		out, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		if !lines.Scan() || lines.Text() != "open" {
+			t.Fatalf("the writer says %q", lines.Text())
+		}
+		time.AfterFunc(time.Duration(random.Int64N(int64(60*time.Millisecond))), func() { child.Process.Kill() })
+		var reported []int64
+		for lines.Scan() {
+			id, err := strconv.ParseInt(lines.Text(), 10, 64)
+			if err != nil {
+				if strings.HasPrefix(lines.Text(), "error") {
+					t.Fatalf("the writer says %q", lines.Text())
+				}
+				break // the last line may be cut off
+			}
+			reported = append(reported, id)
+		}
+		child.Wait()
+		if len(reported) > 0 {
+			reported = reported[:len(reported)-1] // its line may have lost digits
+		}
+
+		s := openStore(t, configIn(folder))
+		for _, id := range reported {
+			if got, err := s.Part(t.Context(), id); err != nil || got.Record.Finding == nil || len(got.Record.Finding.Map.Cells) != 6 {
+				t.Fatalf("record %d was reported and is %+v, %v", id, got.Record, err)
+			}
+		}
+		total += len(reported)
+		var damage string
+		if err := s.db.QueryRow("PRAGMA integrity_check").Scan(&damage); err != nil || damage != "ok" {
+			t.Fatalf("integrity: %s, %v", damage, err)
+		}
+		picturesHaveFiles(t, s)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d rows reported by %d writers that were killed: all are there", total, rounds)
+	if total == 0 {
+		t.Error("no row was reported at all")
+	}
+}
+
+func picturesHaveFiles(t *testing.T, s *Store) {
+	t.Helper()
+	rows, err := s.Reader.db.Query(`SELECT path, bytes FROM frame`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var path string
+		var size int64
+		if err := rows.Scan(&path, &size); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(s.config.Pictures + "/" + path); err != nil || info.Size() != size {
+			t.Fatalf("picture %s: %v, %v", path, info, err)
+		}
+	}
+}
