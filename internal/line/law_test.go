@@ -33,12 +33,21 @@ type world struct {
 	durable     map[int]bool
 	proven      map[int]bool // cycles whose inspection fulfilled every condition for a pass
 	triggers    map[int]part.Trigger
-	up          bool // a result may be valid at the PLC and was not cleared
+	up          bool   // a result may be valid at the PLC and was not cleared
+	echo        uint32 // result_seq as the PLC has it: the result that was written last
+	newest      uint32 // counter value of the newest durable row
+	anyDurable  bool
 	inspections []Inspect
 	inserts     []Insert
 	speech      []Action
 	timers      []StartTimer
-	recovers    []Recover
+	recovers    []recovery
+}
+
+// recovery is a self-read-back that waits for the rows before it.
+type recovery struct {
+	Recover
+	behind int
 }
 
 const (
@@ -50,12 +59,15 @@ var testRecipe = part.Recipe{Name: "bracket", Version: 3, Hash: "abc"}
 
 func newWorld(t testing.TB, mode Mode) *world {
 	return &world{
-		t: t, mode: mode, now: time.Unix(1_700_000_000, 0),
-		state: NewState(Settings{Station: "test", Cycle: testCycle, WriteMargin: testMargin, AckTimeout: time.Second,
-			HangLimit: time.Minute, Mode: mode, Recipe: testRecipe}, part.Sequence{}),
+		t: t, mode: mode, now: time.Unix(1_700_000_000, 0), state: NewState(testSettings(mode), part.Sequence{}),
 		told: map[uint32][]part.Verdict{}, tried: map[uint32][]part.Verdict{}, rows: map[uint32]int{}, deliveries: map[int]int{},
 		inserted: map[int]part.Record{}, durable: map[int]bool{}, proven: map[int]bool{}, triggers: map[int]part.Trigger{},
 	}
+}
+
+func testSettings(mode Mode) Settings {
+	return Settings{Station: "test", Cycle: testCycle, WriteMargin: testMargin, AckTimeout: time.Second,
+		HangLimit: time.Minute, Mode: mode, Recipe: testRecipe}
 }
 
 func (w *world) seq() part.Sequence { return part.Sequence{Value: w.sequence, Bits: 32} }
@@ -109,7 +121,7 @@ func (w *world) take(a Action) {
 			w.t.Fatalf("a late score without a row, cycle %d", a.Cycle)
 		}
 	case Recover:
-		w.recovers = append(w.recovers, a)
+		w.recovers = append(w.recovers, recovery{a, len(w.inserts)})
 	}
 }
 
@@ -200,7 +212,7 @@ func (w *world) speak(works bool) {
 			w.t.Fatalf("the write of a pass begins after the deadline, sequence %d", value)
 		}
 		w.tried[value] = append(w.tried[value], answer.Result.Verdict)
-		w.up = true
+		w.up, w.echo = true, value
 		if works {
 			w.told[value] = append(w.told[value], answer.Result.Verdict)
 		} else {
@@ -234,14 +246,50 @@ func (w *world) connect() {
 	if w.link {
 		return
 	}
+	valid := w.up
 	w.link, w.up = true, false // the link drives the outputs safe before it says so
 	if !w.began {
 		w.began, w.firstSeen = true, w.sequence
-		if w.present {
+		if w.present && (w.echo != w.sequence || valid) {
 			w.firstSeen--
 		}
 	}
-	w.step(Connected{w.at(), part.Snapshot{Trigger: w.trigger(), Present: w.present}})
+	w.step(Connected{w.at(), part.Snapshot{Trigger: w.trigger(), Present: w.present,
+		Told: part.Told{Sequence: part.Sequence{Value: w.echo, Bits: 32}, Valid: valid}}})
+}
+
+// recover is the store's part of the self-read-back, in its turn among the rows: a result that the PLC
+// was told and that has no row gets one.
+func (w *world) recover() {
+	for len(w.recovers) > 0 {
+		for w.recovers[0].behind > 0 {
+			w.store(true)
+		}
+		r := w.recovers[0]
+		w.recovers = w.recovers[1:]
+		if told := r.Told.Sequence.Value; told > w.newest && (w.anyDurable || r.Told.Valid) {
+			w.newest, w.anyDurable = told, true
+			w.book(part.Record{Trigger: part.Trigger{Sequence: r.Told.Sequence}, Reason: part.Unknown})
+		}
+		w.step(Recovered{At: w.at(), Session: r.Session})
+	}
+}
+
+// crash ends the process at this instant: what was not durable and what was not written is gone. The
+// PLC and the disk go on, and the next process knows what the disk knows.
+func (w *world) crash() {
+	for _, a := range w.inserts {
+		for n := range max(a.Record.Missed, 1) {
+			delete(w.rows, a.Record.Trigger.Sequence.Value-n)
+		}
+	}
+	w.link, w.inserts, w.speech, w.inspections, w.timers, w.recovers = false, nil, nil, nil, nil, nil
+	w.deliveries, w.inserted, w.durable, w.proven = map[int]int{}, map[int]part.Record{}, map[int]bool{}, map[int]bool{}
+	w.state = NewState(testSettings(w.mode), part.Sequence{Value: w.newest, Bits: 32})
+	if !w.anyDurable {
+		w.state = NewState(testSettings(w.mode), part.Sequence{})
+		w.began, w.rows = false, map[uint32]int{}
+	}
 }
 
 func (w *world) inspected(kind byte) {
@@ -275,7 +323,7 @@ func (w *world) inspected(kind byte) {
 }
 
 func (w *world) store(works bool) {
-	if len(w.inserts) == 0 {
+	if len(w.inserts) == 0 || len(w.recovers) > 0 && w.recovers[0].behind == 0 {
 		return
 	}
 	a := w.inserts[0]
@@ -284,13 +332,16 @@ func (w *world) store(works bool) {
 		return // the runner tries the same row again
 	}
 	w.inserts = w.inserts[1:]
-	w.durable[a.Cycle] = true
+	for i := range w.recovers {
+		w.recovers[i].behind--
+	}
+	w.durable[a.Cycle], w.newest, w.anyDurable = true, a.Record.Trigger.Sequence.Value, true
 	w.step(Stored{At: w.at(), Cycle: a.Cycle, Took: time.Millisecond})
 }
 
 // play turns one pair of bytes into something that happens.
 func (w *world) play(op, arg byte) {
-	switch op % 20 {
+	switch op % 21 {
 	case 0, 1: // the next part, sometimes after parts that nobody saw
 		w.sequence += 1
 		if arg > 230 {
@@ -319,7 +370,7 @@ func (w *world) play(op, arg byte) {
 		w.inspected(arg)
 	case 8, 9:
 		w.store(arg < 220)
-		for len(w.inserts) > 0 && arg%4 > 0 && arg < 220 {
+		for range len(w.inserts) * int(arg%4) / 3 {
 			w.store(true)
 		}
 	case 10, 11, 12:
@@ -347,19 +398,22 @@ func (w *world) play(op, arg byte) {
 		w.step(Health{At: w.at(), Source: "store"})
 		w.step(Tick{w.at()})
 	case 19:
-		for _, r := range w.recovers {
-			w.step(Recovered{At: w.at(), Session: r.Session})
+		w.recover()
+	case 20:
+		if arg < 60 {
+			w.crash()
 		}
-		w.recovers = nil
 	}
 }
 
 // drain lets everything come to its end: the link returns, the disk works, time goes on.
 func (w *world) drain() {
 	w.connect()
+	w.recover()
 	for range 4 {
 		w.inspected(0)
 		for len(w.inserts) > 0 {
+			w.recover()
 			w.store(true)
 		}
 		for len(w.speech) > 0 {
@@ -427,7 +481,7 @@ func TestLaw(t *testing.T) {
 			// Mostly a part that goes its way, so that passes happen, with anything in between.
 			for _, op := range []byte{14, 18, 19, 0, 5, 8, 10, 10, 10, 3, 10, 10} {
 				if random.IntN(8) == 0 {
-					script = append(script, byte(random.IntN(20)), byte(random.Uint32()))
+					script = append(script, byte(random.IntN(21)), byte(random.Uint32()))
 				}
 				if random.IntN(40) > 0 {
 					script = append(script, op, byte(random.IntN(230)))

@@ -62,16 +62,24 @@ func (m *machine) report() {
 	}
 }
 
-// connected begins a session. The PLC's journal goes to the store before anything else can become a
-// row; then the counter tells what went by unseen, and a part that is already there is rejected,
-// since nobody knows since when.
+// connected begins a session. Rows are made in the order of the counter, so that the newest row always
+// tells how far the record has come: what went by unseen before the result that the PLC was told last,
+// then that result, which the store recovers where it lacks it, then what went by since. A part that
+// is already there is rejected, since nobody knows since when.
 func (m *machine) connected(e Connected) {
 	m.disconnected(Disconnected{At: e.At}) // a session that ends unheard ends here
 	m.link, m.recovered, m.stale, m.raised = true, false, false, false
 	m.session++
+	t, told := e.Snapshot.Trigger, e.Snapshot.Told.Sequence
+	if told.Known() && told.Bits == m.last.Bits {
+		if distance, forward := told.Since(m.last); forward && distance > 0 {
+			m.unseen(told.Previous(), distance-1)
+			m.last = told
+		}
+	} else if told.Known() && told == t.Sequence && !m.last.Known() {
+		m.last = told // a record that is still empty, and a part that has had its answer
+	}
 	m.do(Recover{m.session, e.Snapshot.Told})
-
-	t := e.Snapshot.Trigger
 	distance := m.distance(t.Sequence)
 	switch {
 	case e.Snapshot.Present && distance == 0 && t.Sequence.Known():

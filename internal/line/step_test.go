@@ -13,7 +13,7 @@ func connected(t *testing.T, mode Mode) *world {
 	w := newWorld(t, mode)
 	w.sequence = 41
 	w.connect()
-	w.step(Recovered{At: w.at(), Session: 1})
+	w.recover()
 	return w
 }
 
