@@ -17,6 +17,9 @@ import (
 // TestRealPictures trains on two sets of real pictures and measures on what was held out of them. It
 // fails where the default backbone tells good from bad less well than it is known to.
 func TestRealPictures(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes minutes; leave -short out to run it")
+	}
 	data := os.Getenv("LINECTL_DATA")
 	if data == "" {
 		data = "../../../shared/data"
