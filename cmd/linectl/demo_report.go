@@ -39,11 +39,12 @@ func (r *demoReport) add(s sample, o plc.Outcome) {
 	l := demoLine{s, o}
 	r.lines = append(r.lines, l)
 	verdict := "pass"
-	if !o.Pass {
-		verdict = "reject: " + part.ReasonByCode(int64(o.Code)).String()
-	}
-	if !o.Told {
-		verdict = "none: " + o.Why
+	switch reason := part.ReasonByCode(int64(o.Code)); {
+	case o.Pass:
+	case o.Told && reason != part.None:
+		verdict = "reject: " + reason.String()
+	default: // the PLC's own decision
+		verdict = "reject: " + o.Why
 	}
 	truth := "bad"
 	if s.good {

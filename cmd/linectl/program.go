@@ -70,6 +70,8 @@ func (p *program) command() *cobra.Command {
 	root.AddCommand(
 		p.runCommand(), p.checkCommand(), p.demoCommand(),
 		p.trainCommand(), p.inspectCommand(), p.recipeCommand(),
+		p.queryCommand(), p.showCommand(),
+		p.cameraCommand(), p.plcCommand(),
 		p.versionCommand(),
 	)
 	return root

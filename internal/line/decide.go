@@ -77,24 +77,26 @@ func (m *machine) decide(verdict part.Verdict, reason part.Reason, detail string
 	case verdict == part.Pass:
 		m.cycle.phase = storing
 	default:
-		m.tell(part.Reject, reason, detail)
+		m.tell(part.Reject, reason, "")
 	}
 }
 
-// tell sends a result to the PLC. A pass must not begin after the deadline; a reject may always be
-// sent, and has at least the margin's time to arrive.
+// patience is how long a reject may take to arrive. It is safe however late: a PLC that has gone on
+// knows by the counter that it is not for the part in view.
+const patience = time.Second
+
+// tell sends a result to the PLC. A pass must not begin after the deadline nor arrive after the cycle's
+// end; a reject may always be sent.
 func (m *machine) tell(verdict part.Verdict, reason part.Reason, detail string) {
 	answer := Answer{
 		Cycle:  m.cycle.number,
 		Result: part.Result{Trigger: m.cycle.trigger, Verdict: verdict, Reason: reason, Score: m.cycle.score},
 		Stages: m.cycle.stages,
 		Detail: detail,
-		Until:  m.cycle.end,
+		Until:  m.now.Add(patience),
 	}
 	if verdict == part.Pass {
-		answer.Before = m.cycle.deadline
-	} else if least := m.now.Add(m.settings.WriteMargin); answer.Until.Before(least) {
-		answer.Until = least
+		answer.Before, answer.Until = m.cycle.deadline, m.cycle.end
 	}
 	m.cycle.phase, m.raised = answering, true
 	m.do(answer)

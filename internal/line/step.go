@@ -58,6 +58,7 @@ func (m *machine) do(actions ...Action) { m.actions = append(m.actions, actions.
 
 func (m *machine) report() {
 	if m.link {
+		m.beat++
 		m.do(Report{m.Status()})
 	}
 }
@@ -275,7 +276,6 @@ func (m *machine) health(e Health) {
 // tick is the line's own heartbeat. An inspection that hangs for ever cannot be cancelled: the
 // supervisor is no longer told that the line is alive and restarts the process.
 func (m *machine) tick() {
-	m.beat++
 	m.report()
 	if m.working == 0 || m.now.Sub(m.since) < m.settings.HangLimit {
 		m.do(Alive{})
