@@ -78,6 +78,7 @@ func (p peer) open(ctx context.Context, endpoint *ua.EndpointDescription, limits
 		return nil, err
 	}
 	s := newSession(p.cfg, limits)
+	s.expires = p.expires(endpoint)
 	options = append(options, opcua.StateChangedFunc(func(state opcua.ConnState) {
 		if state == opcua.Disconnected {
 			s.fail(errors.New("the connection to the PLC was lost"))
@@ -164,6 +165,7 @@ func (p peer) explain(err error) error {
 	if hint.Of(err) != "" {
 		return err
 	}
+	err = plain(err)
 	say := func(next, what string, args ...any) error {
 		return hint.New(hint.Failure, fmt.Errorf("%s: %w", fmt.Sprintf(what, args...), err), next)
 	}
@@ -182,6 +184,16 @@ func (p peer) explain(err error) error {
 		return say("have the PLC make a new certificate, and trust that one with 'linectl plc trust'", "the PLC's certificate is malformed")
 	}
 	return say("is that the address of the PLC's OPC UA server? Its usual port is 4840", "what listens at %s does not speak OPC UA as it should", endpoint)
+}
+
+// plain leaves the ports out of a network error: they differ each time, and the same failure has to
+// read the same each time.
+func plain(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return fmt.Errorf("%s: %w", op.Op, op.Err)
+	}
+	return err
 }
 
 // hungUp tells whether the other side closed the connection.

@@ -338,3 +338,21 @@ func TestGarbagePeer(t *testing.T) {
 		})
 	}
 }
+
+// A failure that repeats itself reads the same each time, or the log would fill.
+func TestSameFailureReadsTheSame(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint := "opc.tcp://" + l.Addr().String()
+	l.Close()
+	cfg := goodConfig()
+	cfg.Endpoint = endpoint
+	want := "nothing listens at " + endpoint + ": dial: connect: connection refused"
+	for range 2 {
+		if _, err := Fetch(t.Context(), cfg); err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}

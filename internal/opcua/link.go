@@ -19,7 +19,7 @@ type Listener interface {
 	Connected(part.Snapshot)
 	// Disconnected: the session ended, or could not be had for a reason that was not reported yet.
 	Disconnected(err error)
-	// Triggered: a part is here. The same sequence is never reported twice in a session.
+	// Triggered: a part is here. The same sequence is never reported twice in a row.
 	Triggered(part.Trigger)
 	// Withdrawn: the PLC took the result or gave up. At most one for each part.
 	Withdrawn()
@@ -29,6 +29,9 @@ type Listener interface {
 
 // ErrNoSession says that there is no session with the PLC at the moment.
 var ErrNoSession = errors.New("there is no session with the PLC")
+
+// warnBefore is how long before a certificate runs out each connect says so.
+const warnBefore = 30 * 24 * time.Hour
 
 // limits are how long the parts of a session may take.
 type limits struct {
@@ -95,13 +98,12 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 	pause := l.limits.retry
 	for {
-		begun := time.Now()
-		err := l.serve(ctx)
+		lasted, err := l.serve(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if time.Since(begun) > l.limits.connect {
-			pause = l.limits.retry // it held for a while: this is a new failure, not the same again
+		if lasted > l.limits.longest {
+			pause = l.limits.retry // a new failure, not the same again
 		}
 		if l.log.failure(err) {
 			l.listener.Disconnected(err)
@@ -115,18 +117,21 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 }
 
-// serve is one session from connect to end. It returns why it ended.
-func (l *Link) serve(ctx context.Context) error {
+// serve is one session from connect to end. It returns how long it lasted, and why it ended.
+func (l *Link) serve(ctx context.Context) (lasted time.Duration, err error) {
 	s, err := l.peer.connect(ctx, l.limits)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer s.close()
 	first, err := s.begin(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	l.session.Store(s)
+	if l.peer.cfg.secure() && time.Until(s.expires) < warnBefore {
+		l.log.log.Warn("a certificate runs out: renew it in time, or there is no session any more", "until", s.expires.Format(time.DateOnly))
+	}
 	l.log.success("connected to the PLC", "endpoint", l.peer.cfg.Endpoint, "policy", l.peer.cfg.SecurityPolicy, "mode", l.peer.cfg.SecurityMode)
 	l.listener.Connected(first.snapshot())
 
@@ -134,5 +139,5 @@ func (l *Link) serve(ctx context.Context) error {
 
 	l.session.Store(nil)
 	s.leave(ctx)
-	return err
+	return time.Since(s.began), err
 }

@@ -17,11 +17,12 @@ import (
 
 // session is one connection to the PLC from its verification to its end. It is never repaired.
 type session struct {
-	client *opcua.Client
-	limits limits
-	every  time.Duration // poll interval
-	stale  time.Duration
-	began  time.Time // when the snapshot was read
+	client  *opcua.Client
+	limits  limits
+	every   time.Duration // poll interval
+	stale   time.Duration
+	began   time.Time // when the snapshot was read
+	expires time.Time // the earlier end of both certificates
 
 	ids     [signals]*ua.NodeID // nil where the signal is not used
 	types   [signals]ua.TypeID

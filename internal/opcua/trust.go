@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/gopcua/opcua"
 	"github.com/gopcua/opcua/ua"
@@ -121,6 +122,15 @@ func (p peer) endpoint(ctx context.Context) (*ua.EndpointDescription, error) {
 	return nil, hint.New(hint.Failure,
 		fmt.Errorf("the PLC does not offer %s/%s; it offers %s", p.cfg.SecurityPolicy, p.cfg.SecurityMode, strings.Join(others, ", ")),
 		"switch it on in the settings of the PLC's OPC UA server, or choose another with plc.security_policy and plc.security_mode")
+}
+
+// expires is the earlier end of both certificates.
+func (p peer) expires(e *ua.EndpointDescription) time.Time {
+	certificate, err := x509.ParseCertificate(e.ServerCertificate)
+	if err != nil || p.identity.Until.Before(certificate.NotAfter) {
+		return p.identity.Until
+	}
+	return certificate.NotAfter
 }
 
 // own cuts the certificate of an endpoint down to the PLC's own: some send the whole chain.

@@ -30,7 +30,7 @@ type values [signals]any
 func (s *session) ask(ctx context.Context, request *ua.ReadRequest) ([]*ua.DataValue, error) {
 	response, err := s.client.Read(ctx, request)
 	if err != nil {
-		return nil, err
+		return nil, plain(err)
 	}
 	if len(response.Results) != len(request.NodesToRead) {
 		return nil, fmt.Errorf("asked for %d values, got %d", len(request.NodesToRead), len(response.Results))

@@ -134,7 +134,7 @@ func (s *session) put(ctx context.Context, values ...assign) error {
 	}
 	response, err := s.client.Write(ctx, request)
 	if err != nil {
-		return err
+		return plain(err)
 	}
 	if len(response.Results) != len(written) {
 		return fmt.Errorf("wrote %d values, %d were confirmed", len(written), len(response.Results))
