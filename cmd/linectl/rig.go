@@ -29,6 +29,7 @@ type rig struct {
 	program string // the daemon's
 	daemon  *exec.Cmd
 	ended   chan error
+	beat    any // linectl's heartbeat when the daemon was started
 
 	mu      sync.Mutex
 	picture string // of the part in view
@@ -106,6 +107,7 @@ func (r *rig) start() error {
 	if err := r.daemon.Start(); err != nil {
 		return err
 	}
+	r.beat = r.plc.Tag("vision_heartbeat")
 	r.ended = make(chan error, 1)
 	daemon := r.daemon
 	go func() { r.ended <- daemon.Wait() }()
@@ -114,12 +116,13 @@ func (r *rig) start() error {
 
 func (r *rig) log() string { return filepath.Join(r.folder, "linectl.log") }
 
-// ready waits until the daemon tells the PLC that it is ready.
+// ready waits until the daemon tells the PLC that it is ready. The tag alone does not say so: one that was
+// killed has left it TRUE.
 func (r *rig) ready(ctx context.Context, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		if ready, _ := r.plc.Tag("ready").(bool); ready {
+		if ready, _ := r.plc.Tag("ready").(bool); ready && r.plc.Tag("vision_heartbeat") != r.beat {
 			return nil
 		}
 		select {

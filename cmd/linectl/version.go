@@ -21,8 +21,8 @@ func (p *program) versionCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			sqlite, _, _ := sqlite3.Version()
 			onnx := "not found"
-			if number, path, err := network.Version(); err == nil {
-				onnx = number + " (" + path + ")"
+			if r, err := network.Start("", network.CPU, 1); err == nil {
+				onnx = r.Version() + " (" + r.Library() + ")"
 			}
 			rows := [][]string{
 				{"linectl", version}, {"commit", commit}, {"go", runtime.Version()},

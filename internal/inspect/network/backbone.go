@@ -48,8 +48,12 @@ type Backbone struct {
 	model []byte
 }
 
+// BackbonesVariable names the environment variable that may name a folder with the default network.
+const BackbonesVariable = "LINECTL_BACKBONES"
+
 // FindBackbone reads the network at the explicit path, or else the default network: from the state
-// folder where that has one, else from where linectl is installed.
+// folder where that has one, else from the folder that the environment names, else from where linectl
+// is installed.
 func FindBackbone(explicit, state string) (Backbone, error) {
 	if explicit != "" {
 		return ReadBackbone(explicit)
@@ -57,6 +61,9 @@ func FindBackbone(explicit, state string) (Backbone, error) {
 	var folders []string
 	if state != "" {
 		folders = append(folders, state)
+	}
+	if named := os.Getenv(BackbonesVariable); named != "" {
+		folders = append(folders, named)
 	}
 	folders = append(folders, beside("backbones", "../backbones", "../share/linectl/backbones")...)
 	folders = append(folders, "/usr/share/linectl/backbones")

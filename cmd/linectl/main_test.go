@@ -1,0 +1,37 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"linectl/internal/inspect/network"
+)
+
+// TestMain lets this test binary be the program: a process that is called linectl runs it.
+func TestMain(m *testing.M) {
+	backbones, err := filepath.Abs("../../backbones")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv(network.BackbonesVariable, backbones)
+	testscript.Main(m, map[string]func(){"linectl": main})
+}
+
+// TestScripts runs the program as its users do: command lines, output, exit codes.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			for _, name := range []string{network.LibraryVariable, network.BackbonesVariable} {
+				env.Setenv(name, os.Getenv(name))
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exit": exit,
+		},
+	})
+}
