@@ -65,7 +65,7 @@ func TestUnitKeepsItsPromises(t *testing.T) {
 	for _, want := range []string{
 		"Type=notify", "WatchdogSec=10", // a line that hangs is restarted
 		"Restart=always", "RestartSec=2", "StartLimitIntervalSec=0", // for ever
-		"TimeoutStartSec=120", "ExecReload=/bin/kill -HUP $MAINPID",
+		"TimeoutStartSec=120", "ExecReload=/bin/sh -c 'kill -HUP $MAINPID'",
 		"User=linectl", "StateDirectory=linectl", "RuntimeDirectory=linectl", "ConfigurationDirectory=linectl",
 		"ProtectSystem=strict", "CapabilityBoundingSet=", "SystemCallFilter=@system-service",
 		"DevicePolicy=closed", "DeviceAllow=char-video4linux rw", "DeviceAllow=char-usb_device rw", // cameras
