@@ -24,9 +24,7 @@ import (
 // opens the same source again, for ever.
 //
 // A frame is stamped when it leaves the buffer, and its exposure is taken to have begun the latency
-// before that. The stamp is only worth something if the frame was not held up on the way: after a
-// stall a stream delivers what it held back in a burst, old frames that look new. So a frame counts
-// only if it had to be waited for.
+// before that; see pace for what is done about frames that were held up on the way.
 type live struct {
 	config Config
 	log    *slog.Logger
@@ -138,19 +136,37 @@ func (l *live) read(ctx context.Context) (frames int, err error) {
 	}
 	mat := gocv.NewMat()
 	defer mat.Close()
-	for before := time.Now(); ctx.Err() == nil; frames++ {
+	pace := pace{interval: interval, latency: latency}
+	for ; ctx.Err() == nil; frames++ {
+		asked := time.Now()
 		if !capture.Read(&mat) || mat.Empty() {
 			return frames, errors.New("the stream has ended or gives no more frames")
 		}
-		now := time.Now()
-		held := now.Sub(before) < interval/2
-		before = now
-		if held {
-			continue
+		came := time.Now()
+		if exposed, live := pace.exposed(asked, came); live {
+			l.serve(mat, came, exposed)
 		}
-		l.serve(mat, now, now.Add(-latency))
 	}
 	return frames, ctx.Err()
+}
+
+// pace tells when a frame was exposed from when it came. That is only worth something if the frame was
+// not held up on the way: after a stall a stream delivers what it held back in a burst, old frames that
+// look new. So a frame that did not have to be waited for does not count, nor does the next one; and
+// one that came later than its turn may be older by the delay.
+type pace struct {
+	interval, latency time.Duration
+	last              time.Time // when the frame before came
+	settled           bool      // it had to be waited for
+}
+
+// exposed returns an instant before which the frame was not exposed, and whether the frame counts.
+func (p *pace) exposed(asked, came time.Time) (at time.Time, live bool) {
+	gap := came.Sub(p.last)
+	waited := came.Sub(asked) >= p.interval/2
+	live = waited && p.settled && !p.last.IsZero()
+	p.last, p.settled = came, waited
+	return came.Add(-p.latency - max(0, gap-p.interval)), live
 }
 
 // interval is the time between two frames.

@@ -20,9 +20,6 @@ const maxPixels = 256 << 20 // a picture of 16k x 16k
 // endings are the names of files that are taken for pictures.
 var endings = []string{".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
-// Endings returns the endings of files that are taken for pictures.
-func Endings() []string { return slices.Clone(endings) }
-
 // Named tells whether a file is a picture by its name. One that begins with a dot is somebody's
 // temporary file.
 func Named(name string) bool {

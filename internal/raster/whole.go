@@ -9,8 +9,9 @@ import (
 // ErrCut says that a file ends before its picture does: it is still being written, or was cut off.
 var ErrCut = errors.New("the file ends in the middle of the picture")
 
-// whole refuses a JPEG, PNG or BMP that ends too early. The decoders fill the missing rows with grey
-// and report success, and grey rows would then be judged as if they were the part.
+// whole refuses a JPEG, PNG, BMP or WebP that ends too early. The decoders fill missing rows with grey
+// and report success, and grey rows would then be judged as if they were the part; only that of TIFF
+// refuses by itself.
 func whole(data []byte) error {
 	switch {
 	case bytes.HasPrefix(data, []byte("\xff\xd8")):
@@ -21,8 +22,12 @@ func whole(data []byte) error {
 		if int64(len(data)) < int64(binary.LittleEndian.Uint32(data[2:])) {
 			return ErrCut
 		}
+	case bytes.HasPrefix(data, []byte("RIFF")) && len(data) >= 8: // WebP
+		if int64(len(data)) < 8+int64(binary.LittleEndian.Uint32(data[4:])) {
+			return ErrCut
+		}
 	case len(data) < 16:
-		return ErrCut // less than any format's header
+		return ErrCut // less than any form's header
 	}
 	return nil
 }

@@ -225,7 +225,7 @@ func TestReadersBesideTheWriter(t *testing.T) {
 			}
 		})
 	}
-	for n := range uint32(300) {
+	for n := range uint32(100) {
 		s.Deliver(insert(t, s, good(n)), written(part.Pass, part.None))
 	}
 	cancel()

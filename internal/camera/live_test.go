@@ -1,0 +1,327 @@
+package camera
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gocv.io/x/gocv"
+
+	"linectl/internal/hint"
+	"linectl/internal/part"
+	"linectl/internal/setting"
+)
+
+// frozen is the seed of a scene that gives the same frame again and again; all others have noise of
+// their own in each frame, as a real sensor has.
+const frozen = -1
+
+// stream is a real camera on the network: MJPEG over HTTP.
+type stream struct {
+	address string
+	server  *http.Server
+
+	mu    sync.Mutex
+	seed  int
+	rate  float64
+	held  bool // nothing is sent
+	burst int  // so many frames are sent at once
+	sent  int
+}
+
+func newStream(t *testing.T) *stream {
+	s := &stream{seed: 1, rate: 25}
+	s.start(t, "127.0.0.1:0")
+	t.Cleanup(func() { s.server.Close() })
+	return s
+}
+
+func (s *stream) start(t *testing.T, address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.address = listener.Addr().String()
+	s.server = &http.Server{Handler: s}
+	go s.server.Serve(listener)
+}
+
+func (s *stream) set(change func(s *stream)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s)
+}
+
+func (s *stream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+	for {
+		s.mu.Lock()
+		seed, pause, held, burst := s.seed, time.Duration(float64(time.Second)/s.rate), s.held, max(s.burst, 1)
+		s.burst = 0
+		s.mu.Unlock()
+		if !held {
+			for range burst {
+				s.mu.Lock()
+				s.sent++
+				noise := s.sent
+				s.mu.Unlock()
+				if seed == frozen {
+					noise = 0
+				}
+				data := jpegOf(seed, noise)
+				fmt.Fprintf(w, "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n", len(data))
+				w.Write(data)
+				if _, err := fmt.Fprint(w, "\r\n"); err != nil {
+					return
+				}
+			}
+			w.(http.Flusher).Flush()
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// jpegOf is a picture that differs with seed and noise in more than a JPEG takes away.
+func jpegOf(seed, noise int) []byte {
+	p := image.NewRGBA(image.Rect(0, 0, 64, 48))
+	for y := range 48 {
+		for x := range 64 {
+			p.Set(x, y, color.RGBA{uint8(4 * x), uint8(5 * y), uint8(seed * 16), 255})
+		}
+	}
+	for bit := range 16 { // the noise as sixteen black or white squares
+		shade := uint8(255 * (noise >> bit & 1))
+		for y := range 8 {
+			for x := range 8 {
+				p.Set(bit%8*8+x, bit/8*40+y, color.RGBA{shade, shade, shade, 255})
+			}
+		}
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, p, &jpeg.Options{Quality: 95}); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// noiseOf reads the noise back.
+func noiseOf(f part.Frame) (noise int) {
+	for bit := range 16 {
+		if f.Pixels[3*((bit/8*40+4)*f.Width+bit%8*8+4)] > 127 {
+			noise |= 1 << bit
+		}
+	}
+	return noise
+}
+
+func streamConfig(s *stream) Config {
+	c := DefaultConfig()
+	c.Name, c.Source, c.FPS, c.Timeout = "top", "http://"+s.address+"/video", 25, setting.Duration(500*time.Millisecond)
+	return c
+}
+
+func streamScene(t *testing.T) scene {
+	s := newStream(t)
+	return scene{
+		config: streamConfig(s),
+		show:   func(_ *testing.T, seed int) { s.set(func(s *stream) { s.seed = seed }) },
+		blind: func(*testing.T) {
+			s.set(func(s *stream) { s.held = true })
+			time.Sleep(100 * time.Millisecond) // what was on the way
+		},
+	}
+}
+
+func TestStreamComesBack(t *testing.T) {
+	s := newStream(t)
+	c := streamConfig(s)
+	c.Timeout = setting.Duration(10 * time.Second)
+	cam := openCamera(t, c)
+	if _, err := cam.Grab(t.Context(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	s.server.Close()
+	deadline := time.Now().Add(10 * time.Second)
+	for cam.Healthy() == nil {
+		if time.Now().After(deadline) {
+			t.Fatal("a camera that is gone is healthy")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err := cam.Healthy(); part.ReasonOf(err, part.Unknown) != part.NoFrame {
+		t.Errorf("healthy says %v", err)
+	}
+	s.start(t, s.address)
+	if _, err := cam.Grab(t.Context(), time.Now()); err != nil {
+		t.Fatalf("it does not come back: %v", err)
+	}
+	if err := cam.Healthy(); err != nil {
+		t.Errorf("healthy says %v", err)
+	}
+}
+
+// TestBurstAfterAStallIsNotTakenForNew: frames that were held up on the way come at once, and look new.
+func TestBurstAfterAStallIsNotTakenForNew(t *testing.T) {
+	s := newStream(t)
+	c := streamConfig(s)
+	c.Timeout = setting.Duration(20 * time.Second)
+	cam := openCamera(t, c)
+	s.set(func(s *stream) { s.held = true })
+	time.Sleep(200 * time.Millisecond)
+	after := time.Now()
+	time.Sleep(300 * time.Millisecond) // longer than the latency
+	var last int
+	s.set(func(s *stream) { s.held, s.burst, last = false, 30, s.sent+30 })
+	frame, err := cam.Grab(t.Context(), after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := noiseOf(frame); n <= last {
+		t.Errorf("frame %d was taken, %d was the last of the burst", n, last)
+	}
+}
+
+func TestPace(t *testing.T) {
+	const ms = time.Millisecond
+	for _, c := range []struct {
+		name     string
+		waited   time.Duration // for this frame
+		gap      time.Duration // since the one before
+		settled  bool
+		exposed  time.Duration // before it came
+		live     bool
+		settling bool // the next one may count
+	}{
+		{"regular", 40 * ms, 40 * ms, true, 80 * ms, true, true},
+		{"a little early", 25 * ms, 30 * ms, true, 80 * ms, true, true},
+		{"a little late", 60 * ms, 60 * ms, true, 100 * ms, true, true},
+		{"after a stall", 1000 * ms, 1000 * ms, true, 1040 * ms, true, true},
+		{"in a burst", 1 * ms, 1 * ms, true, 80 * ms, false, false},
+		{"the first after a burst", 35 * ms, 35 * ms, false, 80 * ms, false, true},
+		{"after a pause of our own", 1 * ms, 300 * ms, true, 340 * ms, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			came := time.Now()
+			p := pace{interval: 40 * ms, latency: 80 * ms, last: came.Add(-c.gap), settled: c.settled}
+			at, live := p.exposed(came.Add(-c.waited), came)
+			if got := came.Sub(at); got != c.exposed || live != c.live || p.settled != c.settling {
+				t.Errorf("exposed %s before, live %v, settled %v", got, live, p.settled)
+			}
+		})
+	}
+	p := pace{interval: 40 * ms, latency: 80 * ms}
+	if _, live := p.exposed(time.Now().Add(-time.Second), time.Now()); live {
+		t.Error("the first frame counts, of which nobody knows how long it had been in a buffer")
+	}
+}
+
+func TestFramesAreNotOlderThanTheTrigger(t *testing.T) {
+	s := newStream(t)
+	c := streamConfig(s)
+	c.Timeout = setting.Duration(20 * time.Second)
+	cam := openCamera(t, c)
+	for range 20 {
+		var sent int
+		s.set(func(s *stream) { sent = s.sent })
+		frame, err := cam.Grab(t.Context(), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := noiseOf(frame); n <= sent {
+			t.Fatalf("frame %d was taken, %d had been sent before the trigger", n, sent)
+		}
+	}
+}
+
+func TestDeviceThatIsNotThere(t *testing.T) {
+	c := DefaultConfig()
+	c.Name, c.Source = "top", "v4l2:/dev/video97"
+	_, err := Open(c, slog.New(slog.DiscardHandler))
+	if want := `open camera "top": there is no device /dev/video97`; err == nil || err.Error() != want || hint.Of(err) == "" {
+		t.Errorf("error is %v, hint %q; want %s", err, hint.Of(err), want)
+	}
+}
+
+func TestPasswordIsNotShown(t *testing.T) {
+	c := Config{Source: "rtsp://admin:secret@camera/stream"}
+	if got := c.Shown(); got != "rtsp://admin:xxxxx@camera/stream" {
+		t.Errorf("shown is %s", got)
+	}
+}
+
+func TestFramesOfAnyTypeBecomeBGR(t *testing.T) {
+	for _, c := range []struct {
+		kind  gocv.MatType
+		value gocv.Scalar
+		want  [3]byte
+	}{
+		{gocv.MatTypeCV8UC3, gocv.NewScalar(10, 20, 30, 0), [3]byte{10, 20, 30}},
+		{gocv.MatTypeCV8UC1, gocv.NewScalar(10, 0, 0, 0), [3]byte{10, 10, 10}},
+		{gocv.MatTypeCV8UC4, gocv.NewScalar(10, 20, 30, 99), [3]byte{10, 20, 30}},
+		{gocv.MatTypeCV16UC1, gocv.NewScalar(10*256, 0, 0, 0), [3]byte{10, 10, 10}},
+		{gocv.MatTypeCV16UC3, gocv.NewScalar(10*256, 20*256, 30*256, 0), [3]byte{10, 20, 30}},
+	} {
+		mat := gocv.NewMatWithSizeFromScalar(c.value, 3, 5, c.kind)
+		frame, err := asFrame(mat)
+		mat.Close()
+		if err != nil || frame.Width != 5 || frame.Height != 3 || [3]byte(frame.Pixels[3:6]) != c.want {
+			t.Errorf("%v became %+v, %v", c.kind, frame, err)
+		}
+	}
+	mat := gocv.NewMatWithSize(3, 5, gocv.MatTypeCV8UC2)
+	defer mat.Close()
+	if _, err := asFrame(mat); part.ReasonOf(err, part.Unknown) != part.BadFrame || err.Error() != "a frame has 2 channels" {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// TestMemoryDoesNotGrow: what OpenCV allocates is outside of Go's accounts, so the process is asked.
+func TestMemoryDoesNotGrow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
+	mat := gocv.NewMatWithSize(1000, 1000, gocv.MatTypeCV16UC1)
+	defer mat.Close()
+	convert := func(times int) {
+		for range times {
+			if _, err := asFrame(mat); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	convert(30)
+	before := resident(t)
+	convert(200) // 200 x (1 + 3 MB) of OpenCV's memory
+	if grown := resident(t) - before; grown > 100<<20 {
+		t.Errorf("the process has grown by %d MB", grown>>20)
+	}
+}
+
+func resident(t *testing.T) int {
+	t.Helper()
+	data, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(data))[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * os.Getpagesize()
+}
