@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -82,6 +84,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err := d.train(ctx, training); err != nil {
 		return err
 	}
+	log.SetOutput(io.Discard) // the server library of the simulated PLC reports its own start there
 	self, err := os.Executable()
 	if err != nil {
 		return err

@@ -64,9 +64,6 @@ func (p *program) command() *cobra.Command {
 	}
 	root.PersistentFlags().StringVarP(&p.configPath, "config", "c", config.DefaultPath, "config file")
 	root.PersistentFlags().StringVarP(&p.output, "output", "o", "table", "form of the output: table, json or csv")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return hint.New(hint.Usage, err, fmt.Sprintf("'%s --help' lists the flags", c.CommandPath()))
-	})
 	root.AddCommand(
 		p.runCommand(), p.checkCommand(), p.demoCommand(),
 		p.trainCommand(), p.inspectCommand(), p.recipeCommand(),
@@ -74,7 +71,41 @@ func (p *program) command() *cobra.Command {
 		p.cameraCommand(), p.plcCommand(),
 		p.versionCommand(),
 	)
+	strict(root)
 	return root
+}
+
+// strict makes every mistake on a command line an error of the kind Usage, those included that cobra
+// answers with the help text and success: an unknown subcommand in a script must not look like work done.
+func strict(c *cobra.Command) {
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return hint.New(hint.Usage, err, fmt.Sprintf("'%s --help' lists the flags", c.CommandPath()))
+	})
+	c.SuggestionsMinimumDistance = 2
+	if c.HasSubCommands() {
+		c.Args = cobra.ArbitraryArgs
+		c.RunE = func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			next := fmt.Sprintf("'%s --help' lists the commands", c.CommandPath())
+			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+				next = fmt.Sprintf("did you mean %q?", near[0])
+			}
+			return hint.New(hint.Usage, fmt.Errorf("%s has no command %q", c.CommandPath(), args[0]), next)
+		}
+	} else if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			err := check(c, args)
+			if err == nil {
+				err = c.ValidateRequiredFlags()
+			}
+			return hint.New(hint.Usage, err, "usage: "+c.UseLine())
+		}
+	}
+	for _, sub := range c.Commands() {
+		strict(sub)
+	}
 }
 
 // load reads the config that -c names.
