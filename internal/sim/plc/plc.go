@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -92,7 +93,11 @@ func Start(cfg Config) (*PLC, error) {
 	if cfg.Width != 16 && cfg.Width != 32 {
 		return nil, fmt.Errorf("simulated PLC: a counter of %d bits; choose 16 or 32", cfg.Width)
 	}
-	identity, err := pki.Open(cfg.Folder, cfg.Name)
+	folder, err := filepath.Abs(cfg.Folder) // a config that is pasted elsewhere must still find the certificate
+	if err != nil {
+		return nil, fmt.Errorf("simulated PLC: %w", err)
+	}
+	identity, err := pki.Open(folder, cfg.Name)
 	if err != nil {
 		return nil, fmt.Errorf("simulated PLC: %w", err)
 	}

@@ -205,7 +205,15 @@ func TestStartRefuses(t *testing.T) {
 }
 
 func TestSection(t *testing.T) {
-	p := start(t, Config{})
+	t.Chdir(filepath.Dir(certificates))
+	p, err := Start(Config{Folder: filepath.Base(certificates)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if !filepath.IsAbs(p.CertificateFile()) {
+		t.Errorf("the certificate's file %s is found only from here", p.CertificateFile())
+	}
 	section := p.Section()
 	for _, want := range []string{
 		"[plc]\nendpoint = \"" + p.Endpoint() + "\"\n",
