@@ -23,11 +23,11 @@ func hash(seed uint64, x, y int) uint64 {
 // lattice is an even random value from -1 to 1 for each lattice point.
 func lattice(seed uint64, x, y int) float64 { return float64(int64(hash(seed, x, y))) / (1 << 63) }
 
-// ease goes smoothly from 0 to 1 as t does.
-func ease(t float64) float64 {
-	t = min(max(t, 0), 1)
-	return t * t * (3 - 2*t)
-}
+// smooth goes from 0 to 1 as t does, level at both ends; t has to be within.
+func smooth(t float64) float64 { return t * t * (3 - 2*t) }
+
+// ease is smooth for any t: what is outside counts as the nearest end.
+func ease(t float64) float64 { return smooth(min(max(t, 0), 1)) }
 
 // ramp goes smoothly from 0 to 1 as x goes from low to high.
 func ramp(low, high, x float64) float64 { return ease((x - low) / (high - low)) }
@@ -38,7 +38,7 @@ func inside(distance float64) float64 { return min(max(0.5-distance, 0), 1) }
 // field is value noise, from -1 to 1, with features about one unit in size.
 func field(seed uint64, x, y float64) float64 {
 	fx, fy := math.Floor(x), math.Floor(y)
-	ix, iy, tx, ty := int(fx), int(fy), ease(x-fx), ease(y-fy)
+	ix, iy, tx, ty := int(fx), int(fy), smooth(x-fx), smooth(y-fy)
 	top := lattice(seed, ix, iy)*(1-tx) + lattice(seed, ix+1, iy)*tx
 	bottom := lattice(seed, ix, iy+1)*(1-tx) + lattice(seed, ix+1, iy+1)*tx
 	return top*(1-ty) + bottom*ty
