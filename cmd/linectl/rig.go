@@ -48,6 +48,10 @@ type rigConfig struct {
 // plcPatience is how much longer than the cycle the PLC waits before it rejects by itself.
 const plcPatience = 300 * time.Millisecond
 
+// transfer is how long the "camera" takes to expose and to send. A file system stamps its files by a clock
+// that is up to 10 ms behind, so a picture that came at once could not be told from an old one.
+const transfer = 15 * time.Millisecond
+
 // newRig starts the PLC and writes the daemon's config.
 func newRig(c rigConfig) (*rig, error) {
 	r := &rig{folder: c.folder, config: filepath.Join(c.folder, "linectl.toml"), cycle: c.cycle, program: c.program}
@@ -150,6 +154,7 @@ func (r *rig) inspect(ctx context.Context, p plc.Part, picture string) (plc.Outc
 // expose is the camera: when linectl is busy with a part, and so waits for a picture, the picture of the
 // part in view appears in the inbox, whole from the first instant.
 func (r *rig) expose() {
+	time.Sleep(transfer)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.picture == "" {

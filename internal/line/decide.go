@@ -21,6 +21,9 @@ func (m *machine) inspected(e Inspected) {
 		if e.Finding != nil {
 			m.do(KeepLate{e.Cycle, *e.Finding})
 		}
+		if e.Err != nil {
+			m.do(Note{"late-failure", e.Err.Error()})
+		}
 		m.report()
 		return
 	}

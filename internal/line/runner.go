@@ -215,7 +215,10 @@ func (r *Runner) inspect(a Inspect) {
 		done.At = at()
 		r.post(done)
 	}()
-	ctx, cancel := context.WithDeadline(context.Background(), a.Trigger.SeenAt.Add(r.config.Cycle.Std()))
+	// A frame that comes in the last tenth could not be inspected in time; ending the grab before the
+	// deadline gives the part the camera's own reason instead of "deadline".
+	enough := (r.config.Cycle - r.config.WriteMargin).Std() * 9 / 10
+	ctx, cancel := context.WithDeadline(context.Background(), a.Trigger.SeenAt.Add(enough))
 	defer cancel()
 	begun := time.Now()
 	frame, err := r.deps.Camera.Grab(ctx, a.Trigger.SeenAt)
