@@ -68,6 +68,8 @@ func openDrop(path string, latency time.Duration, remove bool, log *slog.Logger)
 // look began, whatever its time stamps say: our own clock decides. Only for a file that is already new
 // at the first look, and so came between the last grab and this one, the folder's own time decides; it
 // is the inode's change time, which no program can set, and which a file that is moved here gets anew.
+// It is that of the kernel's last tick, up to 10 ms early: a picture that comes so soon after the
+// trigger that nobody has looked yet may be refused. Exposure and transfer take longer than that.
 func (d *drop) grab(ctx context.Context, after time.Time) (part.Frame, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

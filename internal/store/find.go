@@ -141,6 +141,11 @@ func (f Filter) where() (clause string, args []any) {
 	}
 	if f.Reason != nil {
 		add("reason = ?", f.Reason.String())
+		if reason := f.Reason.String(); reason != "" {
+			// Most reasons are rare: the indexes of the rejects know where to look.
+			add(`id IN (SELECT id FROM inspection WHERE reason = ? AND reason <> ''
+				UNION SELECT inspection_id FROM delivery WHERE reason = ? AND reason <> '')`, reason, reason)
+		}
 	}
 	if f.Recipe != "" {
 		add("recipe = ?", f.Recipe)

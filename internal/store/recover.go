@@ -62,6 +62,13 @@ func recoverTold(tx *sql.Tx, at time.Time, station string, told part.Told) (reco
 	if !told.Valid && !told.Sequence.Known() && told.PartID == "" || !told.Valid && told.Sequence.Value == 0 && told.PartID == "" {
 		return false, nil
 	}
+	known, err := hasRows(tx, station)
+	if err != nil || !known && !told.Valid {
+		return false, err // what is no longer valid may tell of a time before this record
+	}
+	if !known {
+		return true, insertTold(tx, at, station, told)
+	}
 	confirmed, err := newestConfirmed(tx, station)
 	if err != nil {
 		return false, err
@@ -79,23 +86,18 @@ func recoverTold(tx *sql.Tx, at time.Time, station string, told part.Told) (reco
 		}
 		return false, err
 	}
-	if !told.Valid {
-		empty, err := isEmpty(tx, station)
-		if empty || err != nil {
-			return false, err // the tags tell of a time before this record
-		}
-	}
 	return true, insertTold(tx, at, station, told)
 }
 
-func isEmpty(tx *sql.Tx, station string) (empty bool, err error) {
-	err = tx.QueryRow(`SELECT NOT EXISTS (SELECT 1 FROM inspection WHERE station = ?)`, station).Scan(&empty)
-	return empty, err
+func hasRows(tx *sql.Tx, station string) (yes bool, err error) {
+	err = tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM inspection WHERE station = ?)`, station).Scan(&yes)
+	return yes, err
 }
 
 // newestConfirmed is the row of the newest delivery that the PLC is known to have; 0 if there is none.
+// CROSS JOIN makes SQLite go through the deliveries from the newest on, of which the first will mostly do.
 func newestConfirmed(tx *sql.Tx, station string) (id int64, err error) {
-	err = tx.QueryRow(`SELECT d.inspection_id FROM delivery d JOIN inspection i ON i.id = d.inspection_id
+	err = tx.QueryRow(`SELECT d.inspection_id FROM delivery d CROSS JOIN inspection i ON i.id = d.inspection_id
 		WHERE d.outcome IN ('written', 'recovered') AND i.station = ? ORDER BY d.id DESC LIMIT 1`, station).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil

@@ -48,7 +48,7 @@ CREATE TABLE inspection (
 CREATE INDEX inspection_part ON inspection (part_id, id);
 CREATE INDEX inspection_at ON inspection (at);
 CREATE INDEX inspection_station ON inspection (station, id);
-CREATE INDEX inspection_verdict ON inspection (verdict, reason, id);
+CREATE INDEX inspection_reason ON inspection (reason, id) WHERE reason <> '';
 
 -- The anomaly map as its native grid: cell = lo + (hi - lo) * n / 65534, n little-endian; 65535 is no number.
 CREATE TABLE heatmap (
@@ -88,7 +88,7 @@ CREATE TABLE delivery (
   error         TEXT NOT NULL
 ) STRICT;
 CREATE INDEX delivery_inspection ON delivery (inspection_id, id);
-CREATE INDEX delivery_verdict ON delivery (verdict, reason, inspection_id);
+CREATE INDEX delivery_reason ON delivery (reason, inspection_id) WHERE reason <> '';
 
 -- What was found after the deadline: kept, never sent.
 CREATE TABLE late (
