@@ -23,6 +23,7 @@ type world struct {
 	link        bool
 	sequence    uint32 // the PLC's counter
 	present     bool
+	announced   bool   // the PLC has counted the next part and has not shown it yet
 	firstSeen   uint32 // counter value at the first session: what came before is nobody's business
 	began       bool
 	told        map[uint32][]part.Verdict // results that the PLC confirmed, by sequence
@@ -341,12 +342,15 @@ func (w *world) store(works bool) {
 
 // play turns one pair of bytes into something that happens.
 func (w *world) play(op, arg byte) {
-	switch op % 21 {
+	switch op % 22 {
 	case 0, 1: // the next part, sometimes after parts that nobody saw
-		w.sequence += 1
-		if arg > 230 {
-			w.sequence += uint32(arg-230) % 5
+		if !w.announced {
+			w.sequence++
+			if arg > 230 {
+				w.sequence += uint32(arg-230) % 5
+			}
 		}
+		w.announced = false
 		w.present = true
 		if w.link {
 			t := w.trigger()
@@ -399,6 +403,11 @@ func (w *world) play(op, arg byte) {
 		w.step(Tick{w.at()})
 	case 19:
 		w.recover()
+	case 21: // the PLC counts the next part before it shows it
+		if !w.present && !w.announced {
+			w.announced = true
+			w.sequence++
+		}
 	case 20:
 		if arg < 60 {
 			w.crash()
@@ -406,10 +415,21 @@ func (w *world) play(op, arg byte) {
 	}
 }
 
-// drain lets everything come to its end: the link returns, the disk works, time goes on.
+// drain lets everything come to its end: the link returns, the disk works, time goes on, and a last part
+// comes, which tells what went by before it.
 func (w *world) drain() {
 	w.connect()
 	w.recover()
+	w.settle()
+	if w.present {
+		w.play(3, 0)
+	}
+	w.settle()
+	w.play(0, 0)
+	w.settle()
+}
+
+func (w *world) settle() {
 	for range 4 {
 		w.inspected(0)
 		for len(w.inserts) > 0 {
@@ -481,7 +501,7 @@ func TestLaw(t *testing.T) {
 			// Mostly a part that goes its way, so that passes happen, with anything in between.
 			for _, op := range []byte{14, 18, 19, 0, 5, 8, 10, 10, 10, 3, 10, 10} {
 				if random.IntN(8) == 0 {
-					script = append(script, byte(random.IntN(21)), byte(random.Uint32()))
+					script = append(script, byte(random.IntN(22)), byte(random.Uint32()))
 				}
 				if random.IntN(40) > 0 {
 					script = append(script, op, byte(random.IntN(230)))

@@ -59,11 +59,12 @@ type State struct {
 	faults    []fault
 	stopping  bool
 
-	last   part.Sequence // newest counter value that has been accounted for
-	count  int           // number of the newest cycle
-	cycle  cycle         // the newest one
-	owed   bool          // the newest trigger has a row, but nobody began to tell the PLC: the link was lost
-	raised bool          // an answer was sent after the last clear: result_valid may be TRUE
+	last     part.Sequence // newest counter value that has been accounted for
+	baseline bool          // last is where the count began, and no part of it has been seen
+	count    int           // number of the newest cycle
+	cycle    cycle         // the newest one
+	owed     bool          // the newest trigger has a row, but nobody began to tell the PLC: the link was lost
+	raised   bool          // an answer was sent after the last clear: result_valid may be TRUE
 
 	working int       // cycle whose inspection runs, 0 if none: it may outlive its cycle
 	since   time.Time // when it began

@@ -72,27 +72,29 @@ func (m *machine) connected(e Connected) {
 	m.link, m.recovered, m.stale, m.raised = true, false, false, false
 	m.session++
 	t, told := e.Snapshot.Trigger, e.Snapshot.Told.Sequence
-	if told.Known() && told.Bits == m.last.Bits {
-		if distance, forward := told.Since(m.last); forward && distance > 0 {
-			m.unseen(told.Previous(), distance-1)
-			m.last = told
-		}
+	if distance := m.distance(told); m.follows(told) && distance > 0 {
+		m.unseen(told.Previous(), distance-1)
+		m.last = told
 	} else if told.Known() && told == t.Sequence && !m.last.Known() {
 		m.last = told // a record that is still empty, and a part that has had its answer
 	}
 	m.do(Recover{m.session, e.Snapshot.Told})
 	distance := m.distance(t.Sequence)
 	switch {
-	case e.Snapshot.Present && distance == 0 && t.Sequence.Known():
+	case e.Snapshot.Present && distance == 0 && !m.baseline:
 		if m.owed {
 			m.tell(part.Reject, part.LinkLost, "the link returned while the part waited")
 		}
 	case e.Snapshot.Present:
 		m.open(t, distance)
 		m.decide(part.Reject, part.PresentAtStart, "", nil)
-	default:
-		m.unseen(t.Sequence, distance)
-		m.last = t.Sequence
+	case !m.follows(t.Sequence):
+		m.last, m.baseline = t.Sequence, true
+	case distance > 0:
+		// The part of the present counter value may have gone by, or may be about to come: the PLC counts
+		// before it raises part_present. It is missed only when the next one comes.
+		m.unseen(t.Sequence.Previous(), distance-1)
+		m.last = t.Sequence.Previous()
 	}
 	m.owed = false
 	m.report()
@@ -125,7 +127,7 @@ func (m *machine) selfRead(e Recovered) {
 // triggered begins a cycle. A trigger that cannot be inspected gets its reject at once.
 func (m *machine) triggered(t part.Trigger) {
 	distance := m.distance(t.Sequence)
-	if t.Sequence.Known() && distance == 0 {
+	if t.Sequence.Known() && distance == 0 && !m.baseline {
 		return // it has its verdict, or is about to get it
 	}
 	busy := m.abandon(part.Overrun, fmt.Sprintf("the PLC went on to sequence %s", t.Sequence)) || m.cycle.phase == answering
@@ -162,7 +164,7 @@ func (m *machine) open(t part.Trigger, distance uint32) {
 		m.unseen(t.Sequence.Previous(), distance-1)
 	}
 	m.last = t.Sequence
-	m.owed = false
+	m.owed, m.baseline = false, false
 	m.count++
 	m.cycle = cycle{
 		number:   m.count,
@@ -173,27 +175,30 @@ func (m *machine) open(t part.Trigger, distance uint32) {
 	}
 }
 
-// distance is how many parts the PLC's counter has gone on since the last one that was accounted
-// for. A counter that is new, went back or changed its width has been restarted: it is a new
-// beginning (1) and nothing can be said of what lies between.
-func (m *machine) distance(to part.Sequence) uint32 {
+// follows tells whether a counter value is one of the same count as the last, and not before it. A
+// counter that is new, went back or changed its width has been restarted.
+func (m *machine) follows(to part.Sequence) bool {
 	if !to.Known() || to.Bits != m.last.Bits {
+		return false
+	}
+	_, forward := to.Since(m.last)
+	return forward
+}
+
+// distance is how many parts the PLC's counter has gone on since the last one that was accounted for. A
+// restarted counter is a new beginning (1): nothing can be said of what lies between.
+func (m *machine) distance(to part.Sequence) uint32 {
+	if !m.follows(to) {
 		return 1
 	}
-	distance, forward := to.Since(m.last)
-	if !forward {
-		return 1
-	}
+	distance, _ := to.Since(m.last)
 	return distance
 }
 
 // unseen writes the row of a gap: parts that went by without a verdict, the last of them with the
 // given counter value.
 func (m *machine) unseen(last part.Sequence, parts uint32) {
-	if !last.Known() || !m.last.Known() || last.Bits != m.last.Bits || parts == 0 {
-		return
-	}
-	if _, forward := last.Since(m.last); !forward {
+	if parts == 0 || !m.follows(last) {
 		return
 	}
 	m.missed += parts

@@ -179,6 +179,49 @@ func TestGaps(t *testing.T) {
 	}
 }
 
+// TestSessionBegins: what the counter says when a session begins, and what the next part then makes of it.
+func TestSessionBegins(t *testing.T) {
+	tests := []struct {
+		name                 string
+		known, found, next   uint32 // the record's last, the PLC's counter, that of the next part
+		missedAtOnce, missed uint32
+		inspected            bool
+		width                int
+	}{
+		{"nothing new", 41, 41, 42, 0, 0, true, 16},
+		{"counted, not yet shown", 41, 42, 42, 0, 0, true, 16},
+		{"went by", 41, 42, 43, 0, 1, true, 16},
+		{"many went by", 41, 51, 52, 9, 10, true, 16},
+		{"PLC restarted", 41, 0, 1, 0, 0, true, 16},
+		{"PLC restarted, counted, not yet shown", 41, 1, 1, 0, 0, true, 16},
+		{"another width", 41, 9, 10, 0, 0, true, 32},
+		{"seen already", 41, 41, 41, 0, 0, false, 16},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, Auto)
+			w.state.last = part.Sequence{Value: test.known, Bits: 16}
+			w.link = true
+			at := func(value uint32) part.Trigger {
+				return part.Trigger{Sequence: part.Sequence{Value: value, Bits: test.width}, SeenAt: w.now}
+			}
+			w.sequence = test.next
+			w.step(Connected{w.at(), part.Snapshot{Trigger: at(test.found)}})
+			w.recover()
+			if w.state.missed != test.missedAtOnce {
+				t.Errorf("%d parts missed at once, want %d", w.state.missed, test.missedAtOnce)
+			}
+			w.step(Triggered{w.at(), at(test.next)})
+			if w.state.missed != test.missed {
+				t.Errorf("%d parts missed, want %d", w.state.missed, test.missed)
+			}
+			if inspected := len(w.inspections) == 1; inspected != test.inspected {
+				t.Errorf("inspected %v, want %v", inspected, test.inspected)
+			}
+		})
+	}
+}
+
 // TestHang: an inspection that never returns stops the sign of life, so that the process is restarted.
 func TestHang(t *testing.T) {
 	alive := func(w *world) bool {
