@@ -112,6 +112,10 @@ func TestKill(t *testing.T) {
 	if err := r.ready(t.Context(), time.Minute); err != nil {
 		t.Fatal(err)
 	}
+	// A last part: by its counter the parts before it are known to have gone by.
+	if o, err := r.inspect(t.Context(), plc.Part{ID: "the last"}, pictures[0]); err != nil || !o.Told {
+		t.Fatalf("the last part: %+v, %v", o, err)
+	}
 	if err := r.stop(20 * time.Second); err != nil {
 		t.Fatal(err)
 	}

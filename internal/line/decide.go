@@ -144,6 +144,7 @@ func (m *machine) answered(e Answered) {
 	switch {
 	case e.Err != nil:
 		m.cycle.phase = idle
+		m.raised = m.raised && e.Begun // what was not sent needs no clearing; what failed ends the session
 	case m.cycle.withdrawn:
 		m.clear()
 		m.cycle.phase = idle

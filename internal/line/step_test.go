@@ -248,3 +248,16 @@ func TestHang(t *testing.T) {
 		t.Fatal("no sign of life after the inspection returned")
 	}
 }
+
+// TestNotSent: a result that could not be sent at all, in a session that goes on, does not keep the
+// station from being ready for the next part.
+func TestNotSent(t *testing.T) {
+	w := connected(t, Auto)
+	w.part()
+	w.inspected(3)
+	_, answer := w.last()
+	w.step(Answered{At: w.at(), Answer: answer, Err: part.ErrNotSent})
+	if !w.state.Status().Ready {
+		t.Errorf("not ready: %+v", w.state.Status())
+	}
+}

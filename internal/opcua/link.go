@@ -2,7 +2,7 @@ package opcua
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync/atomic"
@@ -27,8 +27,8 @@ type Listener interface {
 	Stale(stale bool)
 }
 
-// ErrNoSession says that there is no session with the PLC at the moment.
-var ErrNoSession = errors.New("there is no session with the PLC")
+// ErrNoSession says that there is no session with the PLC at the moment, so that nothing was sent.
+var ErrNoSession = fmt.Errorf("there is no session with the PLC: %w", part.ErrNotSent)
 
 // warnBefore is how long before a certificate runs out each connect says so.
 const warnBefore = 30 * 24 * time.Hour

@@ -69,7 +69,7 @@ func (l *Link) Report(ctx context.Context, status part.Status) error {
 
 // errOldPart refuses the result of a part that came before this session, where no counter could tell
 // the PLC so.
-var errOldPart = errors.New("the part belongs to an earlier session, and there is no counter to say so")
+var errOldPart = fmt.Errorf("%w: the part belongs to an earlier session, and there is no counter to say so", part.ErrNotSent)
 
 // write has the session to itself for one thing to say. If that fails, nobody knows what the PLC has
 // carried out, and the session ends.
@@ -84,10 +84,10 @@ func (l *Link) write(ctx context.Context, say func(context.Context, *session) er
 	case <-s.ended:
 		return part.Because(part.LinkLost, fmt.Errorf("%w: %w", ErrNoSession, s.cause))
 	case <-ctx.Done():
-		return ctx.Err() // nothing was sent
+		return fmt.Errorf("%w: %w", part.ErrNotSent, ctx.Err())
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", part.ErrNotSent, err)
 	}
 	select {
 	case <-s.ended: // a session that failed while this waited for its turn says nothing more
