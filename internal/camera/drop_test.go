@@ -24,6 +24,19 @@ func dropIn(t *testing.T, change func(c *Config)) (Camera, string) {
 	return openCamera(t, s.config), folder
 }
 
+// patient gives a grab that will succeed all the time that a busy machine may need.
+func patient(c *Config) { c.Timeout = setting.Duration(20 * time.Second) }
+
+// soon does something while a grab waits, and has it done before the test ends.
+func soon(t *testing.T, do func()) {
+	done := make(chan struct{})
+	time.AfterFunc(20*time.Millisecond, func() {
+		defer close(done)
+		do()
+	})
+	t.Cleanup(func() { <-done })
+}
+
 // hasReason checks the reason and a part of the text of an error.
 func hasReason(t *testing.T, err error, reason part.Reason, text string) {
 	t.Helper()
@@ -51,7 +64,7 @@ func TestPictureFromBeforeTheTriggerIsStale(t *testing.T) {
 }
 
 func TestPictureBetweenTriggerAndGrabIsTaken(t *testing.T) {
-	cam, folder := dropIn(t, nil)
+	cam, folder := dropIn(t, patient)
 	after := time.Now()
 	later()
 	put(t, filepath.Join(folder, "a.png"), encoded(t, picture(1)))
@@ -70,7 +83,7 @@ func TestPicturesThatWereThereAtTheStartAreNotTaken(t *testing.T) {
 }
 
 func TestFileMovedWithItsOldTimeIsNew(t *testing.T) {
-	cam, folder := dropIn(t, nil)
+	cam, folder := dropIn(t, patient)
 	elsewhere := filepath.Join(t.TempDir(), "old.png")
 	put(t, elsewhere, encoded(t, picture(1)))
 	long := time.Now().Add(-time.Hour)
@@ -100,15 +113,20 @@ func TestFileWithATimeInTheFutureIsNotNew(t *testing.T) {
 }
 
 func TestLatencyMakesAPictureOlder(t *testing.T) {
-	cam, folder := dropIn(t, func(c *Config) { c.Latency = setting.Duration(200 * time.Millisecond) })
-	after := time.Now()
-	time.AfterFunc(20*time.Millisecond, func() { put(t, filepath.Join(folder, "a.png"), encoded(t, picture(1))) })
-	_, err := cam.Grab(t.Context(), after)
+	cam, folder := dropIn(t, func(c *Config) { c.Latency = setting.Duration(time.Hour) })
+	soon(t, func() { put(t, filepath.Join(folder, "a.png"), encoded(t, picture(1))) })
+	_, err := cam.Grab(t.Context(), time.Now())
 	hasReason(t, err, part.StaleFrame, "a.png")
-	after = time.Now()
-	time.AfterFunc(300*time.Millisecond, func() { put(t, filepath.Join(folder, "b.png"), encoded(t, picture(2))) })
+
+	const latency = 100 * time.Millisecond
+	cam, folder = dropIn(t, func(c *Config) { patient(c); c.Latency = setting.Duration(latency) })
+	after := time.Now()
+	soon(t, func() {
+		time.Sleep(2 * latency)
+		put(t, filepath.Join(folder, "b.png"), encoded(t, picture(2)))
+	})
 	frame, err := cam.Grab(t.Context(), after)
-	if err != nil || frame.ExposedAt.Before(after) {
+	if err != nil || frame.ExposedAt.Before(after) || time.Since(frame.ExposedAt) < latency {
 		t.Errorf("frame is of %s, exposed %s after the trigger, %v", frame.Source, frame.ExposedAt.Sub(after), err)
 	}
 }
@@ -132,7 +150,7 @@ func grow(t *testing.T, path string, data []byte, pieces int, pause time.Duratio
 func TestPictureThatIsStillBeingWritten(t *testing.T) {
 	for name, data := range map[string][]byte{"a.png": encoded(t, picture(1)), "b.jpg": jpegOf(1, 77)} {
 		t.Run(name, func(t *testing.T) {
-			cam, folder := dropIn(t, func(c *Config) { c.Timeout = setting.Duration(5 * time.Second) })
+			cam, folder := dropIn(t, patient)
 			done := make(chan struct{})
 			after := time.Now()
 			go func() {
@@ -154,7 +172,7 @@ func TestPictureThatIsStillBeingWritten(t *testing.T) {
 // TestPictureThatIsCompleteTooLate: the picture of a part that was given up must not be taken for that
 // of the next one, though most of it came after the next trigger.
 func TestPictureThatIsCompleteTooLate(t *testing.T) {
-	cam, folder := dropIn(t, nil)
+	cam, folder := dropIn(t, func(c *Config) { c.Timeout = setting.Duration(2 * time.Second) })
 	path, data := filepath.Join(folder, "a.png"), encoded(t, picture(1))
 	if err := os.WriteFile(path, data[:len(data)/2], 0o600); err != nil {
 		t.Fatal(err)
@@ -162,7 +180,7 @@ func TestPictureThatIsCompleteTooLate(t *testing.T) {
 	_, err := cam.Grab(t.Context(), time.Now().Add(-time.Second))
 	hasReason(t, err, part.BadFrame, "picture a.png: the file ends in the middle of the picture")
 
-	time.AfterFunc(50*time.Millisecond, func() { // the rest comes while the next part waits
+	soon(t, func() { // the rest comes while the next part waits
 		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
 		if err == nil {
 			f.Write(data[len(data)/2:])
@@ -174,7 +192,7 @@ func TestPictureThatIsCompleteTooLate(t *testing.T) {
 	}
 	// From then on the file is complete: one of the same name that is written anew is new.
 	after := time.Now()
-	time.AfterFunc(50*time.Millisecond, func() { os.WriteFile(path, encoded(t, picture(2)), 0o600) })
+	soon(t, func() { os.WriteFile(path, encoded(t, picture(2)), 0o600) })
 	if _, err := cam.Grab(t.Context(), after); err != nil {
 		t.Error(err)
 	}
@@ -186,12 +204,12 @@ func TestSameNameAgainAndAgain(t *testing.T) {
 		"written in place": func(t *testing.T, path string, data []byte) { os.WriteFile(path, data, 0o600) },
 	} {
 		t.Run(how, func(t *testing.T) {
-			cam, folder := dropIn(t, func(c *Config) { c.Timeout = setting.Duration(5 * time.Second) })
+			cam, folder := dropIn(t, patient)
 			path := filepath.Join(folder, "image.png")
 			var before string
 			for seed := range 5 {
 				after := time.Now()
-				time.AfterFunc(20*time.Millisecond, func() { write(t, path, encoded(t, picture(seed))) })
+				soon(t, func() { write(t, path, encoded(t, picture(seed))) })
 				frame, err := cam.Grab(t.Context(), after)
 				if err != nil {
 					t.Fatal(err)
@@ -207,9 +225,9 @@ func TestSameNameAgainAndAgain(t *testing.T) {
 
 func TestTakenPicturesAreDeletedIfAsked(t *testing.T) {
 	for _, remove := range []bool{false, true} {
-		cam, folder := dropIn(t, func(c *Config) { c.DeleteTaken = remove })
+		cam, folder := dropIn(t, func(c *Config) { patient(c); c.DeleteTaken = remove })
 		after := time.Now()
-		time.AfterFunc(20*time.Millisecond, func() { put(t, filepath.Join(folder, "a.png"), encoded(t, picture(1))) })
+		soon(t, func() { put(t, filepath.Join(folder, "a.png"), encoded(t, picture(1))) })
 		if _, err := cam.Grab(t.Context(), after); err != nil {
 			t.Fatal(err)
 		}
@@ -248,7 +266,7 @@ func TestPictureThatCannotBeRead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cam, folder := dropIn(t, nil)
 			after := time.Now()
-			time.AfterFunc(20*time.Millisecond, func() { put(t, filepath.Join(folder, name), []byte(c.data)) })
+			soon(t, func() { put(t, filepath.Join(folder, name), []byte(c.data)) })
 			_, err := cam.Grab(t.Context(), after)
 			hasReason(t, err, part.BadFrame, c.text)
 		})
@@ -256,7 +274,7 @@ func TestPictureThatCannotBeRead(t *testing.T) {
 }
 
 func TestFolderThatGoesAway(t *testing.T) {
-	cam, folder := dropIn(t, nil)
+	cam, folder := dropIn(t, patient)
 	if err := os.Remove(folder); err != nil {
 		t.Fatal(err)
 	}
@@ -269,7 +287,7 @@ func TestFolderThatGoesAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	after := time.Now()
-	time.AfterFunc(20*time.Millisecond, func() { put(t, filepath.Join(folder, "a.png"), encoded(t, picture(1))) })
+	soon(t, func() { put(t, filepath.Join(folder, "a.png"), encoded(t, picture(1))) })
 	if _, err := cam.Grab(t.Context(), after); err != nil {
 		t.Errorf("it does not come back: %v", err)
 	}
@@ -322,10 +340,10 @@ func TestFolderPassesOverABadPicture(t *testing.T) {
 }
 
 func TestRepeatedPictureNamesItself(t *testing.T) {
-	cam, folder := dropIn(t, nil)
+	cam, folder := dropIn(t, patient)
 	for n, name := range []string{"a.png", "b.png", "c.png"} {
 		after := time.Now()
-		time.AfterFunc(20*time.Millisecond, func() { put(t, filepath.Join(folder, name), encoded(t, picture(n%2))) })
+		soon(t, func() { put(t, filepath.Join(folder, name), encoded(t, picture(n%2))) })
 		_, err := cam.Grab(t.Context(), after)
 		if n < 2 {
 			if err != nil {
@@ -341,9 +359,9 @@ func TestRepeatedPictureNamesItself(t *testing.T) {
 }
 
 func TestInterruptedGrab(t *testing.T) {
-	cam, _ := dropIn(t, nil)
+	cam, _ := dropIn(t, patient)
 	ctx, cancel := context.WithCancel(t.Context())
-	time.AfterFunc(20*time.Millisecond, cancel)
+	soon(t, cancel)
 	_, err := cam.Grab(ctx, time.Now())
 	hasReason(t, err, part.NoFrame, "interrupted")
 }
