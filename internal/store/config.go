@@ -85,8 +85,7 @@ func (c Config) Check() []setting.Problem {
 func (c Config) lowest() setting.Bytes { return c.MinFree / 10 }
 
 const (
-	readTimeout = 5 * time.Second  // how long SQLite waits for a lock of another process
-	checkLimit  = 10 * time.Second // for the quick check after an unclean stop: a line must not wait for minutes
-	hangLimit   = 5 * time.Second  // a write that takes longer means a disk that does not answer
-	retryEvery  = time.Second      // between attempts on a disk that refuses
+	checkLimit = 10 * time.Second // for the quick check after an unclean stop: a line must not wait for minutes
+	hangLimit  = 5 * time.Second  // a write that takes longer means a disk that does not answer
+	retryEvery = time.Second      // between attempts on a disk that refuses
 )

@@ -37,7 +37,6 @@ type pictures struct {
 	minFree setting.Bytes
 	lowest  setting.Bytes
 	rows    *writer
-	log     *slog.Logger
 	dropped *losses
 
 	mu     sync.Mutex
@@ -54,7 +53,7 @@ type picture struct {
 
 func newPictures(c Config, rows *writer, log *slog.Logger) *pictures {
 	p := &pictures{
-		folder: c.Pictures, keep: c.Keep, minFree: c.MinFree, lowest: c.lowest(), rows: rows, log: log,
+		folder: c.Pictures, keep: c.Keep, minFree: c.MinFree, lowest: c.lowest(), rows: rows,
 		dropped: newLosses(log, "picture not kept"),
 		queue:   make(chan picture, c.PictureQueue),
 		done:    make(chan struct{}),

@@ -133,14 +133,14 @@ func (w *writer) run() {
 		select {
 		case <-w.signal:
 		case <-retry.C:
-			again = w.failure.Load() != nil
+			again = w.failure.Load() != nil || len(w.kept) > 0
 		}
 		tasks, closed := w.take()
 		if again || closed {
 			tasks = append(w.kept, tasks...)
 			w.kept = nil
 		}
-		if again && len(tasks) == 0 {
+		if again && len(tasks) == 0 { // everybody who wanted to write has given up
 			tasks = []*task{w.probe()}
 		}
 		w.write(tasks)
