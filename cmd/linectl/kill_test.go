@@ -83,11 +83,12 @@ func TestKill(t *testing.T) {
 		// stays in view until the daemon is back.
 		ctx, cancel := context.WithCancel(t.Context())
 		conveyor := make(chan error, 1)
+		choice := rand.New(rand.NewPCG(random.Uint64(), 0))
 		go func() {
 			for ctx.Err() == nil {
 				brought++
 				p := plc.Part{ID: fmt.Sprintf("SN-%05d", brought), Lot: fmt.Sprint(kill)}
-				if _, err := r.inspect(ctx, p, pictures[random.IntN(len(pictures))]); err != nil && !errors.Is(err, context.Canceled) {
+				if _, err := r.inspect(ctx, p, pictures[choice.IntN(len(pictures))]); err != nil && !errors.Is(err, context.Canceled) {
 					conveyor <- err
 					return
 				}

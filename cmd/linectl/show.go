@@ -15,8 +15,8 @@ import (
 
 	"linectl/internal/hint"
 	"linectl/internal/inspect/heatmap"
-	"linectl/internal/inspect/picture"
 	"linectl/internal/part"
+	"linectl/internal/raster"
 	"linectl/internal/store"
 )
 
@@ -132,7 +132,7 @@ func readKept(p store.Picture) (part.Frame, error) {
 	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != p.SHA256 {
 		return part.Frame{}, fmt.Errorf("the picture %s has been changed since it was kept", p.Path)
 	}
-	return picture.Decode(data)
+	return raster.Decode(data)
 }
 
 // storyPage is a story in the JSON form; its keys are a contract.

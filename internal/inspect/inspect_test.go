@@ -23,6 +23,7 @@ import (
 	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
 	"linectl/internal/part"
+	"linectl/internal/raster"
 )
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -69,7 +70,7 @@ func frame(t testing.TB, img image.Image) part.Frame {
 	if err := png.Encode(&b, img); err != nil {
 		t.Fatal(err)
 	}
-	f, err := picture.Decode(b.Bytes())
+	f, err := raster.Decode(b.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}

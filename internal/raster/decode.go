@@ -17,8 +17,10 @@ import (
 
 const maxPixels = 256 << 20 // a picture of 16k x 16k
 
-// endings are the names of files that are taken for pictures.
 var endings = []string{".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+
+// Endings are the endings of names that are taken for pictures.
+func Endings() []string { return slices.Clone(endings) }
 
 // Named tells whether a file is a picture by its name. One that begins with a dot is somebody's
 // temporary file.
@@ -30,7 +32,7 @@ func Named(name string) bool {
 // the EXIF orientation says. A file that is cut off gives an error that Is ErrCut.
 func Decode(data []byte) (part.Frame, error) {
 	if len(data) == 0 {
-		return part.Frame{}, fmt.Errorf("is empty: %w", ErrCut)
+		return part.Frame{}, cut("is empty")
 	}
 	if err := whole(data); err != nil {
 		return part.Frame{}, err

@@ -140,3 +140,20 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func FuzzNaturalIsAnOrder(f *testing.F) {
+	f.Add("9.png", "10.png", "09.png")
+	f.Add("a1b", "a01b", "a1")
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		sign := func(n int) int { return min(max(n, -1), 1) }
+		if sign(Natural(a, b)) != -sign(Natural(b, a)) {
+			t.Errorf("%q and %q: both before or both after the other", a, b)
+		}
+		if (Natural(a, b) == 0) != (a == b) {
+			t.Errorf("%q and %q are different names", a, b)
+		}
+		if Natural(a, b) < 0 && Natural(b, c) < 0 && Natural(a, c) >= 0 {
+			t.Errorf("%q, %q, %q go round in a circle", a, b, c)
+		}
+	})
+}

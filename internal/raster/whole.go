@@ -3,11 +3,18 @@ package raster
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 )
 
 // ErrCut says that a file ends before its picture does: it is still being written, or was cut off.
-var ErrCut = errors.New("the file ends in the middle of the picture")
+var ErrCut error = cut("is cut off: the file ends in the middle of the picture")
+
+// cut is one way in which a file ends too early; all of them are ErrCut.
+type cut string
+
+func (c cut) Error() string { return string(c) }
+
+// Is makes every cut ErrCut.
+func (c cut) Is(target error) bool { return target == ErrCut }
 
 // whole refuses a JPEG, PNG, BMP or WebP that ends too early. The decoders fill missing rows with grey
 // and report success, and grey rows would then be judged as if they were the part; only that of TIFF

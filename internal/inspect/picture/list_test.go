@@ -51,19 +51,17 @@ func TestListRefuses(t *testing.T) {
 	}
 }
 
-func FuzzNaturalIsAnOrder(f *testing.F) {
-	f.Add("9.png", "10.png", "09.png")
-	f.Add("a1b", "a01b", "a1")
-	f.Fuzz(func(t *testing.T, a, b, c string) {
-		sign := func(n int) int { return min(max(n, -1), 1) }
-		if sign(natural(a, b)) != -sign(natural(b, a)) {
-			t.Errorf("%q and %q: both before or both after the other", a, b)
-		}
-		if (natural(a, b) == 0) != (a == b) {
-			t.Errorf("%q and %q are different names", a, b)
-		}
-		if natural(a, b) < 0 && natural(b, c) < 0 && natural(a, c) >= 0 {
-			t.Errorf("%q, %q, %q go round in a circle", a, b, c)
-		}
-	})
+// TestListFollowsALink: the folder that is named may be a link to another one.
+func TestListFollowsALink(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.png"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "good")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := List(link); err != nil || len(found) != 1 {
+		t.Errorf("found %v, %v", found, err)
+	}
 }

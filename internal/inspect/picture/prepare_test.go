@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"linectl/internal/part"
+	"linectl/internal/raster"
 )
 
 var one = [3]float32{1, 1, 1}
@@ -182,7 +183,7 @@ func TestThumbnail(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := Decode(jpeg)
+	f, err := raster.Decode(jpeg)
 	if err != nil || f.Width != 100 || f.Height != 50 {
 		t.Errorf("thumbnail of 300x150: %dx%d, %v", f.Width, f.Height, err)
 	}

@@ -9,16 +9,12 @@ import (
 	"io/fs"
 	"os"
 
-	"gocv.io/x/gocv"
-
 	"linectl/internal/hint"
 	"linectl/internal/part"
+	"linectl/internal/raster"
 )
 
-const (
-	maxFile   = 256 << 20 // bytes
-	maxPixels = 256 << 20 // a picture of 16k x 16k
-)
+const maxFile = 256 << 20 // bytes
 
 // Read reads a picture file as a frame: 8-bit BGR whatever the file holds (grey, alpha, 16 bit), turned
 // as its EXIF orientation says. The error names the file and carries the reason bad-frame.
@@ -49,7 +45,7 @@ func read(path string) (part.Frame, error) {
 	if err != nil {
 		return part.Frame{}, cause(err)
 	}
-	frame, err := Decode(data)
+	frame, err := raster.Decode(data)
 	frame.Source = path
 	return frame, err
 }
@@ -61,26 +57,4 @@ func cause(err error) error {
 		return at.Err
 	}
 	return err
-}
-
-// Decode reads a picture from the bytes of a file, as Read does.
-func Decode(data []byte) (part.Frame, error) {
-	if len(data) == 0 {
-		return part.Frame{}, errors.New("is empty")
-	}
-	if err := whole(data); err != nil {
-		return part.Frame{}, err
-	}
-	mat, err := gocv.IMDecode(data, gocv.IMReadColor)
-	if err != nil {
-		return part.Frame{}, fmt.Errorf("cannot be decoded: %w", err)
-	}
-	defer mat.Close()
-	if mat.Empty() {
-		return part.Frame{}, errors.New("is no picture that can be read, or is damaged")
-	}
-	if mat.Rows()*mat.Cols() > maxPixels {
-		return part.Frame{}, fmt.Errorf("is %dx%d; at most %d million pixels are read", mat.Cols(), mat.Rows(), maxPixels>>20)
-	}
-	return part.Frame{Pixels: mat.ToBytes(), Width: mat.Cols(), Height: mat.Rows()}, nil
 }

@@ -12,9 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"gocv.io/x/gocv"
-
 	"linectl/internal/part"
+	"linectl/internal/raster"
 )
 
 // sample is a picture with a dark left half and a reddish right half.
@@ -98,7 +97,7 @@ func TestDecodeKinds(t *testing.T) {
 		{"jpeg turned by EXIF", turned(encodeJPEG(t, img), 6), 40, 60, 20, 45, orange},
 		{"jpeg with padding behind it", append(encodeJPEG(t, img), make([]byte, 4096)...), 60, 40, 45, 20, orange},
 	} {
-		f, err := Decode(test.data)
+		f, err := raster.Decode(test.data)
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
 			continue
@@ -149,56 +148,4 @@ func TestReadRefuses(t *testing.T) {
 	if _, err := Read(dir); err == nil || !strings.HasSuffix(err.Error(), ": is not a file") {
 		t.Errorf("folder: %v", err)
 	}
-}
-
-// TestEveryCutIsFound cuts pictures at every length: none may pass as a whole one.
-func TestEveryCutIsFound(t *testing.T) {
-	for name, data := range map[string][]byte{"png": encodePNG(t, sample()), "jpeg": encodeJPEG(t, sample())} {
-		for n := range len(data) {
-			if _, err := Decode(data[:n]); err == nil {
-				t.Errorf("%s cut to %d of %d bytes is read as if it were whole", name, n, len(data))
-			}
-		}
-	}
-}
-
-// TestOtherFormats reads what OpenCV writes, and refuses it cut in half.
-func TestOtherFormats(t *testing.T) {
-	f, err := Decode(encodePNG(t, sample()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, ending := range []string{".bmp", ".tif", ".webp"} {
-		var data []byte
-		err := withMat(f, func(m gocv.Mat) error {
-			encoded, err := gocv.IMEncode(gocv.FileExt(ending), m)
-			if err != nil {
-				return err
-			}
-			defer encoded.Close()
-			data = bytes.Clone(encoded.GetBytes())
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := Decode(data)
-		if err != nil || !near(pixel(got, 45, 20), [3]byte{50, 100, 200}, 6) {
-			t.Errorf("%s: %v", ending, err)
-		}
-		if _, err := Decode(data[:len(data)/2]); err == nil {
-			t.Errorf("%s: half a file is read as if it were whole", ending)
-		}
-	}
-}
-
-func FuzzDecode(f *testing.F) {
-	f.Add(encodePNG(f, image.NewGray(image.Rect(0, 0, 2, 2))))
-	f.Add(encodeJPEG(f, image.NewGray(image.Rect(0, 0, 2, 2))))
-	f.Add([]byte("\xff\xd8\xff\xe1\x00\x00"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if frame, err := Decode(data); err == nil && len(frame.Pixels) != 3*frame.Width*frame.Height {
-			t.Errorf("%dx%d with %d bytes", frame.Width, frame.Height, len(frame.Pixels))
-		}
-	})
 }
