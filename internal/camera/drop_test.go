@@ -178,7 +178,7 @@ func TestPictureThatIsCompleteTooLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := cam.Grab(t.Context(), time.Now().Add(-time.Second))
-	hasReason(t, err, part.BadFrame, "picture a.png: the file ends in the middle of the picture")
+	hasReason(t, err, part.BadFrame, "picture a.png: is cut off: the file ends in the middle of the picture")
 
 	soon(t, func() { // the rest comes while the next part waits
 		f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)

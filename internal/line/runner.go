@@ -139,6 +139,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	record.Go(func() { r.recorder.run(recording) })
 
 	hangs := r.turn(ctx, state)
+	r.speaker.finish(stopGrace) // a write that is cut off leaves the PLC's outputs as nobody knows
 	cancel()
 	workers.Wait()
 	r.recorder.finish(recordGrace)

@@ -62,8 +62,22 @@ func (s *speaker) run(ctx context.Context) {
 	}
 }
 
+// finish waits until everything is said, or for the given time.
+func (s *speaker) finish(grace time.Duration) {
+	done := make(chan struct{})
+	s.said.put(utterance{action: finished{done}})
+	select {
+	case <-done:
+	case <-time.After(grace):
+	}
+}
+
 // speak writes one thing. What was decided for a session that has ended is not written at all.
 func (s *speaker) speak(stop context.Context, u utterance) {
+	if f, ok := u.action.(finished); ok {
+		close(f.done)
+		return
+	}
 	ctx, cancel := context.WithCancel(u.session)
 	defer cancel()
 	defer context.AfterFunc(stop, cancel)()

@@ -140,5 +140,5 @@ func (s State) withFault(source string, reason part.Reason) ([]fault, bool) {
 
 // settled tells whether nothing is under way that the PLC or the record still waits for.
 func (s State) settled() bool {
-	return s.working == 0 && (s.cycle.phase == idle || s.cycle.phase == answered || !s.link)
+	return s.working == 0 && (s.cycle.phase == idle || !s.link)
 }
