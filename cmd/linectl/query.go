@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,9 +21,9 @@ import (
 
 // question is what a query asks for, as it was typed.
 type question struct {
-	since, until, part, lot, verdict, reason, recipe, sequence, min, max string
-	limit                                                                int
-	before                                                               int64
+	since, until, part, lot, verdict, decided, reason, recipe, sequence, min, max string
+	limit                                                                         int
+	before                                                                        int64
 }
 
 func (p *program) queryCommand() *cobra.Command {
@@ -45,6 +46,7 @@ It ends with code 3 where no part matches. --before ID goes on where an earlier 
 	f.StringVar(&q.part, "part", "", "part id; a pattern with * ? [ ] finds many")
 	f.StringVar(&q.lot, "lot", "", "lot; a pattern with * ? [ ] finds many")
 	f.StringVar(&q.verdict, "verdict", "", "pass or reject")
+	f.StringVar(&q.decided, "decided", "", "what linectl itself decided, pass or reject; in shadow the PLC is told neither")
 	f.StringVar(&q.reason, "reason", "", "reason of a reject, such as anomaly or deadline")
 	f.StringVar(&q.recipe, "recipe", "", "name of the recipe that decided")
 	f.StringVar(&q.sequence, "sequence", "", "value of the PLC's counter")
@@ -72,6 +74,13 @@ func (q question) filter(now time.Time) (f store.Filter, err error) {
 			return f, wrong("verdict", err)
 		}
 		f.Verdict = &verdict
+	}
+	if q.decided != "" {
+		decided, err := part.ParseVerdict(q.decided)
+		if err != nil {
+			return f, wrong("decided", err)
+		}
+		f.Decided = &decided
 	}
 	if q.reason != "" {
 		reason, err := part.ReasonByName(q.reason)
@@ -227,6 +236,9 @@ func (f foundPart) row(table bool) []string {
 	}
 	row := []string{strconv.FormatInt(f.ID, 10), at, sequence, id, lot, f.Verdict, f.Reason, score, figure(f.Threshold), recipe, total, outcome}
 	if table {
+		if f.Reason == part.Shadow.String() {
+			row[6] = fmt.Sprintf("%s (found %s)", f.Reason, cmp.Or(f.DecidedReason, f.Decided))
+		}
 		for i, cell := range row {
 			if cell == "" {
 				row[i] = "-"

@@ -76,6 +76,7 @@ func (m *machine) decide(verdict part.Verdict, reason part.Reason, detail string
 	m.do(insert)
 	switch {
 	case m.settings.Mode == Shadow && reason.Inspected():
+		m.cycle.score = notScored
 		m.tell(part.Reject, part.Shadow, "")
 	case verdict == part.Pass:
 		m.cycle.phase = storing

@@ -84,9 +84,8 @@ func NewState(settings Settings, last part.Sequence) State {
 
 // Status is what the PLC is told about the station: ready only if a trigger at this moment would be inspected.
 func (s State) Status() part.Status {
-	code := s.refusal(part.Trigger{})
 	status := part.Status{
-		Ready:          s.link && code == part.None && s.cycle.phase == idle && !s.raised,
+		Ready:          s.link && s.refusal(part.Trigger{}) == part.None && s.cycle.phase == idle && !s.raised,
 		Busy:           s.cycle.phase == inspecting || s.cycle.phase == storing || s.working != 0,
 		FaultCode:      part.None,
 		Heartbeat:      s.beat,
@@ -94,8 +93,11 @@ func (s State) Status() part.Status {
 		Overrun:        s.overrun,
 		DeadlineMissed: s.deadlineMissed,
 	}
-	if s.stale || len(s.faults) > 0 {
-		status.Fault, status.FaultCode = true, code
+	switch {
+	case len(s.faults) > 0:
+		status.Fault, status.FaultCode = true, s.faults[0].reason
+	case s.stale:
+		status.Fault, status.FaultCode = true, part.NotReady
 	}
 	return status
 }

@@ -2,6 +2,7 @@ package line
 
 import (
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -246,6 +247,29 @@ func TestHang(t *testing.T) {
 	w.inspected(0)
 	if !alive(w) {
 		t.Fatal("no sign of life after the inspection returned")
+	}
+}
+
+// TestShadowTellsNothing: in shadow a good part and a bad one look the same to the PLC.
+func TestShadowTellsNothing(t *testing.T) {
+	for _, kind := range []byte{0, 3} {
+		w := connected(t, Shadow)
+		w.part()
+		w.inspected(kind)
+		if _, answer := w.last(); !math.IsNaN(answer.Result.Score) {
+			t.Errorf("the PLC is told the score %g", answer.Result.Score)
+		}
+	}
+}
+
+// TestFaultCode: the code is that of the fault, in every mode.
+func TestFaultCode(t *testing.T) {
+	for _, mode := range []Mode{Auto, Bypass} {
+		w := connected(t, mode)
+		w.step(Health{w.at(), "camera", part.NoFrame, errors.New("unplugged")})
+		if s := w.state.Status(); !s.Fault || s.FaultCode != part.NoFrame {
+			t.Errorf("mode %s: %+v", mode, s)
+		}
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 type Filter struct {
 	Since, Until       time.Time // when the trigger was seen: from Since on, before Until
 	Part, Lot          string    // exactly, or a pattern with * ? [ ]
-	Verdict            *part.Verdict
+	Verdict            *part.Verdict // as told, see Part
+	Decided            *part.Verdict
 	Reason             *part.Reason
 	Recipe             string
 	Sequence           *uint32
@@ -138,6 +139,9 @@ func (f Filter) where() (clause string, args []any) {
 	}
 	if f.Verdict != nil {
 		add("verdict = ?", f.Verdict.String())
+	}
+	if f.Decided != nil {
+		add("decided = ?", f.Decided.String())
 	}
 	if f.Reason != nil {
 		add("reason = ?", f.Reason.String())
