@@ -13,8 +13,8 @@ import (
 
 // Filter says which parts to find. What is not set does not matter.
 type Filter struct {
-	Since, Until       time.Time // when the trigger was seen: from Since on, before Until
-	Part, Lot          string    // exactly, or a pattern with * ? [ ]
+	Since, Until       time.Time     // when the trigger was seen: from Since on, before Until
+	Part, Lot          string        // exactly, or a pattern with * ? [ ]
 	Verdict            *part.Verdict // as told, see Part
 	Decided            *part.Verdict
 	Reason             *part.Reason
