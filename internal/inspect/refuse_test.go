@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -80,7 +81,7 @@ func TestTrainRefuses(t *testing.T) {
 		save(t, filepath.Join(broken, fmt.Sprintf("%d.png", i)), plate(uint64(i), false))
 	}
 	for _, name := range []string{"2.png", "7.png"} {
-		if err := os.WriteFile(filepath.Join(broken, name), []byte("x"), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(broken, name), bytes.Repeat([]byte("x"), 64), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
