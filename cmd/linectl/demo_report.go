@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"linectl/internal/config"
-	"linectl/internal/inspect/heatmap"
-	"linectl/internal/inspect/picture"
 	"linectl/internal/part"
 	"linectl/internal/sim/plc"
 	"linectl/internal/store"
@@ -115,11 +113,18 @@ func (r *demoReport) conclude(ctx context.Context, rig *rig) error {
 	fmt.Fprintf(out, "latency at the PLC, part present to decision: p50 %.1f ms, p99 %.1f ms, max %.1f ms; the cycle is %s\n", at(0.5), at(0.99), at(1), rig.cycle)
 	fmt.Fprintf(out, "record   %s\nlog      %s\n", c.Store.Path, rig.log())
 	if first > 0 {
-		path := filepath.Join(r.demo.folder, "heatmap.png")
-		if err := drawPart(ctx, reader, first, path); err != nil {
+		story, err := reader.Part(ctx, first)
+		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "heatmap  %s\n", path)
+		drawn := drawStory(story, filepath.Join(r.demo.folder, "heatmap.png"))
+		if drawn.err != nil {
+			return drawn.err
+		}
+		if len(story.Pictures) > 0 && drawn.picture != nil { // one that was dropped is no failure, one that is damaged is
+			return drawn.picture
+		}
+		fmt.Fprintf(out, "heatmap  %s\n", drawn.path)
 	}
 	self := os.Args[0]
 	fmt.Fprintf(out, "try next:\n  %s -c %s query --verdict reject\n", self, rig.config)
@@ -143,20 +148,4 @@ func index(b bool) int {
 		return 1
 	}
 	return 0
-}
-
-// drawPart draws the heatmap of a recorded part over its picture, where that was kept.
-func drawPart(ctx context.Context, reader *store.Reader, id int64, path string) error {
-	story, err := reader.Part(ctx, id)
-	if err != nil {
-		return err
-	}
-	var frame part.Frame
-	if len(story.Pictures) > 0 {
-		if frame, err = picture.Read(story.Pictures[0].Path); err != nil {
-			return err
-		}
-	}
-	f := story.Record.Finding
-	return heatmap.WritePNG(path, frame, f.Map, f.Score, f.Threshold)
 }
