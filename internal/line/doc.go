@@ -38,8 +38,8 @@ type Store interface {
 	Deliver(id int64, delivery part.Delivery)
 	Late(id int64, finding part.Finding)
 	KeepPicture(id int64, frame part.Frame, verdict part.Verdict)
-	Recover(ctx context.Context, station string, told part.Told) (recovered bool, err error)
-	Last(ctx context.Context, station string) (part.Record, bool, error)
+	Recover(ctx context.Context, station string, told part.Told, begins part.Count) (recovered bool, err error)
+	Last(ctx context.Context, station string) (part.Count, error)
 	Event(kind, who, detail string)
 	Healthy() error
 }

@@ -151,10 +151,12 @@ type (
 		Cycle   int
 		Finding part.Finding
 	}
-	// Recover compares what the PLC was told last with the store.
+	// Recover compares what the PLC was told last with the store, and keeps where counting begins if
+	// this session begins it. The station is ready only when that is durable.
 	Recover struct {
 		Session int
 		Told    part.Told
+		Begins  part.Count // zero: counting goes on
 	}
 	// Note adds an event to the record.
 	Note struct{ Kind, Detail string }

@@ -124,7 +124,7 @@ func (r *recorder) insert(ctx context.Context, a Insert) {
 
 func (r *recorder) recover(ctx context.Context, a Recover) {
 	again(ctx, func() error {
-		recovered, err := r.store.Recover(ctx, r.station, a.Told)
+		recovered, err := r.store.Recover(ctx, r.station, a.Told, a.Begins)
 		if recovered {
 			r.log.Warn("the PLC had seen a result that the record lacked; it is recovered", "sequence", a.Told.Sequence, "verdict", a.Told.Verdict)
 		}

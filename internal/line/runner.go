@@ -111,13 +111,9 @@ var ErrHangs = errors.New("an inspection did not return; camera and network are 
 
 // Run turns the line until ctx ends; then the part in view gets its verdict and the record is completed.
 func (r *Runner) Run(ctx context.Context) error {
-	last, known, err := r.deps.Store.Last(ctx, r.config.Name)
+	last, err := r.deps.Store.Last(ctx, r.config.Name)
 	if err != nil {
 		return fmt.Errorf("read the last record: %w", err)
-	}
-	var counter part.Sequence
-	if known {
-		counter = last.Trigger.Sequence
 	}
 	state := NewState(Settings{
 		Station:     r.config.Name,
@@ -128,7 +124,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		Mode:        r.config.Mode,
 		Recipe:      r.deps.Inspector.Recipe(),
 		Software:    r.deps.Software,
-	}, counter)
+	}, last)
 
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var workers sync.WaitGroup

@@ -70,11 +70,11 @@ func (s *station) Deliver(id int64, d part.Delivery) {
 }
 func (s *station) Late(id int64, f part.Finding)               { s.note("late %d %.1f", id, f.Score) }
 func (s *station) KeepPicture(int64, part.Frame, part.Verdict) {}
-func (s *station) Recover(context.Context, string, part.Told) (bool, error) {
+func (s *station) Recover(context.Context, string, part.Told, part.Count) (bool, error) {
 	return false, nil
 }
-func (s *station) Last(context.Context, string) (part.Record, bool, error) {
-	return part.Record{}, false, nil
+func (s *station) Last(context.Context, string) (part.Count, error) {
+	return part.Count{}, nil
 }
 func (s *station) Event(string, string, string) {}
 func (s *station) Healthy() error               { return nil }

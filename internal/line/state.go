@@ -76,10 +76,10 @@ type State struct {
 	deadlineMissed uint32
 }
 
-// NewState is a line without a session. Last is the newest counter value in the record, so that parts
-// that went by while linectl was not running are noticed; unknown where there is none.
-func NewState(settings Settings, last part.Sequence) State {
-	return State{settings: settings, last: last}
+// NewState is a line without a session. Last is how far the record has come, so that parts that went by
+// while linectl was not running are noticed.
+func NewState(settings Settings, last part.Count) State {
+	return State{settings: settings, last: last.Last, baseline: last.Fresh}
 }
 
 // Status is what the PLC is told about the station: ready only if a trigger at this moment would be inspected.

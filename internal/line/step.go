@@ -74,11 +74,13 @@ func (m *machine) connected(e Connected) {
 	t, told := e.Snapshot.Trigger, e.Snapshot.Told.Sequence
 	if distance := m.distance(told); m.follows(told) && distance > 0 {
 		m.unseen(told.Previous(), distance-1)
-		m.last = told
-	} else if told.Known() && told == t.Sequence && !m.last.Known() {
-		m.last = told // a record that is still empty, and a part that has had its answer
+		m.last, m.baseline = told, false
 	}
-	m.do(Recover{m.session, e.Snapshot.Told})
+	begins := m.begins(e.Snapshot)
+	m.do(Recover{m.session, e.Snapshot.Told, begins})
+	if begins.Last.Known() {
+		m.last, m.baseline = begins.Last, begins.Fresh
+	}
 	distance := m.distance(t.Sequence)
 	switch {
 	case e.Snapshot.Present && distance == 0 && !m.baseline:
@@ -88,9 +90,7 @@ func (m *machine) connected(e Connected) {
 	case e.Snapshot.Present:
 		m.open(t, distance)
 		m.decide(part.Reject, part.PresentAtStart, "", nil)
-	case !m.follows(t.Sequence):
-		m.last, m.baseline = t.Sequence, true
-	case distance > 0:
+	case distance > 0 && m.follows(t.Sequence):
 		// The part of the present counter value may have gone by, or may be about to come: the PLC counts
 		// before it raises part_present. It is missed only when the next one comes.
 		m.unseen(t.Sequence.Previous(), distance-1)
@@ -98,6 +98,21 @@ func (m *machine) connected(e Connected) {
 	}
 	m.owed = false
 	m.report()
+}
+
+// begins is where counting begins, if it begins with this session: the record is empty, or the PLC has
+// restarted its counter.
+func (m *machine) begins(s part.Snapshot) part.Count {
+	t := s.Trigger.Sequence
+	switch {
+	case !t.Known() || m.follows(t):
+		return part.Count{}
+	case !m.last.Known() && s.Told.Sequence == t && (s.Told.Valid || t.Value != 0): // it has had its answer; an echo of 0 may be a tag that nobody has written
+		return part.Count{Last: t}
+	case s.Present:
+		return part.Count{Last: t.Previous()}
+	}
+	return part.Count{Last: t, Fresh: true}
 }
 
 // disconnected ends a session. An undecided part is a reject that nobody can be told of; silence is

@@ -33,10 +33,9 @@ type world struct {
 	durable     map[int]bool
 	proven      map[int]bool // cycles whose inspection fulfilled every condition for a pass
 	triggers    map[int]part.Trigger
-	up          bool   // a result may be valid at the PLC and was not cleared
-	echo        uint32 // result_seq as the PLC has it: the result that was written last
-	newest      uint32 // counter value of the newest durable row
-	anyDurable  bool
+	up          bool       // a result may be valid at the PLC and was not cleared
+	echo        uint32     // result_seq as the PLC has it: the result that was written last
+	count       part.Count // what the disk knows of the PLC's counting
 	inspections []Inspect
 	inserts     []Insert
 	speech      []Action
@@ -59,7 +58,7 @@ var testRecipe = part.Recipe{Name: "bracket", Version: 3, Hash: "abc"}
 
 func newWorld(t testing.TB, mode Mode) *world {
 	return &world{
-		t: t, mode: mode, now: time.Unix(1_700_000_000, 0), state: NewState(testSettings(mode), part.Sequence{}),
+		t: t, mode: mode, now: time.Unix(1_700_000_000, 0), state: NewState(testSettings(mode), part.Count{}),
 		told: map[uint32][]part.Verdict{}, tried: map[uint32][]part.Verdict{}, rows: map[uint32]int{}, deliveries: map[int]int{},
 		inserted: map[int]part.Record{}, durable: map[int]bool{}, proven: map[int]bool{}, triggers: map[int]part.Trigger{},
 	}
@@ -267,9 +266,12 @@ func (w *world) recover() {
 		}
 		r := w.recovers[0]
 		w.recovers = w.recovers[1:]
-		if told := r.Told.Sequence.Value; told > w.newest && (w.anyDurable || r.Told.Valid) {
-			w.newest, w.anyDurable = told, true
+		if told := r.Told.Sequence; told.Value > w.count.Last.Value && w.count.Last.Known() || !w.count.Last.Known() && r.Told.Valid {
+			w.count = part.Count{Last: told}
 			w.book(part.Record{Trigger: part.Trigger{Sequence: r.Told.Sequence}, Reason: part.Unknown})
+		}
+		if r.Begins.Last.Known() {
+			w.count = r.Begins
 		}
 		w.step(Recovered{At: w.at(), Session: r.Session})
 	}
@@ -285,9 +287,8 @@ func (w *world) crash() {
 	}
 	w.link, w.inserts, w.speech, w.inspections, w.timers, w.recovers = false, nil, nil, nil, nil, nil
 	w.deliveries, w.inserted, w.durable, w.proven = map[int]int{}, map[int]part.Record{}, map[int]bool{}, map[int]bool{}
-	w.state = NewState(testSettings(w.mode), part.Sequence{Value: w.newest, Bits: 32})
-	if !w.anyDurable {
-		w.state = NewState(testSettings(w.mode), part.Sequence{})
+	w.state = NewState(testSettings(w.mode), w.count)
+	if !w.count.Last.Known() {
 		w.began, w.rows = false, map[uint32]int{}
 	}
 }
@@ -335,7 +336,7 @@ func (w *world) store(works bool) {
 	for i := range w.recovers {
 		w.recovers[i].behind--
 	}
-	w.durable[a.Cycle], w.newest, w.anyDurable = true, a.Record.Trigger.Sequence.Value, true
+	w.durable[a.Cycle], w.count = true, part.Count{Last: a.Record.Trigger.Sequence}
 	w.step(Stored{At: w.at(), Cycle: a.Cycle, Took: time.Millisecond})
 }
 

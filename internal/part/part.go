@@ -105,6 +105,12 @@ type Told struct {
 	Valid    bool     // result_valid as found
 }
 
+// Count is how far the record has come in the PLC's counting. The zero value: it has not begun.
+type Count struct {
+	Last  Sequence // newest counter value that is accounted for
+	Fresh bool     // counting began at Last, whose own part has no row and may be still to come
+}
+
 // Snapshot is the state of the PLC's tags when a session begins.
 type Snapshot struct {
 	Trigger Trigger // the counter and the names as found; SeenAt is the time of the reading

@@ -11,18 +11,25 @@ import (
 	"linectl/internal/part"
 )
 
-// Last returns the newest row of the station that has a counter value.
-func (s *Store) Last(ctx context.Context, station string) (part.Record, bool, error) {
-	var id int64
-	err := s.db.QueryRowContext(ctx, `SELECT id FROM inspection WHERE station = ? AND sequence IS NOT NULL ORDER BY id DESC LIMIT 1`, fit(station)).Scan(&id)
-	if errors.Is(err, sql.ErrNoRows) {
-		return part.Record{}, false, nil
+// Last returns how far the station's record has come in the PLC's counting: the counter value of the
+// newest row that has one, or where counting began after that row.
+func (s *Store) Last(ctx context.Context, station string) (last part.Count, err error) {
+	var row int64
+	err = s.db.QueryRowContext(ctx, `SELECT id, sequence, sequence_bits FROM inspection WHERE station = ? AND sequence IS NOT NULL ORDER BY id DESC LIMIT 1`,
+		fit(station)).Scan(&row, &last.Last.Value, &last.Last.Bits)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return part.Count{}, err
 	}
-	if err != nil {
-		return part.Record{}, false, err
+	var began part.Count
+	err = s.db.QueryRowContext(ctx, `SELECT sequence, sequence_bits, fresh FROM counting WHERE station = ? AND after >= ? ORDER BY id DESC LIMIT 1`,
+		fit(station), row).Scan(&began.Last.Value, &began.Last.Bits, &began.Fresh)
+	switch {
+	case err == nil:
+		return began, nil
+	case errors.Is(err, sql.ErrNoRows):
+		return last, nil
 	}
-	story, err := s.Part(ctx, id)
-	return story.Record, err == nil, err
+	return part.Count{}, err
 }
 
 // Recover compares what the PLC's tags say of the last result with the record, and adds what the
@@ -46,10 +53,18 @@ func (s *Store) Last(ctx context.Context, station string) (part.Record, bool, er
 // Where result_valid is FALSE, the verdict tags have gone back to rest and say nothing. The echo may
 // still name a part that the record lacks. It counts as a reject then: a pass is never told before its
 // row is durable. An echo of 0 without a part id is a tag that nobody has written.
-func (s *Store) Recover(ctx context.Context, station string, told part.Told) (recovered bool, err error) {
+//
+// Where counting begins anew, begins is kept with it: what goes by from then on is missed even if
+// linectl ends before it has written any row.
+func (s *Store) Recover(ctx context.Context, station string, told part.Told, begins part.Count) (recovered bool, err error) {
 	at := time.Now()
 	err = s.writer.wait(ctx, "recovery", func(tx *sql.Tx) (err error) {
-		recovered, err = recoverTold(tx, at, fit(station), told)
+		if recovered, err = recoverTold(tx, at, fit(station), told); err != nil || !begins.Last.Known() {
+			return err
+		}
+		_, err = tx.Exec(`INSERT INTO counting (at, station, sequence, sequence_bits, fresh, after)
+			VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM inspection))`,
+			at.UnixMicro(), fit(station), begins.Last.Value, begins.Last.Bits, begins.Fresh)
 		return err
 	})
 	if err != nil {
@@ -63,10 +78,15 @@ func recoverTold(tx *sql.Tx, at time.Time, station string, told part.Told) (reco
 		return false, nil
 	}
 	known, err := hasRows(tx, station)
-	if err != nil || !known && !told.Valid {
-		return false, err // what is no longer valid may tell of a time before this record
+	if err != nil {
+		return false, err
 	}
 	if !known {
+		// What is no longer valid may tell of a time before this record, unless it was counted since.
+		counted, err := countedSince(tx, station, told.Sequence)
+		if err != nil || !told.Valid && !counted {
+			return false, err
+		}
 		return true, insertTold(tx, at, station, told)
 	}
 	confirmed, err := newestConfirmed(tx, station)
@@ -92,6 +112,20 @@ func recoverTold(tx *sql.Tx, at time.Time, station string, told part.Told) (reco
 func hasRows(tx *sql.Tx, station string) (yes bool, err error) {
 	err = tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM inspection WHERE station = ?)`, station).Scan(&yes)
 	return yes, err
+}
+
+// countedSince tells whether the counter value came after counting had begun.
+func countedSince(tx *sql.Tx, station string, sequence part.Sequence) (bool, error) {
+	var began part.Sequence
+	err := tx.QueryRow(`SELECT sequence, sequence_bits FROM counting WHERE station = ? ORDER BY id DESC LIMIT 1`, station).Scan(&began.Value, &began.Bits)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil || began.Bits != sequence.Bits {
+		return false, err
+	}
+	distance, forward := sequence.Since(began)
+	return forward && distance > 0, nil
 }
 
 // newestConfirmed is the row of the newest delivery that the PLC is known to have; 0 if there is none.

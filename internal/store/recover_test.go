@@ -146,7 +146,7 @@ func TestRecover(t *testing.T) {
 					s.Deliver(id, d)
 				}
 			}
-			recovered, err := s.Recover(t.Context(), "press 4", c.told)
+			recovered, err := s.Recover(t.Context(), "press 4", c.told, part.Count{})
 			if err != nil || recovered != c.recovered {
 				t.Fatalf("recovered is %v, %v, want %v", recovered, err, c.recovered)
 			}
@@ -160,7 +160,7 @@ func TestRecover(t *testing.T) {
 				}
 			}
 			for range 2 { // again and again adds nothing
-				if recovered, err := s.Recover(t.Context(), "press 4", c.told); recovered || err != nil {
+				if recovered, err := s.Recover(t.Context(), "press 4", c.told, part.Count{}); recovered || err != nil {
 					t.Errorf("recovered a second time: %v, %v", recovered, err)
 				}
 			}
@@ -293,7 +293,7 @@ func TestRecoverAfterAnyHistory(t *testing.T) {
 			return parts, deliveries
 		}
 		parts, deliveries := count()
-		recovered, err := s.Recover(t.Context(), h.station, h.tags)
+		recovered, err := s.Recover(t.Context(), h.station, h.tags, part.Count{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -329,7 +329,7 @@ func TestRecoverAfterAnyHistory(t *testing.T) {
 		} else if afterDeliveries > deliveries {
 			completed++
 		}
-		if again, err := s.Recover(t.Context(), h.station, h.tags); again || err != nil {
+		if again, err := s.Recover(t.Context(), h.station, h.tags, part.Count{}); again || err != nil {
 			fail("a second time: %v, %v", again, err)
 		}
 		if p, d := count(); p != afterParts || d != afterDeliveries {
@@ -359,4 +359,33 @@ func newestOf(t *testing.T, s *Store, h *history) Part {
 	}
 	t.Fatal("the part is not there")
 	return Part{}
+}
+
+// TestToldBeforeAnyRow: the tags name a result, and the record has no row at all. Whether it was ours
+// depends on where counting began.
+func TestToldBeforeAnyRow(t *testing.T) {
+	counter := func(value uint32) part.Sequence { return part.Sequence{Value: value, Bits: 32} }
+	for _, c := range []struct {
+		name  string
+		told  part.Told
+		wants bool
+	}{
+		{"counted since, taken back", part.Told{Sequence: counter(8), Score: math.NaN()}, true},
+		{"where counting began", part.Told{Sequence: counter(7), Score: math.NaN()}, false},
+		{"before counting began", part.Told{Sequence: counter(6), Score: math.NaN()}, false},
+		{"of another counter", part.Told{Sequence: part.Sequence{Value: 8, Bits: 16}, Score: math.NaN()}, false},
+		{"still valid", part.Told{Sequence: counter(6), Valid: true, Score: math.NaN()}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newStore(t)
+			if _, err := s.Recover(t.Context(), "press 4", part.Told{}, part.Count{Last: counter(7), Fresh: true}); err != nil {
+				t.Fatal(err)
+			}
+			for i, want := range []bool{c.wants, false} { // twice adds nothing
+				if recovered, err := s.Recover(t.Context(), "press 4", c.told, part.Count{}); err != nil || recovered != want {
+					t.Fatalf("time %d: recovered %v, %v; want %v", i+1, recovered, err, want)
+				}
+			}
+		})
+	}
 }

@@ -234,9 +234,23 @@ func TestPartThatIsNotThere(t *testing.T) {
 
 func TestLast(t *testing.T) {
 	s := newStore(t)
-	if _, found, err := s.Last(t.Context(), "press 4"); found || err != nil {
-		t.Fatalf("an empty record has a last row: %v", err)
+	last := func(want part.Count) {
+		t.Helper()
+		got, err := s.Last(t.Context(), "press 4")
+		if err != nil || got != want {
+			t.Fatalf("the record has come to %+v, %v; want %+v", got, err, want)
+		}
 	}
+	begins := func(value uint32, fresh bool) part.Count {
+		t.Helper()
+		count := part.Count{Last: part.Sequence{Value: value, Bits: 16}, Fresh: fresh}
+		if _, err := s.Recover(t.Context(), "press 4", part.Told{}, count); err != nil {
+			t.Fatal(err)
+		}
+		return count
+	}
+	last(part.Count{})
+	last(begins(40, true))
 	insert(t, s, good(41))
 	insert(t, s, good(42))
 	other := good(7)
@@ -245,10 +259,12 @@ func TestLast(t *testing.T) {
 	unknown := good(0)
 	unknown.Trigger.Sequence = part.Sequence{}
 	insert(t, s, unknown)
-	last, found, err := s.Last(t.Context(), "press 4")
-	if err != nil || !found || last.Trigger.Sequence != (part.Sequence{Value: 42, Bits: 16}) {
-		t.Errorf("last is %+v, %v, %v", last.Trigger, found, err)
-	}
+	last(part.Count{Last: part.Sequence{Value: 42, Bits: 16}})
+	last(begins(3, false)) // the PLC has restarted its counter
+	insert(t, s, other)
+	last(part.Count{Last: part.Sequence{Value: 3, Bits: 16}})
+	insert(t, s, good(4))
+	last(part.Count{Last: part.Sequence{Value: 4, Bits: 16}})
 }
 
 func TestLongTextIsCutWithAMark(t *testing.T) {
@@ -285,7 +301,7 @@ func FuzzHostileText(f *testing.F) {
 				t.Fatalf("%q came back as %q", want, field)
 			}
 		}
-		if _, err := s.Recover(t.Context(), text, part.Told{Sequence: part.Sequence{Value: 1, Bits: 16}, PartID: text, Valid: true}); err != nil {
+		if _, err := s.Recover(t.Context(), text, part.Told{Sequence: part.Sequence{Value: 1, Bits: 16}, PartID: text, Valid: true}, part.Count{}); err != nil {
 			t.Fatal(err)
 		}
 		for p, err := range s.Find(t.Context(), Filter{Part: text, Limit: 1}) {

@@ -50,6 +50,17 @@ CREATE INDEX inspection_at ON inspection (at);
 CREATE INDEX inspection_station ON inspection (station, id);
 CREATE INDEX inspection_reason ON inspection (reason, id) WHERE reason <> '';
 
+-- Where the PLC's counting began: with the first session, and when the PLC restarted its counter.
+CREATE TABLE counting (
+  id            INTEGER PRIMARY KEY AUTOINCREMENT,
+  at            INTEGER NOT NULL,
+  station       TEXT NOT NULL,
+  sequence      INTEGER NOT NULL,            -- newest counter value that is accounted for
+  sequence_bits INTEGER NOT NULL,
+  fresh         INTEGER NOT NULL CHECK (fresh IN (0, 1)),  -- that value's own part may be still to come
+  after         INTEGER NOT NULL             -- the newest inspection at that time
+) STRICT;
+
 -- The anomaly map as its native grid: cell = lo + (hi - lo) * n / 65534, n little-endian; 65535 is no number.
 CREATE TABLE heatmap (
   inspection_id INTEGER PRIMARY KEY REFERENCES inspection,
@@ -116,6 +127,8 @@ CREATE INDEX event_at ON event (at);
 
 CREATE TRIGGER inspection_update BEFORE UPDATE ON inspection BEGIN SELECT RAISE(ABORT, 'inspection rows are never changed'); END;
 CREATE TRIGGER inspection_delete BEFORE DELETE ON inspection BEGIN SELECT RAISE(ABORT, 'inspection rows are never deleted'); END;
+CREATE TRIGGER counting_update BEFORE UPDATE ON counting BEGIN SELECT RAISE(ABORT, 'counting rows are never changed'); END;
+CREATE TRIGGER counting_delete BEFORE DELETE ON counting BEGIN SELECT RAISE(ABORT, 'counting rows are never deleted'); END;
 CREATE TRIGGER heatmap_update BEFORE UPDATE ON heatmap BEGIN SELECT RAISE(ABORT, 'heatmap rows are never changed'); END;
 CREATE TRIGGER heatmap_delete BEFORE DELETE ON heatmap BEGIN SELECT RAISE(ABORT, 'heatmap rows are never deleted'); END;
 CREATE TRIGGER frame_update BEFORE UPDATE ON frame BEGIN SELECT RAISE(ABORT, 'frame rows are never changed'); END;
