@@ -72,9 +72,13 @@ func (m *machine) connected(e Connected) {
 	m.link, m.recovered, m.stale, m.raised = true, false, false, false
 	m.session++
 	t, told := e.Snapshot.Trigger, e.Snapshot.Told.Sequence
-	if distance := m.distance(told); m.follows(told) && distance > 0 {
+	switch distance := m.distance(told); {
+	case !m.follows(told):
+	case distance > 0:
 		m.unseen(told.Previous(), distance-1)
 		m.last, m.baseline = told, false
+	case e.Snapshot.Told.Valid:
+		m.baseline = false // where counting began is answered too
 	}
 	begins := m.begins(e.Snapshot)
 	m.do(Recover{m.session, e.Snapshot.Told, begins})
