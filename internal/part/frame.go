@@ -54,6 +54,8 @@ type Finding struct {
 	Quality   Quality
 	Reason    Reason
 	Detail    string // figures behind the reason, for people
+	Zone      string // the zone of the picture that Score and Threshold belong to; "" where the recipe has none
+	Review    bool   // passed, but so close to the threshold that a person should look at it later
 	Stages    []Stage
 }
 
