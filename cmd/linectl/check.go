@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"linectl/internal/camera"
 	"linectl/internal/config"
 	"linectl/internal/hint"
 	"linectl/internal/inspect"
@@ -67,13 +66,7 @@ func (p *program) tryAll(ctx context.Context, cfg *config.Config) error {
 	}
 	try("plc", cfg.PLC.Endpoint, func() error { return opcua.Check(ctx, cfg.PLC, cfg.PKI()) })
 	for _, c := range cfg.Cameras {
-		try("camera "+c.Name, c.Source, func() error {
-			opened, err := camera.Open(c, quiet)
-			if err != nil {
-				return err
-			}
-			return opened.Close()
-		})
+		try("camera "+c.Name, c.Source, func() error { return tryCamera(ctx, c) })
 	}
 	try("recipe", cmp.Or(cfg.Inspect.Recipe, "-")+" on "+cfg.Inspect.Device, func() error {
 		inspector, err := inspect.Open(cfg.Inspect, cfg.Folders(), quiet)
