@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -68,13 +67,15 @@ func (p *program) tryAll(ctx context.Context, cfg *config.Config) error {
 	for _, c := range cfg.Cameras {
 		try("camera "+c.Name, c.Source, func() error { return tryCamera(ctx, c) })
 	}
-	try("recipe", cmp.Or(cfg.Inspect.Recipe, "-")+" on "+cfg.Inspect.Device, func() error {
-		inspector, err := inspect.Open(cfg.Inspect, cfg.Folders(), quiet)
-		if err != nil {
-			return err
-		}
-		return inspector.Close()
-	})
+	if cfg.Inspect.Recipe != "" {
+		try("recipe", cfg.Inspect.Recipe+" on "+cfg.Inspect.Device, func() error {
+			inspector, err := inspect.Open(cfg.Inspect, cfg.Folders(), quiet)
+			if err != nil {
+				return err
+			}
+			return inspector.Close()
+		})
+	}
 	try("disk", cfg.Store.Path, func() error { return store.Check(ctx, cfg.Store) })
 
 	if err := p.printTrials(trials); err != nil {

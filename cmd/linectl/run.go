@@ -103,6 +103,9 @@ func (p *program) reload(old *config.Config) (*config.Config, error) {
 	if next.State != old.State {
 		return nil, errors.New("state: a running daemon cannot move to another folder; restart it")
 	}
+	if !next.Line.Mode.Inspects() {
+		return next, nil
+	}
 	inspector, err := inspect.Open(next.Inspect, next.Folders(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
@@ -135,23 +138,28 @@ func openStation(ctx context.Context, cfg *config.Config, log *slog.Logger) (s *
 	if s.camera, err = camera.Open(cfg.Cameras[0], log); err != nil {
 		return s, err
 	}
-	if s.inspector, err = inspect.Open(cfg.Inspect, cfg.Folders(), log); err != nil {
-		return s, err
+	deps := line.Deps{
+		Camera:   s.camera,
+		Store:    s.store,
+		Log:      log,
+		Software: version + " " + commit,
+		Alive:    func() { notify(log, daemon.SdNotifyWatchdog) },
 	}
-	s.runner = line.NewRunner(cfg.Line, line.Deps{
-		Camera:    s.camera,
-		Inspector: s.inspector,
-		Store:     s.store,
-		Log:       log,
-		Software:  version + " " + commit,
-		Alive:     func() { notify(log, daemon.SdNotifyWatchdog) },
-	})
+	decides := "none: parts are not inspected"
+	if cfg.Line.Mode.Inspects() {
+		if s.inspector, err = inspect.Open(cfg.Inspect, cfg.Folders(), log); err != nil {
+			return s, err
+		}
+		deps.Inspector = s.inspector
+		r := s.inspector.Recipe()
+		decides = fmt.Sprintf("%s@%d %s", r.Name, r.Version, r.Hash)
+	}
+	s.runner = line.NewRunner(cfg.Line, deps)
 	if s.link, err = opcua.New(cfg.PLC, cfg.PKI(), s.runner, log); err != nil {
 		return s, err
 	}
 	s.runner.UsePLC(s.link)
-	r := s.inspector.Recipe()
-	s.store.Event("start", "linectl", fmt.Sprintf("version %s, mode %s, recipe %s@%d %s", version, cfg.Line.Mode, r.Name, r.Version, r.Hash))
+	s.store.Event("start", "linectl", fmt.Sprintf("version %s, mode %s, recipe %s", version, cfg.Line.Mode, decides))
 	return s, nil
 }
 

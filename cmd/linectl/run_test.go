@@ -100,6 +100,22 @@ func TestDaemon(t *testing.T) {
 	}
 	inspect(part.Shadow)
 
+	// Where nothing is inspected no recipe is needed: the PLC can be commissioned before there is one.
+	change(`mode = "shadow"`, `mode = "maintenance"`)
+	change(`recipe = "test"`, `recipe = ""`)
+	if err := r.daemon.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	told("RELOADING=1")
+	told("READY=1")
+	r.beat = r.plc.Tag("vision_heartbeat")
+	for deadline := time.Now().Add(time.Minute); r.plc.Tag("vision_heartbeat") == r.beat; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no heartbeat in maintenance")
+		}
+	}
+	inspect(part.Maintenance)
+
 	if err := r.stop(20 * time.Second); err != nil {
 		t.Fatal(err)
 	}

@@ -91,6 +91,9 @@ func (c Config) Check() []setting.Problem {
 		problems = append(problems, setting.Problemf("camera[1]", "a line has one camera in this version; remove the other %d", len(c.Cameras)-1))
 	}
 	in("inspect", c.Inspect.Check())
+	if c.Inspect.Recipe == "" && c.Line.Mode.Inspects() {
+		problems = append(problems, setting.Problemf("inspect.recipe", "is empty; name the recipe that 'linectl train NAME' makes, or set line.mode to maintenance until there is one"))
+	}
 	in("store", c.Store.Check())
 	return problems
 }

@@ -8,7 +8,8 @@ import (
 
 // Config is the [inspect] section.
 type Config struct {
-	// Recipe names the recipe that parts are judged by, as given to 'linectl train NAME'; its active version is used.
+	// Recipe names the recipe that parts are judged by, as given to 'linectl train NAME'; its active version is used. "" is
+	// allowed while line.mode is bypass or maintenance.
 	Recipe string `toml:"recipe"`
 	// Device computes the network: "cpu". Never another one silently.
 	Device string `toml:"device"`
@@ -26,10 +27,10 @@ func DefaultConfig() Config { return Config{Device: network.CPU} }
 // Check reports every mistake in the section. It reads no file.
 func (c Config) Check() []setting.Problem {
 	var problems []setting.Problem
-	if c.Recipe == "" {
-		problems = append(problems, setting.Problemf("recipe", "is empty; name the recipe that 'linectl train NAME' makes"))
-	} else if err := recipe.CheckName(c.Recipe); err != nil {
-		problems = append(problems, setting.Problemf("recipe", "%v", err))
+	if c.Recipe != "" {
+		if err := recipe.CheckName(c.Recipe); err != nil {
+			problems = append(problems, setting.Problemf("recipe", "%v", err))
+		}
 	}
 	if err := network.CheckDevice(c.Device); err != nil {
 		problems = append(problems, setting.Problemf("device", "%v", err))

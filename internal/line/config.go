@@ -18,6 +18,9 @@ const (
 	Maintenance Mode = "maintenance" // as bypass, while somebody works on the station
 )
 
+// Inspects tells whether parts are inspected in this mode; where they are not, no recipe is needed.
+func (m Mode) Inspects() bool { return m == Auto || m == Shadow }
+
 // UnmarshalText reads a mode.
 func (m *Mode) UnmarshalText(text []byte) error {
 	switch mode := Mode(text); mode {

@@ -16,7 +16,7 @@ import (
 type Deps struct {
 	PLC       PLC
 	Camera    Camera
-	Inspector Inspector
+	Inspector Inspector // nil where the mode does not inspect
 	Store     Store
 	Log       *slog.Logger
 	Software  string
@@ -115,6 +115,10 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the last record: %w", err)
 	}
+	var recipe part.Recipe
+	if r.deps.Inspector != nil {
+		recipe = r.deps.Inspector.Recipe()
+	}
 	state := NewState(Settings{
 		Station:     r.config.Name,
 		Cycle:       r.config.Cycle.Std(),
@@ -122,7 +126,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		AckTimeout:  r.config.AckTimeout.Std(),
 		HangLimit:   max(hangLimit, 10*r.config.Cycle.Std()),
 		Mode:        r.config.Mode,
-		Recipe:      r.deps.Inspector.Recipe(),
+		Recipe:      recipe,
 		Software:    r.deps.Software,
 	}, last)
 
