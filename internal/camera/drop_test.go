@@ -151,12 +151,8 @@ func TestPictureThatIsStillBeingWritten(t *testing.T) {
 	for name, data := range map[string][]byte{"a.png": encoded(t, picture(1)), "b.jpg": jpegOf(1, 77)} {
 		t.Run(name, func(t *testing.T) {
 			cam, folder := dropIn(t, patient)
-			done := make(chan struct{})
 			after := time.Now()
-			go func() {
-				defer close(done)
-				grow(t, filepath.Join(folder, name), data, 12, 8*time.Millisecond)
-			}()
+			soon(t, func() { grow(t, filepath.Join(folder, name), data, 12, 8*time.Millisecond) })
 			frame, err := cam.Grab(t.Context(), after)
 			if err != nil {
 				t.Fatal(err)
@@ -164,7 +160,6 @@ func TestPictureThatIsStillBeingWritten(t *testing.T) {
 			if name == "b.jpg" && noiseOf(frame) != 77 {
 				t.Errorf("the picture is not whole")
 			}
-			<-done
 		})
 	}
 }
