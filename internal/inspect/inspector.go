@@ -70,7 +70,7 @@ func OpenRecipe(cfg Config, folders Folders, r *recipe.Recipe, log *slog.Logger)
 	if i.extractor, err = newExtractor(runtime, backbone, r.Manifest.Backbone.Layers, r.Input); err != nil {
 		return nil, err
 	}
-	if i.scorer, err = patchcore.NewScorer(runtime, i.extractor.network.Features, r.Bank); err != nil {
+	if i.scorer, err = patchcore.NewScorer(runtime, i.extractor.network.Features, r.Bank, patchcore.DefaultOptions()); err != nil {
 		i.extractor.close()
 		return nil, fmt.Errorf("recipe %s@%d: %w", r.Name, r.Version, err)
 	}

@@ -294,7 +294,7 @@ func (t *trainer) holdOut(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		scorer, err := patchcore.NewScorer(t.runtime, t.extractor.network.Features, bank)
+		scorer, err := patchcore.NewScorer(t.runtime, t.extractor.network.Features, bank, patchcore.DefaultOptions())
 		if err != nil {
 			return err
 		}

@@ -15,9 +15,12 @@ const (
 	irVersion   = 8
 	operatorSet = 13
 
-	float32Type = 1 // TensorProto.DataType
-	int64Type   = 7
+	int8Type  = 3 // TensorProto.DataType
+	int64Type = 7
 )
+
+// Float32 is the type of real numbers, as the operation Cast names it.
+const Float32 = 1
 
 // Graph collects nodes and constants until Encode writes them as a model. The zero value is an empty graph.
 type Graph struct {
@@ -58,11 +61,18 @@ func Text(name, value string) Attribute {
 
 // Node adds an operation that makes output from inputs; "" leaves an optional input out.
 func (g *Graph) Node(operation, output string, inputs []string, attributes ...Attribute) {
+	g.NodeOf(operation, []string{output}, inputs, attributes...)
+}
+
+// NodeOf adds an operation with several outputs.
+func (g *Graph) NodeOf(operation string, outputs, inputs []string, attributes ...Attribute) {
 	var m message
 	for _, name := range inputs {
 		m.text(1, name)
 	}
-	m.text(2, output)
+	for _, name := range outputs {
+		m.text(2, name)
+	}
 	m.text(4, operation)
 	for _, a := range attributes {
 		m.bytes(5, a.encoded)
@@ -76,7 +86,16 @@ func (g *Graph) Float32s(name string, values []float32, shape ...int) {
 	for _, v := range values {
 		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
 	}
-	g.constant(name, float32Type, raw, shape)
+	g.constant(name, Float32, raw, shape)
+}
+
+// Int8s adds a constant of the given shape; values are row by row.
+func (g *Graph) Int8s(name string, values []int8, shape ...int) {
+	raw := make([]byte, len(values))
+	for i, v := range values {
+		raw[i] = byte(v)
+	}
+	g.constant(name, int8Type, raw, shape)
 }
 
 // Int64s adds a list of whole numbers as constant.
@@ -113,7 +132,7 @@ func port(name string, shape []int) message {
 		dim.number(1, uint64(n))
 		dims.bytes(1, dim)
 	}
-	tensor.number(1, float32Type)
+	tensor.number(1, Float32)
 	tensor.bytes(2, dims)
 	kind.bytes(1, tensor)
 	m.text(1, name)

@@ -113,7 +113,7 @@ func TestScoreIsTheReference(t *testing.T) {
 		for range bank.Rows * bank.Dim {
 			bank.Vectors = append(bank.Vectors, random.Float32())
 		}
-		s, err := NewScorer(r, features, bank)
+		s, err := NewScorer(r, features, bank, DefaultOptions())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +148,7 @@ func TestScoreOfWhatTheBankHolds(t *testing.T) {
 			bank.Vectors = append(bank.Vectors, float32(v))
 		}
 	}
-	s, err := NewScorer(r, features, bank)
+	s, err := NewScorer(r, features, bank, DefaultOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestScoreCarriesNaN(t *testing.T) {
 	r := start(t)
 	for _, poison := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 3e38} {
 		features := layers(t, r, shapes[0]...)
-		s, err := NewScorer(r, features, Bank{Rows: 2, Dim: 11, Vectors: make([]float32, 22)})
+		s, err := NewScorer(r, features, Bank{Rows: 2, Dim: 11, Vectors: make([]float32, 22)}, DefaultOptions())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +189,7 @@ func TestScorerRefusesAWrongBank(t *testing.T) {
 	r := start(t)
 	features := layers(t, r, shapes[0]...)
 	for _, bank := range []Bank{{}, {Rows: 1, Dim: 10, Vectors: make([]float32, 10)}, {Rows: 2, Dim: 11, Vectors: make([]float32, 21)}} {
-		if _, err := NewScorer(r, features, bank); err == nil {
+		if _, err := NewScorer(r, features, bank, DefaultOptions()); err == nil {
 			t.Errorf("a bank of %d x %d with %d numbers is taken for patches of 11", bank.Rows, bank.Dim, len(bank.Vectors))
 		}
 	}
