@@ -13,7 +13,7 @@ const (
 	MeanTopK   = "mean_top_k" // the mean of the k greatest
 )
 
-// The precisions of the memory bank.
+// The precisions of the memory bank. The patches that make the score are computed anew in fp32 either way.
 const (
 	FP32 = "fp32"
 	Int8 = "int8"

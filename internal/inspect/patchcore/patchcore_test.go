@@ -3,6 +3,7 @@ package patchcore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -103,6 +104,8 @@ func TestAveragePoolGolden(t *testing.T) {
 	}
 }
 
+// TestScoreIsTheReference holds every score of every precision against the reference. What an int8 bank
+// gives is near the truth in the map; in the score it is the truth.
 func TestScoreIsTheReference(t *testing.T) {
 	r := start(t)
 	random := rand.New(rand.NewPCG(5, 6))
@@ -113,27 +116,92 @@ func TestScoreIsTheReference(t *testing.T) {
 		for range bank.Rows * bank.Dim {
 			bank.Vectors = append(bank.Vectors, random.Float32())
 		}
-		s, err := NewScorer(r, features, bank, DefaultOptions())
+		want := nearest(patches, bank)
+		for _, o := range []Options{
+			{Max, 0, FP32}, {Max, 0, Int8}, {Reweighted, 0, FP32}, {Reweighted, 0, Int8},
+			{MeanTopK, 1, Int8}, {MeanTopK, 5, FP32}, {MeanTopK, 5, Int8}, {MeanTopK, 1000, FP32},
+		} {
+			s, err := NewScorer(r, features, bank, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			got, m, err := s.Score()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Width != shape[0][2] || m.Height != shape[0][1] || len(m.Cells) != len(want) {
+				t.Fatalf("%v: map of %dx%d with %d cells", shape, m.Width, m.Height, len(m.Cells))
+			}
+			tolerance := 1e-5
+			if o.Precision == Int8 {
+				tolerance = 2e-2
+			}
+			for i, w := range want {
+				within(t, fmt.Sprintf("%v, %v: patch %d", shape, o, i), float64(m.Cells[i]), float32(w), tolerance)
+				if _, d := s.Nearest(i); math.Abs(d-w) > 1e-5*w {
+					t.Errorf("%v: patch %d is %g from its nearest vector, want %g", shape, i, d, w)
+				}
+			}
+			within(t, fmt.Sprintf("%v, %v", shape, o), got, float32(score(patches, bank, o)), 1e-5)
+		}
+	}
+}
+
+// TestInt8OfExtremeBanks: a row that is the mean itself, a single row, rows of very different lengths, and
+// numbers at both ends of their range, where sums of 16 bits would run over.
+func TestInt8OfExtremeBanks(t *testing.T) {
+	r := start(t)
+	features := layers(t, r, [3]int{64, 5, 5})
+	for i := range features[0].Tensor.Data() {
+		features[0].Tensor.Data()[i] = float32(10 * (1 - i%2))
+	}
+	patches := referencePatches(features)
+	ends := make([]float32, 3*64)
+	for j := range 64 {
+		ends[j], ends[64+j], ends[128+j] = 10, -10, 0
+	}
+	long := make([]float32, 2*64)
+	for j := range 64 {
+		long[j], long[64+j] = float32(j), 1
+	}
+	for _, bank := range []Bank{{Rows: 3, Dim: 64, Vectors: ends}, {Rows: 1, Dim: 64, Vectors: ends[:64]}, {Rows: 2, Dim: 64, Vectors: long}} {
+		s, err := NewScorer(r, features, bank, Options{Score: Max, Precision: Int8})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		score, m, err := s.Score()
+		got, m, err := s.Score()
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := nearest(patches, bank)
-		if m.Width != shape[0][2] || m.Height != shape[0][1] || len(m.Cells) != len(want) {
-			t.Fatalf("%v: map of %dx%d with %d cells", shape, m.Width, m.Height, len(m.Cells))
-		}
+		within(t, fmt.Sprintf("score by %d rows", bank.Rows), got, float32(slices.Max(want)), 1e-5)
 		for i, w := range want {
-			if math.Abs(float64(m.Cells[i])-w) > 1e-3*w {
-				t.Errorf("%v: patch %d: distance %g, want %g", shape, i, m.Cells[i], w)
+			if !(math.Abs(float64(m.Cells[i])-w) <= 0.02*w) {
+				t.Errorf("bank of %d rows, patch %d: %g, want %g", bank.Rows, i, m.Cells[i], w)
 			}
 		}
-		if w := slices.Max(want); math.Abs(score-w) > 1e-3*w {
-			t.Errorf("%v: score %g, want %g", shape, score, w)
+	}
+}
+
+func TestAgree(t *testing.T) {
+	exact := []float64{1, 2, 3, 4, 5}
+	for _, c := range []struct {
+		int8 []float64
+		want Agreement
+	}{
+		{[]float64{1, 2, 3, 4, 5}, Agreement{5, 0, 1, true}},
+		{[]float64{1, 2, 3, 4, 5.25}, Agreement{5, 0.05, 1, false}},
+		{[]float64{2, 1, 3, 4, 5}, Agreement{5, 1, 0.9, false}},
+	} {
+		got := Agree(exact, c.int8)
+		if math.Abs(got.Spearman-c.want.Spearman) > 1e-12 || math.Abs(got.MaxRelative-c.want.MaxRelative) > 1e-12 || got.OK != c.want.OK {
+			t.Errorf("%v: %+v, want %+v", c.int8, got, c.want)
 		}
+	}
+	if Agree(exact, []float64{1, 2, math.NaN(), 4, 5}).OK || Agree(nil, nil).OK {
+		t.Error("agreement with what is no number, or of nothing")
 	}
 }
 
@@ -162,25 +230,40 @@ func TestScoreOfWhatTheBankHolds(t *testing.T) {
 // small score.
 func TestScoreCarriesNaN(t *testing.T) {
 	r := start(t)
-	for _, poison := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 3e38} {
+	bank := Bank{Rows: 2, Dim: 11, Vectors: make([]float32, 22)}
+	for i := range bank.Dim {
+		bank.Vectors[i] = float32(i)
+	}
+	for _, o := range []Options{{Max, 0, FP32}, {Max, 0, Int8}, {Reweighted, 0, Int8}, {MeanTopK, 3, FP32}, {MeanTopK, 3, Int8}} {
 		features := layers(t, r, shapes[0]...)
-		s, err := NewScorer(r, features, Bank{Rows: 2, Dim: 11, Vectors: make([]float32, 22)}, DefaultOptions())
+		s, err := NewScorer(r, features, bank, o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		for _, f := range features {
-			at := len(f.Tensor.Data()) / 2
-			kept := f.Tensor.Data()[at]
-			f.Tensor.Data()[at] = poison
-			score, _, err := s.Score()
-			if err != nil || !math.IsNaN(score) {
-				t.Errorf("with %g among the features the score is %g, %v", poison, score, err)
+		for _, poison := range []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), 3e38, -3e38} {
+			for _, f := range features {
+				for _, at := range []int{0, len(f.Tensor.Data()) / 2, len(f.Tensor.Data()) - 1} {
+					kept := f.Tensor.Data()[at]
+					f.Tensor.Data()[at] = poison
+					score, _, err := s.Score()
+					if err != nil || !math.IsNaN(score) {
+						t.Errorf("%v: with %g among the features the score is %g, %v", o, poison, score, err)
+					}
+					f.Tensor.Data()[at] = kept
+				}
 			}
-			f.Tensor.Data()[at] = kept
+			if score, _, err := s.Score(); err != nil || math.IsNaN(score) {
+				t.Errorf("%v: without it the score is %g, %v", o, score, err)
+			}
 		}
-		if score, _, err := s.Score(); err != nil || math.IsNaN(score) {
-			t.Errorf("without it the score is %g, %v", score, err)
+	}
+}
+
+func TestOptionsRefuse(t *testing.T) {
+	for _, o := range []Options{{}, {"least", 0, FP32}, {Max, 0, "int4"}, {MeanTopK, 0, FP32}, {MeanTopK, -1, Int8}} {
+		if o.Check() == nil {
+			t.Errorf("%+v is taken", o)
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package patchcore
 
 import (
+	"cmp"
 	"math"
+	"slices"
 )
 
 // The reference: PatchCore in plain Go and float64, written from the description of anomalib's code and
@@ -98,6 +100,49 @@ func nearest(patches [][]float64, bank Bank) []float64 {
 		out[i] = math.Sqrt(least)
 	}
 	return out
+}
+
+// score is the picture's score of anomalib (reweighted) and of the other two names.
+func score(patches [][]float64, bank Bank, o Options) float64 {
+	distances := nearest(patches, bank)
+	falling := slices.Sorted(slices.Values(distances))
+	slices.Reverse(falling)
+	switch o.Score {
+	case MeanTopK:
+		k := min(o.TopK, len(falling))
+		var sum float64
+		for _, d := range falling[:k] {
+			sum += d / float64(k)
+		}
+		return sum
+	case Reweighted:
+		to := func(p []float64) []float64 { // distances of p to every row
+			out := make([]float64, bank.Rows)
+			for row := range out {
+				out[row] = nearest([][]float64{p}, Bank{Rows: 1, Dim: bank.Dim, Vectors: bank.vector(row)})[0]
+			}
+			return out
+		}
+		p := patches[slices.Index(distances, falling[0])]
+		all := to(p)
+		closest := slices.Index(all, slices.Min(all))
+		var m []float64
+		for _, v := range bank.vector(closest) {
+			m = append(m, float64(v))
+		}
+		around := to(m)
+		rows := make([]int, bank.Rows)
+		for i := range rows {
+			rows[i] = i
+		}
+		slices.SortFunc(rows, func(a, b int) int { return cmp.Compare(around[a], around[b]) })
+		var sum float64
+		for _, row := range rows[:9] {
+			sum += math.Exp(all[row])
+		}
+		return (1 - math.Exp(all[closest])/sum) * falling[0]
+	}
+	return falling[0]
 }
 
 // greedy is k-center greedy with every distance computed, ties going to the lower row.
