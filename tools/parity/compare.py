@@ -135,11 +135,11 @@ def main() -> None:
     export = {"dynamo": False, "opset_version": 14, "do_constant_folding": True}
     backbone = o.folder / "backbone.onnx"
     axes = {name: {0: "n", 2: "h", 3: "w"} for name in ("image", *LAYERS)}
-    torch.onnx.export(Cut(net), (picture,), backbone, input_names=["image"], output_names=LAYERS, dynamic_axes=axes, **export)
+    torch.onnx.export(Cut(net).eval(), (picture,), backbone, input_names=["image"], output_names=LAYERS, dynamic_axes=axes, **export)
     sha256 = hashlib.sha256(backbone.read_bytes()).hexdigest()
     backbone.with_suffix(".toml").write_text(CARD.format(name=o.network, sha256=sha256, channels=channels))
     whole = o.folder / "anomalib.onnx"
-    torch.onnx.export(Scores(model), (picture,), whole, input_names=["input"], output_names=["score", "map"], **export)
+    torch.onnx.export(Scores(model).eval(), (picture,), whole, input_names=["input"], output_names=["score", "map"], **export)
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = o.threads
