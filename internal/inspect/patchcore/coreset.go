@@ -2,11 +2,14 @@ package patchcore
 
 import (
 	"context"
+	"errors"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
 	"sync"
 
+	"gonum.org/v1/gonum/blas"
 	"gonum.org/v1/gonum/blas/blas32"
 )
 
@@ -22,37 +25,53 @@ func Coreset(ctx context.Context, points []float32, dim int, rows []int, size in
 	if size == 0 {
 		return nil, nil
 	}
-	c := &chosen{points: points, dim: dim, dot: blas32.Implementation().Sdot}
-	var shards []*shard
-	for block := range slices.Chunk(rows, max(1, (len(rows)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))) {
-		shards = append(shards, newShard(c, block))
-	}
+	c := newChosen(points, dim)
 	c.add(rows[rand.New(rand.NewPCG(seed, 1)).IntN(len(rows))])
-	for len(c.rows) < size {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		var settled sync.WaitGroup
-		for _, s := range shards[1:] {
-			settled.Go(s.settle)
-		}
-		shards[0].settle()
-		settled.Wait()
-		farthest := shards[0].heap[0]
-		for _, s := range shards[1:] {
-			if s.heap[0].before(farthest) {
-				farthest = s.heap[0]
-			}
-		}
-		if farthest.distance <= 0 {
-			break // every row equals a chosen one
-		}
-		c.add(farthest.row)
-		if progress != nil {
-			progress(len(c.rows))
-		}
+	if err := c.grow(ctx, rows, size, 0, progress); err != nil {
+		return nil, err
 	}
 	return c.rows, nil
+}
+
+// Extend chooses of the given rows of points [.., dim] what a bank [.., dim] lacks: greedily the farthest
+// from all that the bank holds and that was chosen before, until the rest is no farther from them than the
+// bank's two nearest vectors are from each other, which bounds how far its own patches are from it, or
+// until there are most of them. Bank and points must have been projected alike.
+func Extend(ctx context.Context, bank, points []float32, dim int, rows []int, most int, progress func(done int)) ([]int, error) {
+	most = min(most, len(rows))
+	if most <= 0 {
+		return nil, nil
+	}
+	c := newChosen(points, dim)
+	for ; len(bank) > 0; bank = bank[dim:] {
+		c.addVector(-1, bank[:dim])
+	}
+	held := len(c.rows)
+	if held == 0 {
+		return nil, errors.New("the bank to extend is empty")
+	}
+	err := c.grow(ctx, rows, held+most, c.closest(), func(done int) {
+		if progress != nil {
+			progress(done - held)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.rows[held:], nil
+}
+
+// Project brings vectors [.., dim] among those that an Embedder with the same seed calls Projected.
+func Project(vectors []float32, dim int, seed uint64) []float32 {
+	n := len(vectors) / dim
+	projected := make([]float32, n*ProjectedDim)
+	if n == 0 {
+		return projected
+	}
+	blas32.Gemm(blas.NoTrans, blas.NoTrans, 1, blas32.General{Rows: n, Cols: dim, Stride: dim, Data: vectors},
+		blas32.General{Rows: dim, Cols: ProjectedDim, Stride: ProjectedDim, Data: projection(dim, seed)},
+		0, blas32.General{Rows: n, Cols: ProjectedDim, Stride: ProjectedDim, Data: projected})
+	return projected
 }
 
 // chosen is the coreset so far; its vectors lie side by side.
@@ -66,11 +85,74 @@ type chosen struct {
 	norms   []float32
 }
 
-func (c *chosen) add(row int) {
-	v := c.vector(row)
+func newChosen(points []float32, dim int) *chosen {
+	return &chosen{points: points, dim: dim, dot: blas32.Implementation().Sdot}
+}
+
+// grow adds of the given rows the farthest, one after the other, until there are size of them or none is
+// farther than the square root of least.
+func (c *chosen) grow(ctx context.Context, rows []int, size int, least float32, progress func(done int)) error {
+	var shards []*shard
+	for block := range slices.Chunk(rows, max(1, (len(rows)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))) {
+		shards = append(shards, newShard(c, block, least))
+	}
+	for len(c.rows) < size {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var settled sync.WaitGroup
+		for _, s := range shards[1:] {
+			settled.Go(s.settle)
+		}
+		shards[0].settle()
+		settled.Wait()
+		farthest := shards[0].heap[0]
+		for _, s := range shards[1:] {
+			if s.heap[0].before(farthest) {
+				farthest = s.heap[0]
+			}
+		}
+		if farthest.distance <= least {
+			break // at least 0: every row equals a chosen one
+		}
+		c.add(farthest.row)
+		if progress != nil {
+			progress(len(c.rows))
+		}
+	}
+	return nil
+}
+
+func (c *chosen) add(row int) { c.addVector(row, c.vector(row)) }
+
+// addVector adds what is a row of points or, as row -1, none of them.
+func (c *chosen) addVector(row int, v []float32) {
 	c.rows = append(c.rows, row)
 	c.vectors = append(c.vectors, v...)
-	c.norms = append(c.norms, c.norm(row))
+	c.norms = append(c.norms, c.dot(c.dim, v, 1, v, 1))
+}
+
+// closest is the least squared distance between two chosen vectors, 0 for one alone.
+func (c *chosen) closest() float32 {
+	if len(c.rows) < 2 {
+		return 0
+	}
+	least := make([]float32, runtime.GOMAXPROCS(0))
+	var done sync.WaitGroup
+	for worker := range least {
+		least[worker] = math.MaxFloat32
+		done.Go(func() {
+			for i := worker; i < len(c.rows); i += len(least) {
+				v := c.vectors[i*c.dim : (i+1)*c.dim]
+				for j := range i {
+					d := c.norms[i] + c.norms[j] - 2*c.dot(c.dim, v, 1, c.vectors[j*c.dim:(j+1)*c.dim], 1)
+					least[worker] = min(least[worker], d)
+				}
+			}
+		})
+	}
+	done.Wait()
+	return max(0, slices.Min(least))
 }
 
 func (c *chosen) vector(row int) []float32 { return c.points[row*c.dim : (row+1)*c.dim] }
@@ -98,24 +180,25 @@ func (a candidate) before(b candidate) bool {
 // shard is the share of one goroutine: a heap with the farthest candidate on top.
 type shard struct {
 	chosen *chosen
+	least  float32 // a candidate that is no farther is of no interest
 	heap   []candidate
 }
 
-func newShard(c *chosen, rows []int) *shard {
-	s := &shard{chosen: c, heap: make([]candidate, len(rows))}
+func newShard(c *chosen, rows []int, least float32) *shard {
+	s := &shard{chosen: c, least: least, heap: make([]candidate, len(rows))}
 	for i, row := range rows {
 		// All distances begin alike, at more than any can be, and rows rise: this is a heap already.
-		s.heap[i] = candidate{distance: float32(3e38), norm: c.norm(row), row: row}
+		s.heap[i] = candidate{distance: math.MaxFloat32, norm: c.norm(row), row: row}
 	}
 	return s
 }
 
-// settle brings the top up to date until the top is exact.
+// settle brings the top up to date until the top is exact or of no interest.
 func (s *shard) settle() {
 	c := s.chosen
 	for {
 		top := &s.heap[0]
-		if top.seen == len(c.rows) {
+		if top.seen == len(c.rows) || top.distance <= s.least {
 			return
 		}
 		bound := candidate{distance: -1}
@@ -133,7 +216,7 @@ func (s *shard) settle() {
 			}
 			top.distance = min(top.distance, max(0, d))
 			top.seen++
-			if bound.before(*top) {
+			if bound.before(*top) || top.distance <= s.least {
 				break
 			}
 		}

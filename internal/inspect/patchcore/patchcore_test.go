@@ -22,7 +22,7 @@ func start(t *testing.T) *network.Runtime {
 }
 
 // layers makes feature maps of random numbers, as Relu leaves them: none below zero.
-func layers(t *testing.T, r *network.Runtime, shapes ...[3]int) []network.Feature {
+func layers(t testing.TB, r *network.Runtime, shapes ...[3]int) []network.Feature {
 	t.Helper()
 	random := rand.New(rand.NewPCG(3, 4))
 	var features []network.Feature
@@ -307,6 +307,75 @@ func TestCoresetIsGreedy(t *testing.T) {
 	}
 }
 
+// TestExtendIsGreedy: what a bank lacks is what the greedy choice would go on with, until the rest lies
+// within the least distance between two vectors of the bank.
+func TestExtendIsGreedy(t *testing.T) {
+	random := rand.New(rand.NewPCG(17, 18))
+	added, stopped := 0, 0
+	for trial := range 300 {
+		dim, old, fresh := 1+random.IntN(5), 2+random.IntN(60), 1+random.IntN(60)
+		points, exact := make([]float32, (old+fresh)*dim), make([]float64, (old+fresh)*dim)
+		for i := range points {
+			exact[i] = float64(random.IntN(9))
+			if i >= old*dim {
+				exact[i] += float64(random.IntN(2) * 9) // new ones may lie where no old one does
+			}
+			points[i] = float32(exact[i])
+		}
+		oldRows, newRows := make([]int, old), make([]int, fresh)
+		for i := range oldRows {
+			oldRows[i] = i
+		}
+		for i := range newRows {
+			newRows[i] = old + i
+		}
+		held, err := Coreset(t.Context(), points, dim, oldRows, 1+random.IntN(old), uint64(trial), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var bank []float32
+		for _, row := range held {
+			bank = append(bank, points[row*dim:(row+1)*dim]...)
+		}
+		most := 1 + random.IntN(fresh)
+		got, err := Extend(t.Context(), bank, points, dim, newRows, most, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := lacking(exact, dim, held, newRows, most)
+		if !slices.Equal(got, want) {
+			t.Fatalf("trial %d: added %v, want %v", trial, got, want)
+		}
+		added += len(got)
+		if len(got) < most {
+			stopped++
+		}
+	}
+	if added == 0 || stopped == 0 {
+		t.Errorf("%d rows were added; %d times the rest was near enough: the trials show nothing", added, stopped)
+	}
+	if _, err := Extend(t.Context(), nil, make([]float32, 4), 4, []int{0}, 1, nil); err == nil {
+		t.Error("an empty bank is extended")
+	}
+}
+
+func TestProjectIsTheEmbeddersProjection(t *testing.T) {
+	r := start(t)
+	e, err := NewEmbedder(r, layers(t, r, shapes[0]...), 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if err := e.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range Project(e.Patches.Data(), e.Dim, 7) {
+		if want := e.Projected.Data()[i]; math.Abs(float64(v-want)) > 1e-5 {
+			t.Fatalf("number %d: %g, want %g", i, v, want)
+		}
+	}
+}
+
 func TestCoresetOfNothingAndInterrupted(t *testing.T) {
 	if rows, err := Coreset(t.Context(), nil, 4, nil, 10, 1, nil); len(rows) != 0 || err != nil {
 		t.Errorf("of nothing: %v, %v", rows, err)
@@ -376,6 +445,36 @@ func BenchmarkCoreset(b *testing.B) {
 	for b.Loop() {
 		if _, err := Coreset(b.Context(), points, dim, rows, 500, 1, nil); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkScore is the head alone: the patches of a ResNet-18 at 256 x 256 against banks of two sizes.
+func BenchmarkScore(b *testing.B) {
+	r, err := network.Start("", network.CPU, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 1))
+	for _, rows := range []int{4096, 16384} {
+		bank := Bank{Rows: rows, Dim: 384, Vectors: make([]float32, rows*384)}
+		for i := range bank.Vectors {
+			bank.Vectors[i] = random.Float32()
+		}
+		features := layers(b, r, [3]int{128, 32, 32}, [3]int{256, 16, 16})
+		for _, o := range []Options{{Max, 0, FP32}, {Max, 0, Int8}, {Reweighted, 0, Int8}} {
+			b.Run(fmt.Sprint(rows, " ", o.Score, " ", o.Precision), func(b *testing.B) {
+				s, err := NewScorer(r, features, bank, o)
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer s.Close()
+				for b.Loop() {
+					if _, _, err := s.Score(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
 		}
 	}
 }

@@ -173,3 +173,40 @@ func greedy(points []float64, dim int, rows []int, size, first int) []int {
 	}
 	return chosen
 }
+
+// lacking is the reference of Extend: every distance computed anew for every choice.
+func lacking(points []float64, dim int, held, rows []int, most int) (added []int) {
+	squared := func(a, b int) (sum float64) {
+		for j := range dim {
+			d := points[a*dim+j] - points[b*dim+j]
+			sum += d * d
+		}
+		return sum
+	}
+	least := 0.0
+	if len(held) > 1 {
+		least = math.Inf(1)
+	}
+	for i, a := range held {
+		for _, b := range held[:i] {
+			least = min(least, squared(a, b))
+		}
+	}
+	for len(added) < most {
+		far, distance := -1, least
+		for _, row := range rows {
+			d := math.Inf(1)
+			for _, other := range slices.Concat(held, added) {
+				d = min(d, squared(row, other))
+			}
+			if d > distance {
+				far, distance = row, d
+			}
+		}
+		if far < 0 {
+			break
+		}
+		added = append(added, far)
+	}
+	return added
+}
