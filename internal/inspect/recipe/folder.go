@@ -119,26 +119,71 @@ func read(path string) (*Recipe, error) {
 		return nil, err
 	}
 	r := &Recipe{Hash: hash, Path: path}
-	for _, name := range []string{manifestName, bankName, calibrationName} {
+	need := func(name string, parse func([]byte) error) {
+		if err != nil {
+			return
+		}
 		if files[name] == nil {
-			return nil, fmt.Errorf("%s is missing", name)
+			err = fmt.Errorf("%s is missing", name)
+		} else if err = parse(files[name]); err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	if r.Manifest, err = parseManifest(files[manifestName]); err != nil {
-		return nil, fmt.Errorf("%s: %w", manifestName, err)
+	need(manifestName, func(data []byte) (err error) { r.Manifest, err = parseManifest(data); return err })
+	need(calibrationName, func(data []byte) (err error) { r.Pictures, err = parsePictures(data); return err })
+	if r.Method.Name == PaDiM {
+		need(gaussName, r.parseGauss)
+	} else {
+		need(bankName, r.parseBank)
 	}
-	if r.Bank, err = parseBank(files[bankName]); err != nil {
-		return nil, fmt.Errorf("%s: %w", bankName, err)
+	if files[mapsName] != nil {
+		need(mapsName, r.parseMaps)
 	}
-	if r.Pictures, err = parsePictures(files[calibrationName]); err != nil {
-		return nil, fmt.Errorf("%s: %w", calibrationName, err)
+	if files[goldenName] != nil {
+		need(goldenName, func(data []byte) (err error) { r.Golden, err = parseGolden(data); return err })
+	}
+	for i := range r.Golden {
+		need(goldenPictureName(i+1), func(data []byte) error { r.Golden[i].Picture = data; return nil })
+	}
+	if err != nil {
+		return nil, err
 	}
 	for i := 1; files[thumbnailName(i)] != nil; i++ {
 		r.Thumbnails = append(r.Thumbnails, files[thumbnailName(i)])
 	}
-	if r.Bank.Rows != r.Method.Bank || r.Bank.Dim != r.Method.Dim {
-		return nil, fmt.Errorf("%s holds %d vectors of %d numbers; %s says %d of %d",
-			bankName, r.Bank.Rows, r.Bank.Dim, manifestName, r.Method.Bank, r.Method.Dim)
-	}
 	return r, nil
+}
+
+func (r *Recipe) parseBank(data []byte) (err error) {
+	if r.Bank, err = parseBank(data); err != nil {
+		return err
+	}
+	if r.Bank.Rows != r.Method.Bank || r.Bank.Dim != r.Method.Dim {
+		return fmt.Errorf("holds %d vectors of %d numbers; %s says %d of %d", r.Bank.Rows, r.Bank.Dim, manifestName, r.Method.Bank, r.Method.Dim)
+	}
+	return nil
+}
+
+func (r *Recipe) parseGauss(data []byte) (err error) {
+	if r.Gauss, err = parseGauss(data); err != nil {
+		return err
+	}
+	if r.Gauss.Dim() != r.Method.Dim {
+		return fmt.Errorf("holds %d numbers a cell; %s says %d", r.Gauss.Dim(), manifestName, r.Method.Dim)
+	}
+	return nil
+}
+
+func (r *Recipe) parseMaps(data []byte) error {
+	maps, err := parseMaps(data)
+	if err != nil {
+		return err
+	}
+	if len(maps) != len(r.Pictures) {
+		return fmt.Errorf("holds %d maps; %s lists %d pictures", len(maps), calibrationName, len(r.Pictures))
+	}
+	for i, m := range maps {
+		r.Pictures[i].Map = m
+	}
+	return nil
 }

@@ -4,17 +4,17 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
+	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/picture"
 )
 
 func (m Manifest) encode() ([]byte, error) {
 	var text bytes.Buffer
-	text.WriteString("# Written by 'linectl train'. A changed byte anywhere in this folder makes the version invalid.\n")
+	text.WriteString("# Written by linectl. A changed byte anywhere in this folder makes the version invalid.\n")
 	err := toml.NewEncoder(&text).Encode(m)
 	return text.Bytes(), err
 }
@@ -40,7 +40,7 @@ func parseManifest(text []byte) (Manifest, error) {
 		return Manifest{}, err
 	}
 	if form.Format > Format {
-		return Manifest{}, fmt.Errorf("is written in format %d; this linectl reads formats up to %d, a newer one is needed", form.Format, Format)
+		return Manifest{}, fmt.Errorf("was made by a newer linectl: it is written in format %d, this one reads formats up to %d", form.Format, Format)
 	}
 	var m Manifest
 	decoder := toml.NewDecoder(bytes.NewReader(text))
@@ -52,20 +52,15 @@ func parseManifest(text []byte) (Manifest, error) {
 		}
 		return Manifest{}, err
 	}
+	if m.Format == 1 {
+		m.Method.Precision = patchcore.FP32
+	}
 	return m, m.check()
 }
 
 func (m Manifest) check() error {
 	if err := CheckName(m.Name); err != nil {
 		return err
-	}
-	finite := func(values ...float64) bool {
-		for _, v := range values {
-			if math.IsNaN(v) || math.IsInf(v, 0) {
-				return false
-			}
-		}
-		return true
 	}
 	for _, check := range []struct {
 		bad  bool
@@ -76,15 +71,39 @@ func (m Manifest) check() error {
 		{m.Backbone.SHA256 == "" || len(m.Backbone.Layers) == 0, "backbone is not named"},
 		{m.Input.Width < 1 || m.Input.Height < 1 || m.Input.Width > 1<<14 || m.Input.Height > 1<<14, "input size is out of range"},
 		{m.Input.Resize != picture.Resize, fmt.Sprintf("pictures were resized by %q; this linectl knows %q", m.Input.Resize, picture.Resize)},
-		{m.Method.Name != MethodName, fmt.Sprintf("the method is %q; this linectl knows %q", m.Method.Name, MethodName)},
-		{m.Method.Score != ScoreName, fmt.Sprintf("the score is %q; this linectl knows %q", m.Method.Score, ScoreName)},
+		{m.Parent < 0 || m.Parent >= m.Version, fmt.Sprintf("version %d cannot come from version %d", m.Version, m.Parent)},
+		{m.Format == 1 && (m.Parent != 0 || len(m.Zones) > 0 || len(m.History) > 0), "format 1 knows neither parents, zones nor history"},
 		{!(m.Input.Std[0] > 0 && m.Input.Std[1] > 0 && m.Input.Std[2] > 0), "std must be three positive numbers"},
-		{!finite(m.Threshold.Value) || m.Threshold.Value <= 0, "the threshold is not a positive number"},
 		{!finite(m.Quality.Darkest, m.Quality.Brightest, m.Quality.Dullest), "a quality limit is not a number"},
 	} {
 		if check.bad {
 			return errors.New(check.text)
 		}
 	}
-	return nil
+	if err := m.Method.check(); err != nil {
+		return err
+	}
+	if err := m.Threshold.check(); err != nil {
+		return err
+	}
+	return checkZones(m.Zones)
+}
+
+func (m Method) check() error {
+	if m.Dim < 1 || m.Bank < 0 || m.TopK < 0 {
+		return errors.New("method: a count is out of range")
+	}
+	switch m.Name {
+	case PatchCore:
+		return m.Options().Check()
+	case PaDiM:
+		if m.Score != MaxSmoothed {
+			return fmt.Errorf("the score is %q; padim has %q", m.Score, MaxSmoothed)
+		}
+		if m.Precision != patchcore.FP32 {
+			return fmt.Errorf("the precision is %q; padim has %q", m.Precision, patchcore.FP32)
+		}
+		return nil
+	}
+	return fmt.Errorf("the method is %q; this linectl knows %q and %q", m.Name, PatchCore, PaDiM)
 }

@@ -9,18 +9,26 @@ import (
 	"strconv"
 )
 
-var pictureColumns = []string{"file", "sha256", "held_out_score", "brightness", "spread", "sharpness"}
+var (
+	pictureColumns = []string{"file", "sha256", "held_out_score", "group", "suspect", "brightness", "spread", "sharpness"}
+	columnsFormat1 = []string{"file", "sha256", "held_out_score", "brightness", "spread", "sharpness"}
+	goldenColumns  = []string{"file", "score"}
+)
+
+func exact(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
 func encodePictures(pictures []Picture) ([]byte, error) {
-	var text bytes.Buffer
-	w := csv.NewWriter(&text)
-	exact := func(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 	rows := [][]string{pictureColumns}
 	for _, p := range pictures {
-		rows = append(rows, []string{p.File, p.SHA256, exact(p.Score),
+		rows = append(rows, []string{p.File, p.SHA256, exact(p.Score), strconv.Itoa(p.Group), strconv.FormatBool(p.Suspect),
 			exact(p.Quality.Brightness), exact(p.Quality.Spread), exact(p.Quality.Sharpness)})
 	}
-	err := w.WriteAll(rows)
+	return encodeRows(rows)
+}
+
+func encodeRows(rows [][]string) ([]byte, error) {
+	var text bytes.Buffer
+	err := csv.NewWriter(&text).WriteAll(rows)
 	return text.Bytes(), err
 }
 
@@ -29,18 +37,57 @@ func parsePictures(text []byte) ([]Picture, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(rows) == 0 || !slices.Equal(rows[0], pictureColumns) {
+	if len(rows) == 0 || !slices.Equal(rows[0], pictureColumns) && !slices.Equal(rows[0], columnsFormat1) {
 		return nil, errors.New("has not the columns of a calibration")
 	}
+	old := len(rows[0]) == len(columnsFormat1)
 	pictures := make([]Picture, len(rows)-1)
 	for i, row := range rows[1:] {
 		p := &pictures[i]
+		if old { // each picture counted for itself
+			row = slices.Insert(slices.Clone(row), 3, strconv.Itoa(i), "false")
+		}
 		p.File, p.SHA256 = row[0], row[1]
-		for j, number := range []*float64{&p.Score, &p.Quality.Brightness, &p.Quality.Spread, &p.Quality.Sharpness} {
-			if *number, err = strconv.ParseFloat(row[2+j], 64); err != nil {
-				return nil, fmt.Errorf("line %d: %q is not a number", i+2, row[2+j])
+		if p.Group, err = strconv.Atoi(row[3]); err != nil {
+			return nil, fmt.Errorf("line %d: %q is not a group", i+2, row[3])
+		}
+		if p.Suspect, err = strconv.ParseBool(row[4]); err != nil {
+			return nil, fmt.Errorf("line %d: %q is neither true nor false", i+2, row[4])
+		}
+		for _, number := range []struct {
+			text string
+			to   *float64
+		}{{row[2], &p.Score}, {row[5], &p.Quality.Brightness}, {row[6], &p.Quality.Spread}, {row[7], &p.Quality.Sharpness}} {
+			if *number.to, err = strconv.ParseFloat(number.text, 64); err != nil || !finite(*number.to) {
+				return nil, fmt.Errorf("line %d: %q is not a number", i+2, number.text)
 			}
 		}
 	}
 	return pictures, nil
+}
+
+func encodeGolden(golden []Golden) ([]byte, error) {
+	rows := [][]string{goldenColumns}
+	for _, g := range golden {
+		rows = append(rows, []string{g.File, exact(g.Score)})
+	}
+	return encodeRows(rows)
+}
+
+func parseGolden(text []byte) ([]Golden, error) {
+	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 || !slices.Equal(rows[0], goldenColumns) {
+		return nil, errors.New("has not the columns of golden pictures")
+	}
+	golden := make([]Golden, len(rows)-1)
+	for i, row := range rows[1:] {
+		golden[i].File = row[0]
+		if golden[i].Score, err = strconv.ParseFloat(row[1], 64); err != nil || !finite(golden[i].Score) || golden[i].Score < 0 {
+			return nil, fmt.Errorf("line %d: %q is not a score", i+2, row[1])
+		}
+	}
+	return golden, nil
 }

@@ -10,26 +10,46 @@ import (
 
 	"linectl/internal/inspect/calibrate"
 	"linectl/internal/inspect/network"
+	"linectl/internal/inspect/padim"
 	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/picture"
 	"linectl/internal/part"
 )
 
-// Format is the newest form of the folder that this linectl reads, and the one that it writes.
-const Format = 1
+// Format is the newest form of the folder that this linectl reads, and the one that it writes. Format 1 had no
+// zones, golden pictures, maps or history, and knew PatchCore's greatest distance only.
+const Format = 2
 
-// Manifest is recipe.toml: everything about a version that is not a picture or the bank itself.
+// Manifest is recipe.toml: everything about a version that is not a picture or what was learned itself.
 type Manifest struct {
-	Format    int                 `toml:"format"`
-	Name      string              `toml:"name"`
-	Version   int                 `toml:"version"`
-	Created   time.Time           `toml:"created"`
-	Backbone  Backbone            `toml:"backbone"`
-	Input     Input               `toml:"input"`
-	Method    Method              `toml:"method"`
-	Threshold calibrate.Threshold `toml:"threshold"`
-	Quality   picture.Limits      `toml:"quality"`
-	Training  Training            `toml:"training"`
+	Format    int            `toml:"format"`
+	Name      string         `toml:"name"`
+	Version   int            `toml:"version"`
+	Parent    int            `toml:"parent,omitempty" comment:"the version that this one was derived from"`
+	Created   time.Time      `toml:"created"`
+	Backbone  Backbone       `toml:"backbone"`
+	Input     Input          `toml:"input"`
+	Method    Method         `toml:"method"`
+	Threshold Threshold      `toml:"threshold" comment:"of the whole picture; with zones, of what lies in none of them"`
+	Zones     []Zone         `toml:"zones,omitempty"`
+	Quality   picture.Limits `toml:"quality"`
+	Training  Training       `toml:"training"`
+	History   []Change       `toml:"history,omitempty" comment:"how this version came about, oldest first"`
+}
+
+// Threshold is what scores are held against.
+type Threshold struct {
+	calibrate.Threshold
+	Review       float64 `toml:"review,omitempty" comment:"from this score on a part that passes should be looked at; 0: none"`
+	ReviewTarget float64 `toml:"review_target,omitempty" comment:"good parts in 10,000 at or above review that were asked for; 0: the score was given"`
+}
+
+// Change is one step in the making of a version.
+type Change struct {
+	At   time.Time `toml:"at" json:"at"`
+	Who  string    `toml:"who" json:"who"`
+	What string    `toml:"what" json:"what"`
+	Why  string    `toml:"why,omitempty" json:"why,omitempty"`
 }
 
 // Backbone is the network that the recipe was trained with and works with alone.
@@ -48,21 +68,39 @@ type Input struct {
 	Std    [3]float32 `toml:"std"`
 }
 
-// Method is how patches are compared.
+// Method is how a picture is compared with what was learned.
 type Method struct {
-	Name  string `toml:"name"`
-	Bank  int    `toml:"bank" comment:"vectors in the memory bank"`
-	Dim   int    `toml:"dim" comment:"numbers a vector"`
-	Score string `toml:"score" comment:"how the picture's score follows from the patches'"`
-	Seed  uint64 `toml:"seed"`
+	Name      string `toml:"name" comment:"patchcore or padim"`
+	Score     string `toml:"score" comment:"how the picture's score follows from the patches'"`
+	TopK      int    `toml:"top_k,omitempty" comment:"patches that mean_top_k averages"`
+	Precision string `toml:"precision" comment:"of the memory bank: fp32 or int8"`
+	Gate      string `toml:"gate,omitempty" comment:"why that precision may be used"`
+	Bank      int    `toml:"bank,omitempty" comment:"vectors in the memory bank"`
+	Dim       int    `toml:"dim" comment:"numbers a vector"`
+	Seed      uint64 `toml:"seed"`
+}
+
+// The methods, and the one score that PaDiM has; PatchCore's are named by package patchcore.
+const (
+	PatchCore   = "patchcore"
+	PaDiM       = "padim"
+	MaxSmoothed = "max_smoothed"
+)
+
+// Options are PatchCore's.
+func (m Method) Options() patchcore.Options {
+	return patchcore.Options{Score: m.Score, TopK: m.TopK, Precision: m.Precision}
 }
 
 // Training is what the version was made from; calibration.csv lists the pictures.
 type Training struct {
-	Pictures int `toml:"pictures"`
-	Folds    int `toml:"folds" comment:"runs of pictures held out in turn to score them"`
-	Patches  int `toml:"patches" comment:"patches in the pictures"`
-	Sampled  int `toml:"sampled" comment:"of which the bank was chosen among so many"`
+	Pictures int      `toml:"pictures"`
+	Groups   int      `toml:"groups,omitempty" comment:"groups of pictures that are not near-duplicates of one another"`
+	Folds    int      `toml:"folds" comment:"parts of the pictures that were held out in turn to score them"`
+	Patches  int      `toml:"patches" comment:"patches in the pictures"`
+	Sampled  int      `toml:"sampled" comment:"of which the bank was chosen among so many"`
+	LeftOut  []string `toml:"left_out,omitempty" comment:"pictures that were neither learned nor counted, being unlike the rest"`
+	Widen    []string `toml:"widen,omitempty" comment:"changes that the pictures were also learned under"`
 }
 
 // Picture is one training picture: its file, what it held, and what it scored while it was held out.
@@ -70,24 +108,33 @@ type Picture struct {
 	File    string // relative to the folder of good pictures
 	SHA256  string // of size and pixels
 	Score   float64
+	Group   int  // pictures of one group are near-duplicates of one another
+	Suspect bool // unlike the rest, but learned
 	Quality part.Quality
+	Map     part.Map // of the distances while it was held out; empty in format 1
+}
+
+// Golden is a picture with the score that it has: a station on which it has another is not fit to judge.
+type Golden struct {
+	File    string
+	Picture []byte // PNG
+	Score   float64
 }
 
 // Recipe is one version, complete.
 type Recipe struct {
 	Manifest
-	Hash       string // SHA-256 over the seal, which holds the SHA-256 of every file
-	Bank       patchcore.Bank
+	Hash       string         // SHA-256 over the seal, which holds the SHA-256 of every file
+	Bank       patchcore.Bank // what PatchCore learned
+	Gauss      *padim.Model   // what PaDiM learned
 	Pictures   []Picture
+	Golden     []Golden
 	Thumbnails [][]byte // small JPEGs of good pictures
-	Path       string   // the folder of the version
+	// Challenge holds known defects that Save adds to those of the recipe's name. Load leaves it empty: they
+	// belong to all versions, and Folder.Challenges reads them.
+	Challenge []Challenge
+	Path      string // the folder of the version
 }
-
-// MethodName and ScoreName are what this linectl computes.
-const (
-	MethodName = "patchcore"
-	ScoreName  = "max"
-)
 
 // ID is the recipe as records name it.
 func (r *Recipe) ID() part.Recipe {

@@ -24,8 +24,8 @@ func draft(name string) *Recipe {
 			Name:      name,
 			Backbone:  Backbone{Name: "net", SHA256: strings.Repeat("ab", 32), Layers: []string{"layer2", "layer3"}},
 			Input:     Input{Width: 64, Height: 32, Resize: picture.Resize, Mean: [3]float32{0.5, 0.4, 0.3}, Std: [3]float32{0.1, 0.2, 0.3}},
-			Method:    Method{Name: MethodName, Bank: 2, Dim: 3, Score: ScoreName, Seed: 1},
-			Threshold: calibrate.Threshold{Value: 1.0 / 3, Rule: calibrate.Rule, Target: 50, Expected: 50, Low: 1, High: 200, Scores: 2, Tail: 2, Greatest: 0.3},
+			Method:    Method{Name: PatchCore, Bank: 2, Dim: 3, Score: patchcore.Max, Precision: patchcore.FP32, Seed: 1},
+			Threshold: Threshold{Threshold: calibrate.Threshold{Value: 1.0 / 3, Rule: calibrate.Rule, Target: 50, Expected: 50, Low: 1, High: 200, Scores: 2, Tail: 2, Greatest: 0.3}},
 			Quality:   picture.Limits{Darkest: 10, Brightest: 200, Dullest: 0.25},
 			Training:  Training{Pictures: 2, Folds: 5, Patches: 64, Sampled: 64},
 		},
@@ -138,13 +138,13 @@ func TestDamage(t *testing.T) {
 			put(t, path, sealName, strings.Repeat("0", 64)+"  ../../../etc/passwd\n")
 		}, "SHA256SUMS: line \"" + strings.Repeat("0", 64) + "  ../../../etc/passwd\\n\" is not a hash and a name"},
 		{"newer format", func(t *testing.T, path string) {
-			replace(t, path, "format = 1", "format = 2\nwhatever = 'new'")
-		}, "recipe.toml: is written in format 2; this linectl reads formats up to 1, a newer one is needed"},
+			replace(t, path, "format = 2", "format = 3\nwhatever = 'new'")
+		}, "recipe.toml: was made by a newer linectl: it is written in format 3, this one reads formats up to 2"},
 		{"unknown key", func(t *testing.T, path string) { replace(t, path, "[input]", "[input]\nlens = 'new'") }, "recipe.toml: unknown key input.lens"},
 		{"other resize", func(t *testing.T, path string) { replace(t, path, picture.Resize, "other/7") }, `recipe.toml: pictures were resized by "other/7"; this linectl knows "area-linear/1"`},
 		{"no threshold", func(t *testing.T, path string) { replace(t, path, "value = 0.3333333333333333", "value = nan") }, "recipe.toml: the threshold is not a positive number"},
 		{"other version", func(t *testing.T, path string) { replace(t, path, "version = 1", "version = 7") }, "the folder holds x@7"},
-		{"bank of another size", func(t *testing.T, path string) { replace(t, path, "bank = 2", "bank = 3") }, "bank.f32 holds 2 vectors of 3 numbers; recipe.toml says 3 of 3"},
+		{"bank of another size", func(t *testing.T, path string) { replace(t, path, "bank = 2", "bank = 3") }, "bank.f32: holds 2 vectors of 3 numbers; recipe.toml says 3 of 3"},
 	} {
 		f := Folder(t.TempDir())
 		path := save(t, f, "x").Path

@@ -16,11 +16,15 @@ import (
 const (
 	manifestName    = "recipe.toml"
 	bankName        = "bank.f32"
+	gaussName       = "gauss.f32"
 	calibrationName = "calibration.csv"
+	mapsName        = "maps.f32"
+	goldenName      = "golden.csv"
 	lockName        = ".lock"
 )
 
-func thumbnailName(i int) string { return fmt.Sprintf("thumbnails/%d.jpg", i) }
+func thumbnailName(i int) string     { return fmt.Sprintf("thumbnails/%d.jpg", i) }
+func goldenPictureName(i int) string { return fmt.Sprintf("golden/%d.png", i) }
 
 // Save writes a new version of the recipe and returns it as Load does. Version, time and hash are set
 // here. The version appears whole or not at all. The first version of a name becomes active; a later
@@ -70,7 +74,7 @@ func (f Folder) save(r *Recipe) (*Recipe, error) {
 			return nil, err
 		}
 	}
-	for _, dir := range []string{filepath.Join(draftPath, "thumbnails"), draftPath} {
+	for _, dir := range []string{filepath.Join(draftPath, "thumbnails"), filepath.Join(draftPath, "golden"), draftPath} {
 		if err := settle(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
@@ -99,7 +103,29 @@ func (r *Recipe) files() (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := map[string][]byte{manifestName: manifest, calibrationName: calibration, bankName: encodeBank(r.Bank)}
+	golden, err := encodeGolden(r.Golden)
+	if err != nil {
+		return nil, err
+	}
+	maps, err := encodeMaps(r.Pictures)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{manifestName: manifest, calibrationName: calibration}
+	if len(r.Golden) > 0 {
+		files[goldenName] = golden
+	}
+	if maps != nil {
+		files[mapsName] = maps
+	}
+	if r.Gauss != nil {
+		files[gaussName] = encodeGauss(r.Gauss)
+	} else {
+		files[bankName] = encodeBank(r.Bank)
+	}
+	for i, g := range r.Golden {
+		files[goldenPictureName(i+1)] = g.Picture
+	}
 	for i, jpeg := range r.Thumbnails {
 		files[thumbnailName(i+1)] = jpeg
 	}

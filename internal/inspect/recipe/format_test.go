@@ -1,0 +1,61 @@
+package recipe
+
+import (
+	"reflect"
+	"testing"
+
+	"linectl/internal/inspect/padim"
+	"linectl/internal/inspect/patchcore"
+	"linectl/internal/part"
+)
+
+// TestFormat1 opens a folder that the first format's linectl has written.
+func TestFormat1(t *testing.T) {
+	r, err := Folder("testdata/format1").Load("x", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := draft("x")
+	want.Pictures[1].Group = 1 // each picture counts for itself
+	if r.Format != 1 || r.Threshold != want.Threshold || r.Method != want.Method || !reflect.DeepEqual(r.Bank, want.Bank) || !reflect.DeepEqual(r.Pictures, want.Pictures) {
+		t.Errorf("read %+v", r)
+	}
+}
+
+// full is a version that uses everything format 2 has.
+func full(name string) *Recipe {
+	r := draft(name)
+	r.Threshold.Review, r.Threshold.ReviewTarget = 0.25, 200
+	r.Zones = []Zone{
+		{Name: "rim", Polygon: [][2]float64{{0, 0}, {1, 0}, {0.5, 0.125}}, Threshold: r.Threshold},
+		{Name: "label", Polygon: [][2]float64{{0, 0.5}, {0.25, 0.5}, {0.1, 1}}, Ignore: true},
+	}
+	r.History = []Change{{What: "trained from 2 pictures", Who: "eva", Why: "new lens"}}
+	r.Training.Groups, r.Training.LeftOut, r.Training.Widen = 2, []string{"odd.png"}, []string{"light"}
+	r.Method.Gate = "int8 was not tried"
+	r.Bank.Origin = []patchcore.Origin{{Picture: 0, Cell: 3}, {Picture: 1, Cell: 1}}
+	r.Pictures[0].Group, r.Pictures[1].Suspect = 1, true
+	for i := range r.Pictures {
+		r.Pictures[i].Map = part.Map{Width: 2, Height: 1, Cells: []float32{float32(i), 0.25}}
+	}
+	r.Golden = []Golden{{File: "a, with comma.png", Picture: []byte("png one"), Score: 1.0 / 3}, {File: "b", Picture: []byte("png two"), Score: 2}}
+	return r
+}
+
+func TestRoundTripOfAllThereIs(t *testing.T) {
+	gauss := full("p")
+	gauss.Bank = patchcore.Bank{}
+	gauss.Method = Method{Name: PaDiM, Score: MaxSmoothed, Precision: patchcore.FP32, Dim: 2, Seed: 1}
+	gauss.Gauss = &padim.Model{Width: 2, Height: 1, Dims: []int32{3, 7}, Mean: []float32{1, 2, 3, 4}, Whiten: []float32{1, 2, 3, 4, 5, 6}}
+	for _, want := range []*Recipe{full("x"), gauss} {
+		f := Folder(t.TempDir())
+		got, err := f.Save(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.Format, want.Version, want.Created, want.Hash, want.Path = Format, 1, got.Created, got.Hash, got.Path
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("saved\n%+v\nand read\n%+v", want, got)
+		}
+	}
+}
