@@ -46,6 +46,8 @@ type Config struct {
 	MinFree setting.Bytes `toml:"min_free"`
 	// Queue is how many deliveries and events may wait for a disk that does not take them; further ones are dropped and counted. Rows of parts are never dropped.
 	Queue int `toml:"queue"`
+	// SealKey is the file of an Ed25519 private key in PEM with which the daily seals are signed; empty signs none.
+	SealKey string `toml:"seal_key"`
 }
 
 // DefaultConfig keeps the record where an installed linectl has it, and the pictures of rejected parts.

@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -140,9 +139,8 @@ func (p *pictures) write(pic picture) error {
 	}
 	sum := sha256.Sum256(data)
 	f := pic.frame
-	p.rows.put("row of a picture", func(tx *sql.Tx) error {
-		_, err := tx.Exec(`INSERT INTO frame (inspection_id, camera, exposed_at, source, width, height, path, bytes, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			pic.id, fit(f.Camera), f.ExposedAt.UnixMicro(), fit(f.Source), f.Width, f.Height, path, len(data), hex.EncodeToString(sum[:]))
+	p.rows.put("row of a picture", func(tx *ledger) error {
+		_, err := tx.add(frames, pic.id, fit(f.Camera), f.ExposedAt.UnixMicro(), fit(f.Source), int64(f.Width), int64(f.Height), path, int64(len(data)), hex.EncodeToString(sum[:]))
 		return err
 	})
 	return nil

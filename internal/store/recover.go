@@ -58,13 +58,15 @@ func (s *Store) Last(ctx context.Context, station string) (last part.Count, err 
 // linectl ends before it has written any row.
 func (s *Store) Recover(ctx context.Context, station string, told part.Told, begins part.Count) (recovered bool, err error) {
 	at := time.Now()
-	err = s.writer.wait(ctx, "recovery", func(tx *sql.Tx) (err error) {
+	err = s.writer.wait(ctx, "recovery", func(tx *ledger) (err error) {
 		if recovered, err = recoverTold(tx, at, fit(station), told); err != nil || !begins.Last.Known() {
 			return err
 		}
-		_, err = tx.Exec(`INSERT INTO counting (at, station, sequence, sequence_bits, fresh, after)
-			VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM inspection))`,
-			at.UnixMicro(), fit(station), begins.Last.Value, begins.Last.Bits, begins.Fresh)
+		var newest int64
+		if err := tx.QueryRow(`SELECT coalesce(max(id), 0) FROM inspection`).Scan(&newest); err != nil {
+			return err
+		}
+		_, err = tx.add(countings, at.UnixMicro(), fit(station), int64(begins.Last.Value), int64(begins.Last.Bits), flag(begins.Fresh), newest)
 		return err
 	})
 	if err != nil {
@@ -73,7 +75,7 @@ func (s *Store) Recover(ctx context.Context, station string, told part.Told, beg
 	return recovered, nil
 }
 
-func recoverTold(tx *sql.Tx, at time.Time, station string, told part.Told) (recovered bool, err error) {
+func recoverTold(tx *ledger, at time.Time, station string, told part.Told) (recovered bool, err error) {
 	if !told.Valid && !told.Sequence.Known() && told.PartID == "" || !told.Valid && told.Sequence.Value == 0 && told.PartID == "" {
 		return false, nil
 	}
@@ -109,13 +111,13 @@ func recoverTold(tx *sql.Tx, at time.Time, station string, told part.Told) (reco
 	return true, insertTold(tx, at, station, told)
 }
 
-func hasRows(tx *sql.Tx, station string) (yes bool, err error) {
+func hasRows(tx *ledger, station string) (yes bool, err error) {
 	err = tx.QueryRow(`SELECT EXISTS (SELECT 1 FROM inspection WHERE station = ?)`, station).Scan(&yes)
 	return yes, err
 }
 
 // countedSince tells whether the counter value came after counting had begun.
-func countedSince(tx *sql.Tx, station string, sequence part.Sequence) (bool, error) {
+func countedSince(tx *ledger, station string, sequence part.Sequence) (bool, error) {
 	var began part.Sequence
 	err := tx.QueryRow(`SELECT sequence, sequence_bits FROM counting WHERE station = ? ORDER BY id DESC LIMIT 1`, station).Scan(&began.Value, &began.Bits)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -130,7 +132,7 @@ func countedSince(tx *sql.Tx, station string, sequence part.Sequence) (bool, err
 
 // newestConfirmed is the row of the newest delivery that the PLC is known to have; 0 if there is none.
 // CROSS JOIN makes SQLite go through the deliveries from the newest on, of which the first will mostly do.
-func newestConfirmed(tx *sql.Tx, station string) (id int64, err error) {
+func newestConfirmed(tx *ledger, station string) (id int64, err error) {
 	err = tx.QueryRow(`SELECT d.inspection_id FROM delivery d CROSS JOIN inspection i ON i.id = d.inspection_id
 		WHERE d.outcome IN ('written', 'recovered') AND i.station = ? ORDER BY d.id DESC LIMIT 1`, station).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -150,7 +152,7 @@ type candidate struct {
 
 // candidatesFor returns the rows from the newest confirmed one on that bear the told counter value and
 // part id, newest first. A gap's row was never told.
-func candidatesFor(tx *sql.Tx, station string, confirmed int64, told part.Told) ([]candidate, error) {
+func candidatesFor(tx *ledger, station string, confirmed int64, told part.Told) ([]candidate, error) {
 	var sequence any
 	if told.Sequence.Known() {
 		sequence = int64(told.Sequence.Value)
@@ -228,7 +230,7 @@ func reasonTold(told part.Told) part.Reason {
 }
 
 // insertTold writes the row of a result that the record lacks. When the part came is not known.
-func insertTold(tx *sql.Tx, at time.Time, station string, told part.Told) error {
+func insertTold(tx *ledger, at time.Time, station string, told part.Told) error {
 	record := part.Record{
 		Station:   station,
 		Trigger:   part.Trigger{Sequence: told.Sequence, PartID: told.PartID, SeenAt: at},

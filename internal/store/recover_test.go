@@ -1,7 +1,6 @@
 package store
 
 import (
-	"database/sql"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -190,7 +189,7 @@ type history struct {
 	ids     bool               // the PLC names its parts
 	counter bool               // it counts them
 	clears  bool               // results are taken and cleared
-	writes  []func(tx *sql.Tx) // in the order of the record's one writer
+	writes  []func(tx *ledger) // in the order of the record's one writer
 	rows    []int64            // ids, by part, as far as they are written
 	durable int                // of the writes
 	tags    part.Told
@@ -221,7 +220,7 @@ func (h *history) play(parts int) {
 		score := h.random.Float64()
 		r.Finding = &part.Finding{Score: score, Threshold: 0.5, Reason: r.Reason}
 		h.rowAt = append(h.rowAt, len(h.writes))
-		h.writes = append(h.writes, func(tx *sql.Tx) {
+		h.writes = append(h.writes, func(tx *ledger) {
 			id, err := insertRecord(tx, r)
 			if err != nil {
 				panic(err)
@@ -248,7 +247,7 @@ func (h *history) play(parts int) {
 		if h.random.IntN(8) == 0 {
 			outcome = part.Failed // the PLC has it, and its answer was lost
 		}
-		h.writes = append(h.writes, func(tx *sql.Tx) {
+		h.writes = append(h.writes, func(tx *ledger) {
 			if err := insertDelivery(tx, h.rows[n], noon, part.Delivery{Verdict: verdict, Reason: reason, Outcome: outcome}); err != nil {
 				panic(err)
 			}
@@ -276,7 +275,7 @@ func TestRecoverAfterAnyHistory(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, uint64(n)))
 		h := &history{random: random, station: fmt.Sprint("station ", n), ids: random.IntN(2) == 0, counter: random.IntN(4) != 0, clears: random.IntN(3) == 0}
 		h.play(1 + random.IntN(6))
-		err := s.writer.wait(t.Context(), "history", func(tx *sql.Tx) error {
+		err := s.writer.wait(t.Context(), "history", func(tx *ledger) error {
 			for _, write := range h.writes[:h.durable] {
 				write(tx)
 			}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"log/slog"
 	"math"
 	"path/filepath"
@@ -63,7 +62,7 @@ func story(t testing.TB, s *Store, id int64) Story {
 // settle waits until everything that is queued is in the record.
 func (s *Store) settle(t testing.TB) {
 	t.Helper()
-	if err := s.writer.wait(context.Background(), "end of the queue", func(*sql.Tx) error { return nil }); err != nil {
+	if err := s.writer.wait(context.Background(), "end of the queue", func(*ledger) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -115,8 +114,8 @@ func written(verdict part.Verdict, reason part.Reason) part.Delivery {
 
 func same(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }
 
-func rowOf(r part.Record) func(*sql.Tx) error {
-	return func(tx *sql.Tx) error {
+func rowOf(r part.Record) func(*ledger) error {
+	return func(tx *ledger) error {
 		_, err := insertRecord(tx, r)
 		return err
 	}

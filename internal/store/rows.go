@@ -1,8 +1,10 @@
 package store
 
 import (
+	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -10,18 +12,24 @@ import (
 	"linectl/internal/part"
 )
 
-const insertEvent = `INSERT INTO event (at, kind, who, detail) VALUES (?, ?, ?, ?)`
-
-// number is v for a REAL column: NULL where it is not finite.
+// number is v for a REAL column: NULL where it is not finite. SQLite knows no negative zero.
 func number(v float64) any {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return nil
 	}
+	if v == 0 {
+		return 0.0
+	}
 	return v
 }
 
+func nullable(v any) (n sql.NullFloat64) {
+	n.Float64, n.Valid = v.(float64)
+	return n
+}
+
 // insertRecord writes the row of a part with its heatmap.
-func insertRecord(tx *sql.Tx, r part.Record) (id int64, err error) {
+func insertRecord(tx *ledger, r part.Record) (id int64, err error) {
 	var sequence any
 	if r.Trigger.Sequence.Known() {
 		sequence = int64(r.Trigger.Sequence.Value)
@@ -32,88 +40,133 @@ func insertRecord(tx *sql.Tx, r part.Record) (id int64, err error) {
 			return 0, err
 		}
 	}
-	result, err := tx.Exec(`INSERT INTO inspection (
-			at, station, sequence, sequence_bits, missed, part_id, lot, recipe_asked, mode, verdict, reason, detail,
-			recipe_id, found, found_detail, score, threshold, brightness, spread, sharpness,
-			digest, recovered, software)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.Trigger.SeenAt.UnixMicro(), fit(r.Station), sequence, r.Trigger.Sequence.Bits, int64(r.Missed),
-		fit(r.Trigger.PartID), fit(r.Trigger.Lot), fit(r.Trigger.Recipe), fit(r.Mode), r.Verdict.String(), r.Reason.String(), fit(r.Detail),
+	verdict, reason := r.Verdict.String(), r.Reason.String()
+	id, err = tx.add(inspections,
+		r.Trigger.SeenAt.UnixMicro(), fit(r.Station), sequence, int64(r.Trigger.Sequence.Bits), int64(r.Missed),
+		fit(r.Trigger.PartID), fit(r.Trigger.Lot), fit(r.Trigger.Recipe), "", fit(r.Mode), verdict, reason, fit(r.Detail),
 		found.recipe, found.reason, found.detail, found.score, found.threshold, found.brightness, found.spread, found.sharpness,
-		fit(r.Digest), r.Recovered, fit(r.Software))
+		found.zone, found.review, found.heatmap.hash(), fit(r.Digest), flag(r.Recovered), fit(r.Software))
 	if err != nil {
 		return 0, err
 	}
-	if id, err = result.LastInsertId(); err != nil {
+	if err := found.heatmap.insert(tx, id); err != nil {
 		return 0, err
 	}
-	if r.Finding != nil {
-		err = insertMap(tx, id, r.Finding.Map)
+	recipe, _ := found.recipe.(int64)
+	o := outcome{
+		at: r.Trigger.SeenAt.UnixMicro(), station: fit(r.Station), lot: fit(r.Trigger.Lot), recipe: recipe,
+		verdict: verdict, reason: reason, decided: reason,
+		score: nullable(found.score), brightness: nullable(found.brightness), sharpness: nullable(found.sharpness),
 	}
-	return id, err
+	if err := o.count(tx, 1); err != nil || r.Verdict == part.Pass {
+		return id, err
+	}
+	return id, o.list(tx, id)
 }
 
-// findingColumns are the columns that a finding takes, in time or late; all NULL where there is none.
+// findingColumns are the columns that a finding takes, in time or late. Where there is none, all but the
+// zone and the flag are NULL.
 type findingColumns struct {
 	recipe, reason, detail, score, threshold, brightness, spread, sharpness any
+	zone                                                                    string
+	review                                                                  int64
+	heatmap                                                                 *grid
 }
 
-func columnsOf(tx *sql.Tx, f part.Finding) (findingColumns, error) {
-	recipe, err := recipeID(tx, f.Recipe)
-	return findingColumns{
-		recipe: recipe, reason: f.Reason.String(), detail: fit(f.Detail),
-		score: number(f.Score), threshold: number(f.Threshold),
-		brightness: number(f.Quality.Brightness), spread: number(f.Quality.Spread), sharpness: number(f.Quality.Sharpness),
-	}, err
+func columnsOf(tx *ledger, f part.Finding) (c findingColumns, err error) {
+	if c.recipe, err = recipeID(tx, f.Recipe); err != nil {
+		return c, err
+	}
+	c.reason, c.detail = f.Reason.String(), fit(f.Detail)
+	c.score, c.threshold = number(f.Score), number(f.Threshold)
+	c.brightness, c.spread, c.sharpness = number(f.Quality.Brightness), number(f.Quality.Spread), number(f.Quality.Sharpness)
+	c.zone, c.review = fit(f.Zone), flag(f.Review)
+	c.heatmap, err = gridOf(f.Map)
+	return c, err
 }
 
 // recipeID is the row of a recipe version, NULL for none. The first part that meets it makes the row.
-func recipeID(tx *sql.Tx, r part.Recipe) (any, error) {
+func recipeID(tx *ledger, r part.Recipe) (any, error) {
 	if r == (part.Recipe{}) {
 		return nil, nil
 	}
-	args := []any{fit(r.Name), r.Version, fit(r.Hash), fit(r.Backbone)}
-	if _, err := tx.Exec(`INSERT INTO recipe (name, version, hash, backbone) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`, args...); err != nil {
-		return nil, err
-	}
+	args := []any{fit(r.Name), int64(r.Version), fit(r.Hash), fit(r.Backbone)}
 	var id int64
 	err := tx.QueryRow(`SELECT id FROM recipe WHERE name = ? AND version = ? AND hash = ? AND backbone = ?`, args...).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		id, err = tx.add(recipes, args...)
+	}
 	return id, err
 }
 
-func insertMap(tx *sql.Tx, id int64, m part.Map) error {
+// grid is a heatmap as it stands in its row; nil for none.
+type grid struct {
+	width, height int64
+	lo, hi        float64
+	cells         []byte
+}
+
+func gridOf(m part.Map) (*grid, error) {
 	if len(m.Cells) == 0 {
-		return nil
+		return nil, nil
 	}
 	if m.Width*m.Height != len(m.Cells) {
-		return fmt.Errorf("a heatmap of %d x %d has %d cells", m.Width, m.Height, len(m.Cells))
+		return nil, fmt.Errorf("a heatmap of %d x %d has %d cells", m.Width, m.Height, len(m.Cells))
 	}
 	lo, hi, cells := encodeMap(m)
+	return &grid{int64(m.Width), int64(m.Height), lo + 0, hi + 0, cells}, nil
+}
+
+// hash is what ties the heatmap to the row of its part.
+func (g *grid) hash() any {
+	if g == nil {
+		return nil
+	}
+	h := sha256.New()
+	for _, v := range []any{g.width, g.height, g.lo, g.hi, g.cells} {
+		writeCanonical(h, v)
+	}
+	return h.Sum(nil)
+}
+
+func (g *grid) insert(tx *ledger, id int64) error {
+	if g == nil {
+		return nil
+	}
 	_, err := tx.Exec(`INSERT INTO heatmap (inspection_id, width, height, lo, hi, cells) VALUES (?, ?, ?, ?, ?, ?)`,
-		id, m.Width, m.Height, lo, hi, cells)
+		id, g.width, g.height, g.lo, g.hi, g.cells)
 	return err
 }
 
-func insertDelivery(tx *sql.Tx, id int64, at time.Time, d part.Delivery) error {
-	_, err := tx.Exec(`INSERT INTO delivery (inspection_id, at, verdict, reason, outcome, total_us, stages, error) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		id, at.UnixMicro(), d.Verdict.String(), d.Reason.String(), string(d.Outcome), d.Total.Microseconds(), stagesToText(d.Stages), fit(d.Error))
-	return err
+func insertDelivery(tx *ledger, id int64, at time.Time, d part.Delivery) error {
+	before, err := outcomeOf(tx, id)
+	if err != nil {
+		return err
+	}
+	_, err = tx.add(deliveries, id, at.UnixMicro(), d.Verdict.String(), d.Reason.String(), string(d.Outcome), d.Total.Microseconds(), stagesToText(d.Stages), fit(d.Error))
+	if err != nil {
+		return err
+	}
+	return recount(tx, id, before)
 }
 
 // insertLate writes what was found too late. The row of the part has no heatmap, so this one takes its place.
-func insertLate(tx *sql.Tx, id int64, at time.Time, f part.Finding) error {
+func insertLate(tx *ledger, id int64, at time.Time, f part.Finding) error {
 	found, err := columnsOf(tx, f)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(`INSERT INTO late (inspection_id, at, recipe_id, found, found_detail, score, threshold, brightness, spread, sharpness, stages)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		id, at.UnixMicro(), found.recipe, found.reason, found.detail, found.score, found.threshold,
-		found.brightness, found.spread, found.sharpness, stagesToText(f.Stages))
+	_, err = tx.add(lates, id, at.UnixMicro(), found.recipe, found.reason, found.detail, found.score, found.threshold,
+		found.brightness, found.spread, found.sharpness, found.zone, found.heatmap.hash(), stagesToText(f.Stages))
 	if err != nil {
 		return err
 	}
-	return insertMap(tx, id, f.Map)
+	return found.heatmap.insert(tx, id)
+}
+
+func insertEvent(tx *ledger, at time.Time, kind, who, detail string) error {
+	_, err := tx.add(events, at.UnixMicro(), fit(kind), fit(who), fit(detail))
+	return err
 }
 
 // stage is a part.Stage as it stands in the record.

@@ -25,6 +25,7 @@ type Store struct {
 	log      *slog.Logger
 	db       *sql.DB
 	lock     *os.File
+	seals    *sealer
 	writer   *writer
 	pictures *pictures
 }
@@ -37,7 +38,7 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (*Store, error) 
 		s.release()
 		return nil, explain(config.Path, fmt.Errorf("open the record %s: %w", config.Path, err))
 	}
-	s.writer = newWriter(s.db, config.Queue, log)
+	s.writer = newWriter(s.db, s.seals, config.Queue, log)
 	s.pictures = newPictures(config, s.writer, log)
 	return s, nil
 }
@@ -59,6 +60,9 @@ func (s *Store) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	if s.seals, err = newSealer(ctx, s.db, s.config.SealKey); err != nil {
 		return err
 	}
 	if s.config.Keep != KeepNone {
@@ -84,7 +88,9 @@ func (s *Store) begin(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		if _, err := s.db.ExecContext(ctx, insertEvent, time.Now().UnixMicro(), "unclean-stop", "linectl", "the record had not been closed"); err != nil {
+		if err := inLedger(ctx, s.db, func(tx *ledger) error {
+			return insertEvent(tx, time.Now(), "unclean-stop", "linectl", "the record had not been closed")
+		}); err != nil {
 			return err
 		}
 	}
@@ -96,7 +102,7 @@ func (s *Store) begin(ctx context.Context) error {
 // in the record: where ctx ends before the writing has begun, it is not begun; once begun, Insert
 // waits for its end.
 func (s *Store) Insert(ctx context.Context, r part.Record) (id int64, err error) {
-	err = s.writer.wait(ctx, "row of a part", func(tx *sql.Tx) (err error) {
+	err = s.writer.wait(ctx, "row of a part", func(tx *ledger) (err error) {
 		id, err = insertRecord(tx, r)
 		return err
 	})
@@ -109,21 +115,20 @@ func (s *Store) Insert(ctx context.Context, r part.Record) (id int64, err error)
 // Deliver adds what became of the result. It never waits; a disk that refuses is tried again.
 func (s *Store) Deliver(id int64, d part.Delivery) {
 	at := time.Now()
-	s.writer.put("delivery", func(tx *sql.Tx) error { return insertDelivery(tx, id, at, d) })
+	s.writer.put("delivery", func(tx *ledger) error { return insertDelivery(tx, id, at, d) })
 }
 
 // Late adds what was found after the deadline. It never waits; a disk that refuses is tried again.
 func (s *Store) Late(id int64, f part.Finding) {
 	at := time.Now()
-	s.writer.put("late finding", func(tx *sql.Tx) error { return insertLate(tx, id, at, f) })
+	s.writer.put("late finding", func(tx *ledger) error { return insertLate(tx, id, at, f) })
 }
 
 // Event adds a line to the station's log book. It never waits; a disk that refuses is tried again.
 func (s *Store) Event(kind, who, detail string) {
 	at := time.Now()
-	s.writer.put("event", func(tx *sql.Tx) error {
-		_, err := tx.Exec(insertEvent, at.UnixMicro(), fit(kind), fit(who), fit(detail))
-		return err
+	s.writer.put("event", func(tx *ledger) error {
+		return insertEvent(tx, at, kind, who, detail)
 	})
 }
 

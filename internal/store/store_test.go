@@ -122,7 +122,7 @@ func TestRowsAreNeverChanged(t *testing.T) {
 	s.KeepPicture(late, frame(4, 4, 1), part.Reject)
 	s.pictures.close()
 	s.settle(t)
-	for _, table := range []string{"inspection", "heatmap", "frame", "delivery", "late", "event"} {
+	for _, table := range []string{"inspection", "heatmap", "frame", "delivery", "late", "event", "recipe", "link"} {
 		if rows(t, s, table) == 0 {
 			t.Fatalf("%s has no row", table)
 		}

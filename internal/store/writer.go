@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,7 @@ const batch = 64
 // transaction, so that the cost of making it durable is shared, and in the order of the queue.
 type writer struct {
 	db    *sql.DB
+	seals *sealer
 	limit int // of tasks that nobody waits for
 	log   *slog.Logger
 
@@ -40,14 +42,14 @@ type writer struct {
 // task is one thing to write. Its do may be called more than once, each time in a new transaction.
 type task struct {
 	name string
-	do   func(*sql.Tx) error
+	do   func(*ledger) error
 	done chan error  // nil: nobody waits
 	took atomic.Bool // the writer has begun with it, or who waited has given up: whoever is first
 }
 
-func newWriter(db *sql.DB, limit int, log *slog.Logger) *writer {
+func newWriter(db *sql.DB, seals *sealer, limit int, log *slog.Logger) *writer {
 	w := &writer{
-		db: db, limit: limit, log: log,
+		db: db, seals: seals, limit: limit, log: log,
 		signal:  make(chan struct{}, 1),
 		done:    make(chan struct{}),
 		dropped: newLosses(log, "deliveries or events not kept"),
@@ -58,7 +60,7 @@ func newWriter(db *sql.DB, limit int, log *slog.Logger) *writer {
 
 // wait queues a task and returns when it is durable. If ctx ends before the writer has begun with it,
 // it is never begun.
-func (w *writer) wait(ctx context.Context, name string, do func(*sql.Tx) error) error {
+func (w *writer) wait(ctx context.Context, name string, do func(*ledger) error) error {
 	t := &task{name: name, do: do, done: make(chan error, 1)}
 	if !w.add(t) {
 		return errClosed
@@ -75,7 +77,7 @@ func (w *writer) wait(ctx context.Context, name string, do func(*sql.Tx) error) 
 }
 
 // put queues a task that nobody waits for.
-func (w *writer) put(name string, do func(*sql.Tx) error) {
+func (w *writer) put(name string, do func(*ledger) error) {
 	if w.notes.Add(1) > int64(w.limit) {
 		w.notes.Add(-1)
 		w.dropped.add(errors.New("the disk takes nothing and the queue is full"), "what", name)
@@ -153,7 +155,7 @@ func (w *writer) run() {
 // probe is a write that changes nothing: it finds out whether the disk takes writes again when
 // nobody has anything to write.
 func (w *writer) probe() *task {
-	return &task{name: "probe", done: make(chan error, 1), do: func(tx *sql.Tx) error {
+	return &task{name: "probe", done: make(chan error, 1), do: func(tx *ledger) error {
 		_, err := tx.Exec(`UPDATE meta SET value = value WHERE key = 'uuid'`)
 		return err
 	}}
@@ -189,17 +191,24 @@ func (w *writer) write(tasks []*task) {
 func (w *writer) commit(tasks []*task) error {
 	w.since.Store(time.Now().UnixNano())
 	defer w.since.Store(0)
-	tx, err := w.db.Begin()
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	for _, t := range tasks {
-		if err := t.do(tx); err != nil {
+	var sealed *Seal
+	err := inLedger(context.Background(), w.db, func(l *ledger) (err error) {
+		if sealed, err = w.seals.seal(l); err != nil {
 			return err
 		}
+		for _, t := range tasks {
+			if err := t.do(l); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if sealed != nil && err == nil {
+		w.seals.day = dayOf(sealed.At)
+		text, _ := json.Marshal(sealed)
+		w.log.Info("the record is sealed; keep this line on another machine", "seal", string(text))
 	}
-	return tx.Commit()
+	return err
 }
 
 // note remembers whether the disk takes what it is given, and logs the change. A row that breaks a

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -20,7 +19,7 @@ import (
 // holdWriter keeps the writer busy until release is called.
 func holdWriter(s *Store) (release func()) {
 	hold, held := make(chan struct{}), make(chan struct{})
-	s.writer.put("hold", func(*sql.Tx) error {
+	s.writer.put("hold", func(*ledger) error {
 		close(held)
 		<-hold
 		return nil

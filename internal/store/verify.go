@@ -1,0 +1,388 @@
+package store
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Verification is what a walk over the whole chain has found.
+type Verification struct {
+	Record   string `json:"record"` // uuid
+	Links    int64  `json:"links"`
+	Head     string `json:"head"` // hash of the newest link
+	Parts    int64  `json:"parts"`
+	Seals    int64  `json:"seals"`
+	Signed   int64  `json:"signed"` // seals whose signature was checked
+	Pictures int64  `json:"pictures"`
+	Removed  int64  `json:"removed"`  // pictures, by retention
+	Problems int64  `json:"problems"` // as told to report
+}
+
+// VerifyOptions say what is compared beside the chain itself.
+type VerifyOptions struct {
+	Read     bool              // read every picture and compare its hash; else only see that it is there, with its size
+	Key      ed25519.PublicKey // check the signatures of the seals
+	Known    []Seal            // seals that were kept elsewhere
+	Progress func(done, total int64)
+}
+
+// verifyStep is how many links are read at a time: no result set stays open while their rows are judged.
+const verifyStep = 2000
+
+// Verify recomputes the chain from the rows. It tells report of each row that was changed, added, cut
+// off or moved, and goes on. It works beside a running daemon: what comes while it runs is left out.
+func (r *Reader) Verify(ctx context.Context, o VerifyOptions, report func(problem string)) (Verification, error) {
+	v := &verifier{reader: r, VerifyOptions: o, report: report}
+	if err := v.run(ctx); err != nil {
+		return v.Verification, fmt.Errorf("verify the record: %w", r.explain(err))
+	}
+	return v.Verification, nil
+}
+
+type verifier struct {
+	reader *Reader
+	VerifyOptions
+	Verification
+	report func(string)
+
+	last    link
+	newest  [12]int64 // by kind: the newest id when the walk began
+	seen    [12]int64 // by kind: the newest id that a link has named
+	removed map[int64]bool
+	absent  map[int64]string // pictures that are not there, by frame
+}
+
+func (v *verifier) wrong(format string, args ...any) {
+	v.Problems++
+	v.report(fmt.Sprintf(format, args...))
+}
+
+func (v *verifier) run(ctx context.Context) error {
+	v.removed, v.absent = map[int64]bool{}, map[int64]string{}
+	if err := v.begin(ctx); err != nil {
+		return err
+	}
+	for from := int64(1); from <= v.Links; from += verifyStep {
+		if err := v.step(ctx, from, min(from+verifyStep-1, v.Links)); err != nil {
+			return err
+		}
+		if v.Progress != nil {
+			v.Progress(min(from+verifyStep-1, v.Links), v.Links)
+		}
+	}
+	for i, t := range chained {
+		kind := i + 1
+		if v.seen[kind] < v.newest[kind] {
+			v.wrong("%s %s: no link names it: added, or its link was cut off", t.name, span(v.seen[kind]+1, v.newest[kind]))
+		}
+	}
+	for id, problem := range v.absent {
+		if v.removed[id] {
+			v.Removed++
+		} else {
+			v.wrong("%s", problem)
+		}
+	}
+	v.Head = hex.EncodeToString(v.last.hash[:])
+	for _, s := range v.Known {
+		switch {
+		case s.Record != v.Record:
+			v.wrong("the seal of %s is of another record, %s", s.At.Format("2006-01-02"), s.Record)
+		case s.N > v.Links:
+			v.wrong("links %s have been cut off: the seal of %s covers them", span(v.Links+1, s.N), s.At.Format("2006-01-02"))
+		}
+	}
+	return nil
+}
+
+func span(from, to int64) string {
+	if from == to {
+		return fmt.Sprint(from)
+	}
+	return fmt.Sprintf("%d to %d", from, to)
+}
+
+// begin notes one moment of the record: how long the chain is, and how many rows there are.
+func (v *verifier) begin(ctx context.Context) error {
+	tx, err := v.reader.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := tx.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'uuid'`).Scan(&v.Record); err != nil {
+		return err
+	}
+	var oldest, made int64
+	if err := tx.QueryRowContext(ctx, `SELECT coalesce(min(n), 1), coalesce(max(n), 0), coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'link'), 0) FROM link`).Scan(&oldest, &v.Links, &made); err != nil {
+		return err
+	}
+	if oldest < 1 {
+		v.wrong("link %d stands before the first: added", oldest)
+	}
+	if made > v.Links {
+		v.wrong("link %s: cut off the end", span(v.Links+1, made))
+	}
+	for i, t := range chained {
+		var first, rows int64
+		if err := tx.QueryRowContext(ctx, fmt.Sprintf(`SELECT coalesce((SELECT min(id) FROM %[1]s), 1), coalesce((SELECT max(id) FROM %[1]s), 0)`, t.name)).Scan(&first, &rows); err != nil {
+			return err
+		}
+		if first < 1 {
+			v.wrong("%s %d stands before the first: added", t.name, first)
+		}
+		v.newest[i+1] = rows
+	}
+	return nil
+}
+
+// linkRow is a link as found.
+type linkRow struct {
+	n, kind, row int64
+	hash         []byte
+}
+
+func (v *verifier) step(ctx context.Context, from, to int64) error {
+	links, err := v.links(ctx, from, to)
+	if err != nil {
+		return err
+	}
+	var low, high [12]int64
+	for _, l := range links {
+		if l.kind < 1 || int(l.kind) > len(chained) {
+			continue
+		}
+		if low[l.kind] == 0 || l.row < low[l.kind] {
+			low[l.kind] = l.row
+		}
+		high[l.kind] = max(high[l.kind], l.row)
+	}
+	rows := map[[2]int64][]any{}
+	for kind := 1; kind <= len(chained); kind++ {
+		if low[kind] == 0 {
+			continue
+		}
+		if err := v.rows(ctx, chained[kind-1], low[kind], high[kind], rows); err != nil {
+			return err
+		}
+	}
+	next := from
+	for _, l := range links {
+		if l.n > next {
+			v.wrong("link %s: cut out", span(next, l.n-1))
+		}
+		v.judge(l, rows)
+		next = l.n + 1
+	}
+	if next <= to {
+		v.wrong("link %s: cut out", span(next, to))
+	}
+	if low[2] != 0 {
+		return v.heatmaps(ctx, low[2], high[2], rows)
+	}
+	return nil
+}
+
+func (v *verifier) links(ctx context.Context, from, to int64) (links []linkRow, err error) {
+	found, err := v.reader.db.QueryContext(ctx, `SELECT n, kind, row, hash FROM link WHERE n BETWEEN ? AND ? ORDER BY n`, from, to)
+	if err != nil {
+		return nil, err
+	}
+	defer found.Close()
+	for found.Next() {
+		var l linkRow
+		if err := found.Scan(&l.n, &l.kind, &l.row, &l.hash); err != nil {
+			return nil, err
+		}
+		links = append(links, l)
+	}
+	return links, found.Err()
+}
+
+// rows reads rows of a table as the canonical form wants their values.
+func (v *verifier) rows(ctx context.Context, t table, from, to int64, into map[[2]int64][]any) error {
+	// A link that names a row far away would have the whole table read.
+	if to-from > 100*verifyStep {
+		from = max(from, v.seen[t.kind]+1)
+		to = min(to, from+verifyStep)
+	}
+	found, err := v.reader.db.QueryContext(ctx, fmt.Sprintf(`SELECT id, %s FROM %s WHERE id BETWEEN ? AND ?`, strings.Join(t.columns, ", "), t.name), from, to)
+	if err != nil {
+		return err
+	}
+	defer found.Close()
+	for found.Next() {
+		values := make([]any, len(t.columns))
+		var id int64
+		targets := []any{&id}
+		for i := range values {
+			targets = append(targets, &values[i])
+		}
+		if err := found.Scan(targets...); err != nil {
+			return err
+		}
+		into[[2]int64{t.kind, id}] = values
+	}
+	return found.Err()
+}
+
+// judge compares a link with its row.
+func (v *verifier) judge(l linkRow, rows map[[2]int64][]any) {
+	before := v.last
+	before.n = l.n - 1
+	v.last = link{n: l.n}
+	copy(v.last.hash[:], l.hash) // one change is told once: the walk goes on from what stands there
+	if l.kind < 1 || int(l.kind) > len(chained) {
+		v.wrong("link %d: changed: there is no kind %d", l.n, l.kind)
+		return
+	}
+	t := chained[l.kind-1]
+	if expected := v.seen[l.kind] + 1; l.row > expected {
+		v.wrong("%s %s: its link was cut out, or moved", t.name, span(expected, l.row-1))
+	} else if l.row < expected {
+		v.wrong("%s %d: link %d names it again, or was moved", t.name, l.row, l.n)
+	}
+	v.seen[l.kind] = max(v.seen[l.kind], l.row)
+	values, there := rows[[2]int64{l.kind, l.row}]
+	if !there {
+		v.wrong("%s %d: cut out (link %d)", t.name, l.row, l.n)
+		return
+	}
+	if made := before.next(t, l.row, values); made.hash != v.last.hash {
+		v.wrong("%s %d: changed or moved (link %d)", t.name, l.row, l.n)
+	}
+	v.note(t, l, before, values)
+}
+
+// note takes from a row what else there is to compare.
+func (v *verifier) note(t table, l linkRow, before link, values []any) {
+	for _, known := range v.Known {
+		if known.N == l.n && known.Record == v.Record && known.Hash != hex.EncodeToString(l.hash) {
+			v.wrong("link %d is not the one that the seal of %s covers: rows up to it have been changed since", l.n, known.At.Format("2006-01-02"))
+		}
+	}
+	switch t.kind {
+	case inspections.kind:
+		v.Parts++
+	case seals.kind:
+		v.Seals++
+		v.sealed(l, before, values)
+	case removals.kind:
+		id, _ := values[1].(int64)
+		v.removed[id] = true
+	case frames.kind:
+		v.Pictures++
+		path, _ := values[6].(string)
+		size, _ := values[7].(int64)
+		sum, _ := values[8].(string)
+		if problem := v.picture(path, size, sum); problem != "" {
+			v.absent[l.row] = fmt.Sprintf("frame %d: picture %s: %s", l.row, path, problem)
+		}
+	}
+}
+
+func (v *verifier) sealed(l linkRow, before link, values []any) {
+	at, _ := values[0].(int64)
+	n, _ := values[1].(int64)
+	hash, _ := values[2].([]byte)
+	signature, _ := values[3].([]byte)
+	s := Seal{Record: v.Record, At: instant(at), N: n, Hash: hex.EncodeToString(hash)}
+	if n != before.n || s.Hash != hex.EncodeToString(before.hash[:]) {
+		v.wrong("seal %d: does not fit link %d before it", l.row, before.n)
+	}
+	if v.Key == nil {
+		return
+	}
+	switch {
+	case len(signature) == 0:
+		v.wrong("seal %d: is not signed", l.row)
+	case !ed25519.Verify(v.Key, s.text(), signature):
+		v.wrong("seal %d: the signature is not of this key, or the seal was changed", l.row)
+	default:
+		v.Signed++
+	}
+}
+
+// picture says what is wrong with a picture file.
+func (v *verifier) picture(path string, size int64, sum string) string {
+	if !filepath.IsLocal(path) {
+		return "its path leads out of the folder of pictures"
+	}
+	path = filepath.Join(v.reader.pictures, path)
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "is gone"
+	case err != nil:
+		return err.Error()
+	case info.Size() != size:
+		return fmt.Sprintf("has %d bytes, not %d", info.Size(), size)
+	case !v.Read:
+		return ""
+	}
+	got, err := fileHash(path)
+	switch {
+	case err != nil:
+		return err.Error()
+	case got != sum:
+		return "changed"
+	}
+	return ""
+}
+
+func fileHash(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// heatmaps compares each heatmap with the hash in the row of its part, in time or late.
+func (v *verifier) heatmaps(ctx context.Context, from, to int64, rows map[[2]int64][]any) error {
+	found, err := v.reader.db.QueryContext(ctx, `SELECT i.id, coalesce(i.map, l.map), h.width, h.height, h.lo, h.hi, h.cells
+		FROM inspection i LEFT JOIN late l ON l.inspection_id = i.id LEFT JOIN heatmap h ON h.inspection_id = i.id
+		WHERE i.id BETWEEN ? AND ?`, from, to)
+	if err != nil {
+		return err
+	}
+	defer found.Close()
+	for found.Next() {
+		var id int64
+		var want, cells []byte
+		var width, height sql.NullInt64
+		var lo, hi sql.NullFloat64
+		if err := found.Scan(&id, &want, &width, &height, &lo, &hi, &cells); err != nil {
+			return err
+		}
+		if _, walked := rows[[2]int64{inspections.kind, id}]; !walked {
+			continue
+		}
+		switch {
+		case want == nil && width.Valid:
+			v.wrong("heatmap %d: added", id)
+		case want != nil && !width.Valid:
+			v.wrong("heatmap %d: cut out", id)
+		case want != nil:
+			g := grid{width.Int64, height.Int64, lo.Float64, hi.Float64, cells}
+			if made, _ := g.hash().([]byte); string(made) != string(want) {
+				v.wrong("heatmap %d: changed", id)
+			}
+		}
+	}
+	return found.Err()
+}
