@@ -316,3 +316,11 @@ func TestExplainKeepsTheCause(t *testing.T) {
 		t.Error("it carries a reason of its own")
 	}
 }
+
+func TestPages(t *testing.T) {
+	s := newStore(t)
+	var size int
+	if err := s.db.QueryRow("PRAGMA page_size").Scan(&size); err != nil || size != 8192 {
+		t.Errorf("pages have %d bytes, %v", size, err)
+	}
+}

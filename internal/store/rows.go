@@ -147,6 +147,9 @@ func insertDelivery(tx *ledger, id int64, at time.Time, d part.Delivery) error {
 	if err != nil {
 		return err
 	}
+	if d.Verdict.String() == before.verdict && d.Reason.String() == before.reason {
+		return nil // as nearly always: it says what was known
+	}
 	return recount(tx, id, before)
 }
 
@@ -169,16 +172,30 @@ func insertEvent(tx *ledger, at time.Time, kind, who, detail string) error {
 	return err
 }
 
-// stage is a part.Stage as it stands in the record.
-type stage struct {
-	Name string `json:"name"`
-	Us   int64  `json:"us"`
+// stage is a part.Stage as it stands in the record: ["name", microseconds].
+type stage part.Stage
+
+func (s stage) MarshalJSON() ([]byte, error) {
+	return json.Marshal([2]any{fit(s.Name), s.Took.Microseconds()})
+}
+
+func (s *stage) UnmarshalJSON(text []byte) error {
+	var us int64
+	pair := []any{&s.Name, &us}
+	if err := json.Unmarshal(text, &pair); err != nil {
+		return err
+	}
+	if len(pair) != 2 {
+		return fmt.Errorf("a stage has %d fields", len(pair))
+	}
+	s.Took = time.Duration(us) * time.Microsecond
+	return nil
 }
 
 func stagesToText(stages []part.Stage) string {
 	kept := make([]stage, len(stages))
 	for i, s := range stages {
-		kept[i] = stage{fit(s.Name), s.Took.Microseconds()}
+		kept[i] = stage(s)
 	}
 	text, err := json.Marshal(kept)
 	if err != nil {
@@ -194,7 +211,7 @@ func stagesFromText(text string) ([]part.Stage, error) {
 	}
 	stages := make([]part.Stage, len(kept))
 	for i, s := range kept {
-		stages[i] = part.Stage{Name: s.Name, Took: time.Duration(s.Us) * time.Microsecond}
+		stages[i] = part.Stage(s)
 	}
 	return stages, nil
 }

@@ -53,6 +53,9 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err := refuseForeign(ctx, s.config.Path); err != nil {
 		return err
 	}
+	if err := setPageSize(ctx, s.config.Path); err != nil {
+		return err
+	}
 	if s.db, err = openWriter(ctx, s.config.Path); err != nil {
 		return err
 	}

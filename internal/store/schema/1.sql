@@ -106,7 +106,7 @@ CREATE TABLE delivery (
   reason        TEXT NOT NULL,
   outcome       TEXT NOT NULL CHECK (outcome IN ('written', 'failed', 'skipped', 'recovered')),
   total_us      INTEGER NOT NULL,
-  stages        TEXT NOT NULL CHECK (json_valid(stages)),  -- [{"name": …, "us": …}, …] in order
+  stages        TEXT NOT NULL CHECK (json_valid(stages)),  -- [["name", µs], …] in order
   error         TEXT NOT NULL
 ) STRICT;
 CREATE INDEX delivery_inspection ON delivery (inspection_id, id);
