@@ -154,6 +154,7 @@ func (p *PLC) serve(host string, port int) {
 	if p.cfg.User != "" {
 		user = ua.UserTokenTypeUserName
 	}
+	small()
 	p.server = server.New(
 		server.EndPoint(host, port),
 		server.Certificate(p.identity.Certificate),
@@ -169,6 +170,7 @@ func (p *PLC) serve(host string, port int) {
 	p.server.RegisterHandler(id.ActivateSessionRequest_Encoding_DefaultBinary, p.activateSession)
 	p.server.RegisterHandler(id.CloseSessionRequest_Encoding_DefaultBinary, p.closeSession)
 	p.server.RegisterHandler(id.RegisterNodesRequest_Encoding_DefaultBinary, p.registerNodes)
+	p.server.RegisterHandler(id.BrowseRequest_Encoding_DefaultBinary, p.browse)
 	p.server.RegisterHandler(id.ReadRequest_Encoding_DefaultBinary, p.read)
 	p.server.RegisterHandler(id.WriteRequest_Encoding_DefaultBinary, p.write)
 }

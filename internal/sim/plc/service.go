@@ -1,6 +1,7 @@
 package plc
 
 import (
+	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
 	"github.com/gopcua/opcua/uasc"
 )
@@ -43,6 +44,34 @@ func (p *PLC) registerNodes(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.R
 	response := &ua.RegisterNodesResponse{ResponseHeader: header(r)}
 	for _, node := range request.NodesToRegister {
 		response.RegisteredNodeIDs = append(response.RegisteredNodeIDs, p.space.register(node))
+	}
+	return response, nil
+}
+
+// browse shows the way from the root to the tags; all references are forward ones.
+func (p *PLC) browse(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
+	request, ok := r.(*ua.BrowseRequest)
+	if !ok {
+		return nil, ua.StatusBadRequestTypeInvalid
+	}
+	if err := p.sessions.check(request.RequestHeader); err != nil {
+		return nil, err
+	}
+	response := &ua.BrowseResponse{ResponseHeader: header(r)}
+	for _, n := range request.NodesToBrowse {
+		result := &ua.BrowseResult{StatusCode: ua.StatusGood, References: []*ua.ReferenceDescription{}}
+		switch {
+		case n.BrowseDirection == ua.BrowseDirectionInverse:
+		case n.NodeID.Namespace() == p.space.index:
+			result = p.space.Browse(n)
+		case n.NodeID.Namespace() == 0 && n.NodeID.IntID() == id.RootFolder:
+			result.References = append(result.References, reference(ua.NewNumericNodeID(0, id.ObjectsFolder), "Objects", ua.NodeClassObject, id.FolderType))
+		case n.NodeID.Namespace() == 0 && n.NodeID.IntID() == id.ObjectsFolder:
+			result.References = append(result.References,
+				reference(ua.NewNumericNodeID(0, id.Server), "Server", ua.NodeClassObject, id.ServerType),
+				reference(ua.NewStringNodeID(p.space.index, folder), "Inspect", ua.NodeClassObject, id.FolderType))
+		}
+		response.Results = append(response.Results, result)
 	}
 	return response, nil
 }

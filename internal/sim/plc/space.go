@@ -151,22 +151,29 @@ func (s *space) Objects() *server.Node { return nil }
 // Root has no node of the server's own kind.
 func (s *space) Root() *server.Node { return nil }
 
-// Browse lists the tags under the namespace's Objects folder.
+// Browse lists the tags under the folder Inspect.
 func (s *space) Browse(request *ua.BrowseDescription) *ua.BrowseResult {
 	result := &ua.BrowseResult{StatusCode: ua.StatusGood, References: []*ua.ReferenceDescription{}}
-	if request.NodeID.IntID() != id.ObjectsFolder {
+	if request.NodeID.StringID() != folder {
 		return result
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.keys)) {
-		result.References = append(result.References, &ua.ReferenceDescription{
-			ReferenceTypeID: ua.NewNumericNodeID(0, id.HasComponent),
-			IsForward:       true,
-			NodeID:          ua.NewStringExpandedNodeID(s.index, name),
-			BrowseName:      attrs.BrowseName(s.keys[name]),
-			DisplayName:     attrs.DisplayName(s.keys[name], ""),
-			NodeClass:       ua.NodeClassVariable,
-			TypeDefinition:  ua.NewNumericExpandedNodeID(0, id.BaseDataVariableType),
-		})
+		result.References = append(result.References, reference(ua.NewStringNodeID(s.index, name), name, ua.NodeClassVariable, id.BaseDataVariableType))
 	}
 	return result
+}
+
+// folder is the identifier of the object that holds the tags, as a data block does.
+const folder = `"Inspect"`
+
+func reference(node *ua.NodeID, name string, class ua.NodeClass, definition uint32) *ua.ReferenceDescription {
+	return &ua.ReferenceDescription{
+		ReferenceTypeID: ua.NewNumericNodeID(0, id.HasComponent),
+		IsForward:       true,
+		NodeID:          ua.NewExpandedNodeID(node, "", 0),
+		BrowseName:      &ua.QualifiedName{NamespaceIndex: node.Namespace(), Name: name},
+		DisplayName:     attrs.DisplayName(name, ""),
+		NodeClass:       class,
+		TypeDefinition:  ua.NewNumericExpandedNodeID(0, definition),
+	}
 }
