@@ -48,6 +48,10 @@ type Config struct {
 	Queue int `toml:"queue"`
 	// SealKey is the file of an Ed25519 private key in PEM with which the daily seals are signed; empty signs none.
 	SealKey string `toml:"seal_key"`
+	// TimeZone is the plant's, such as Europe/Berlin; empty is that of this machine.
+	TimeZone string `toml:"time_zone"`
+	// Shifts are the times of day at which the shifts begin, in order and separated by spaces, each on a quarter of an hour.
+	Shifts string `toml:"shifts"`
 }
 
 // DefaultConfig keeps the record where an installed linectl has it, and the pictures of rejected parts.
@@ -59,6 +63,7 @@ func DefaultConfig() Config {
 		PictureQueue: 16,
 		MinFree:      2_000_000_000,
 		Queue:        10_000,
+		Shifts:       "06:00 14:00 22:00",
 	}
 }
 
@@ -80,7 +85,7 @@ func (c Config) Check() []setting.Problem {
 	if c.Queue < 100 || c.Queue > 1_000_000 {
 		wrong("queue", "%d is out of range; allowed is 100 to 1000000", c.Queue)
 	}
-	return problems
+	return append(problems, c.checkCalendar()...)
 }
 
 // lowest is the space below which the station is not ready.

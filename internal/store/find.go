@@ -19,11 +19,27 @@ type Filter struct {
 	Decided            *part.Verdict
 	Reason             *part.Reason
 	Recipe             string
+	Version            int // of the recipe
+	Zone               string
+	Review             Review
 	Sequence           *uint32
 	MinScore, MaxScore *float64
 	Before             int64 // only rows with a smaller id: goes on where an earlier answer ended
 	Limit              int   // 0: all
 }
+
+// Review says which parts to find by what a person said of them.
+type Review string
+
+// What can be asked of reviews.
+const (
+	ReviewAny    Review = ""
+	ReviewGood   Review = "good"
+	ReviewBad    Review = "bad"
+	ReviewUnsure Review = "unsure"
+	ReviewNone   Review = "none" // nobody has looked
+	ReviewDue    Review = "due"  // nobody has looked, and somebody should
+)
 
 // Part is what a list shows of a part.
 type Part struct {
@@ -46,6 +62,8 @@ type Part struct {
 	Outcome       part.Outcome  // "" where nothing is known of a delivery
 	Total         time.Duration // trigger to PLC; 0 where not known
 	Recovered     bool
+	Zone          string
+	Review        Review // what a person said of it; ReviewAny where nobody did
 }
 
 // page is how many rows one query fetches. An open result set stops the checkpoints of the writer, so
@@ -81,10 +99,14 @@ func (r *Reader) Find(ctx context.Context, f Filter) iter.Seq2[Part, error] {
 
 func (r *Reader) page(ctx context.Context, f Filter, limit int) ([]Part, error) {
 	where, args := f.where()
+	from, order := "part", "id"
+	if f.rare() {
+		from, order = "(SELECT inspection_id AS rare_id, lot AS rare_lot, reason AS rare_reason FROM reject) CROSS JOIN part ON id = rare_id", "rare_id"
+	}
 	rows, err := r.db.QueryContext(ctx, `SELECT id, at, station, sequence, sequence_bits, missed, part_id, lot, mode,
 			verdict, reason, decided, decided_reason, coalesce(score, late_score), coalesce(threshold, late_threshold),
-			late_score IS NOT NULL, coalesce(recipe, ''), coalesce(version, 0), coalesce(outcome, ''), coalesce(total_us, 0), recovered
-		FROM part`+where+` ORDER BY id DESC LIMIT ?`, append(args, limit)...)
+			late_score IS NOT NULL, coalesce(recipe, ''), coalesce(version, 0), coalesce(outcome, ''), coalesce(total_us, 0), recovered, zone, coalesce(reviewed, '')
+		FROM `+from+where+` ORDER BY `+order+` DESC LIMIT ?`, append(args, limit)...)
 	if err != nil {
 		return nil, err
 	}
@@ -109,13 +131,18 @@ func scanPart(rows *sql.Rows) (Part, error) {
 	var score, threshold sql.NullFloat64
 	err := rows.Scan(&p.ID, &at, &p.Station, &sequence, &bits, &p.Missed, &p.PartID, &p.Lot, &p.Mode,
 		&verdict, &reason, &decided, &decidedReason, &score, &threshold,
-		&p.Late, &p.Recipe, &p.Version, &outcome, &total, &p.Recovered)
+		&p.Late, &p.Recipe, &p.Version, &outcome, &total, &p.Recovered, &p.Zone, &p.Review)
 	p.At, p.Sequence = instant(at), sequenceFrom(sequence, bits)
 	p.Verdict, p.Reason = verdictFrom(verdict), reasonFrom(reason)
 	p.Decided, p.DecidedReason = verdictFrom(decided), reasonFrom(decidedReason)
 	p.Score, p.Threshold = finite(score), finite(threshold)
 	p.Outcome, p.Total = part.Outcome(outcome), time.Duration(total)*time.Microsecond
 	return p, err
+}
+
+// rare tells that only rejects are wanted, which have a table of their own.
+func (f Filter) rare() bool {
+	return f.Verdict != nil && *f.Verdict == part.Reject || f.Reason != nil && *f.Reason != part.None
 }
 
 // where is the filter as SQL.
@@ -145,14 +172,24 @@ func (f Filter) where() (clause string, args []any) {
 	}
 	if f.Reason != nil {
 		add("reason = ?", f.Reason.String())
-		if reason := f.Reason.String(); reason != "" {
-			// Most reasons are rare: the indexes of the rejects know where to look.
-			add(`id IN (SELECT id FROM inspection WHERE reason = ? AND reason <> ''
-				UNION SELECT inspection_id FROM delivery WHERE reason = ? AND reason <> '')`, reason, reason)
-		}
 	}
 	if f.Recipe != "" {
 		add("recipe = ?", f.Recipe)
+	}
+	if f.Version != 0 {
+		add("version = ?", f.Version)
+	}
+	if f.Zone != "" {
+		add(textTerm("zone", f.Zone), fit(f.Zone))
+	}
+	switch f.Review {
+	case ReviewAny:
+	case ReviewNone:
+		add("reviewed IS NULL")
+	case ReviewDue:
+		add("reviewed IS NULL AND (review = 1 OR decided_reason = 'anomaly')")
+	default:
+		add("reviewed = ? AND id IN (SELECT inspection_id FROM review)", string(f.Review))
 	}
 	if f.Sequence != nil {
 		add("sequence = ?", int64(*f.Sequence))
@@ -165,6 +202,21 @@ func (f Filter) where() (clause string, args []any) {
 	}
 	if f.Before > 0 {
 		add("id < ?", f.Before)
+	}
+	if f.rare() {
+		if f.Lot != "" {
+			add(textTerm("rare_lot", f.Lot), fit(f.Lot))
+		}
+		if f.Reason != nil {
+			column := "rare_reason"
+			if f.Lot != "" {
+				column = "+rare_reason" // the index of the lots does
+			}
+			add(column+" = ?", f.Reason.String())
+		}
+		if f.Before > 0 {
+			add("rare_id < ?", f.Before)
+		}
 	}
 	if len(terms) == 0 {
 		return "", nil
