@@ -55,15 +55,25 @@ type link struct {
 
 // next is the link of a row that follows.
 func (l link) next(t table, id int64, values []any) link {
+	return l.append(digestOf(l.n+1, t, id, values))
+}
+
+// append is the link of the row with that digest.
+func (l link) append(digest [sha256.Size]byte) link {
+	return link{l.n + 1, sha256.Sum256(append(l.hash[:], digest[:]...))}
+}
+
+// digestOf is the hash of a row at its place in the chain. The chain is over digests, so that a few
+// rows can be proved to a stranger without all those between them.
+func digestOf(n int64, t table, id int64, values []any) [sha256.Size]byte {
 	h := sha256.New()
-	h.Write(l.hash[:])
-	writeCanonical(h, l.n+1)
+	writeCanonical(h, n)
 	writeCanonical(h, t.name)
 	writeCanonical(h, id)
 	for _, v := range values {
 		writeCanonical(h, v)
 	}
-	return link{l.n + 1, [sha256.Size]byte(h.Sum(nil))}
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // writeCanonical writes a value in the form that hashes are taken over: a letter for its type, then

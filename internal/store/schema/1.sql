@@ -177,7 +177,8 @@ CREATE TABLE seal (
   signature BLOB                             -- Ed25519 over the text of the seal; NULL where there is no key
 ) STRICT;
 
--- The chain over all rows above: hash = SHA-256 over the hash before it and the row in its canonical form.
+-- The chain over all rows above: hash = SHA-256 over the hash before it and the row's
+-- digest, which is the SHA-256 of its canonical form.
 -- kind: 1 recipe, 2 inspection, 3 counting, 4 delivery, 5 late, 6 frame, 7 event, 8 review, 9 hold,
 -- 10 removal, 11 seal. n is also the order in which rows are forwarded.
 CREATE TABLE link (
