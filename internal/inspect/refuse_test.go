@@ -130,10 +130,10 @@ func TestConfigCheck(t *testing.T) {
 	}
 	want := []setting.Problem{
 		{Key: "recipe", Message: "is empty; name the recipe that 'linectl train NAME' makes"},
-		{Key: "device", Message: `"cuda:0" cannot be used: this version of linectl computes on "cpu" only`},
+		{Key: "device", Message: `"gpu" is no device; allowed is cpu, cuda:N and tensorrt:N for GPU N from 0, openvino:CPU, openvino:GPU and openvino:NPU; :fp16 may follow tensorrt:N and openvino:GPU`},
 		{Key: "threads", Message: "-1 is out of range; allowed is 0 (every core) to 64"},
 	}
-	if got := (Config{Device: "cuda:0", Threads: -1}).Check(); !reflect.DeepEqual(got, want) {
+	if got := (Config{Device: "gpu", Threads: -1}).Check(); !reflect.DeepEqual(got, want) {
 		t.Errorf("problems %v, want %v", got, want)
 	}
 }

@@ -17,8 +17,9 @@ import (
 const LibraryVariable = "LINECTL_ONNXRUNTIME"
 
 // library finds ONNX Runtime's shared library. An explicit path is taken or refused; without one the
-// environment is asked, then the places where an installed linectl has it.
-func library(explicit string) (string, error) {
+// environment is asked, then the places where an installed linectl has it: the build that knows the device
+// lies in a folder of its name there, the plain one beside it.
+func library(explicit, build string) (string, error) {
 	for _, named := range []struct{ path, by string }{
 		{explicit, "inspect.library"},
 		{os.Getenv(LibraryVariable), LibraryVariable},
@@ -33,10 +34,12 @@ func library(explicit string) (string, error) {
 		return named.path, nil
 	}
 	folders := append(beside("", "lib", "../lib/linectl"), "/usr/lib/linectl", "/usr/local/lib/linectl")
-	for _, folder := range folders {
-		found, _ := filepath.Glob(filepath.Join(folder, "libonnxruntime.so*"))
-		if len(found) > 0 {
-			return found[0], nil
+	for _, below := range []string{build, ""} {
+		for _, folder := range folders {
+			found, _ := filepath.Glob(filepath.Join(folder, below, "libonnxruntime.so*"))
+			if len(found) > 0 {
+				return found[0], nil
+			}
 		}
 	}
 	return "", hint.New(hint.Usage,
@@ -82,8 +85,27 @@ func load(path string) error {
 		return hint.New(hint.Failure, fmt.Errorf("load ONNX Runtime from %s: %w", path, flat(err)),
 			"use the version of the library that came with this linectl")
 	}
+	if err := shareMemory(); err != nil {
+		return fmt.Errorf("working memory of ONNX Runtime: %w", flat(err))
+	}
 	loaded.path = path
 	return nil
+}
+
+// shareMemory gives all sessions of the process one arena for their working memory, which grows by what is
+// asked for and not to the next power of two.
+func shareMemory() error {
+	const growAsAsked = 1
+	arena, err := ort.NewArenaCfg(0, growAsAsked, -1, -1)
+	if err != nil {
+		return err
+	}
+	defer arena.Destroy()
+	memory, err := ort.GetMemoryInfo()
+	if err != nil {
+		return err
+	}
+	return ort.CreateAndRegisterAllocator(memory, arena)
 }
 
 // flat puts an error of ONNX Runtime, which may run over several lines, on one.

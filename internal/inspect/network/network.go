@@ -13,7 +13,8 @@ type Feature struct {
 	Tensor        *Tensor
 }
 
-// Network is a backbone ready to turn one picture of a fixed size into feature maps. Not for concurrent use.
+// Network is a backbone ready to turn one picture of a fixed size into feature maps. Networks of the same
+// backbone and layers share its weights and run one at a time. Not for concurrent use.
 type Network struct {
 	Input    *Tensor // [1, 3, height, width], to be filled before Run
 	Features []Feature
@@ -38,20 +39,15 @@ func (r *Runtime) Open(b Backbone, layers []string, width, height int) (*Network
 	return n, nil
 }
 
-func (n *Network) open(r *Runtime, b Backbone, layers []Layer, width, height int) (err error) {
-	if n.Input, err = r.NewTensor(1, 3, height, width); err != nil {
+func (n *Network) open(r *Runtime, b Backbone, layers []Layer, width, height int) error {
+	if err := n.allocate(r, layers, width, height); err != nil {
 		return err
 	}
-	var outputs []Port
-	for _, l := range layers {
-		f := Feature{Layer: l, Width: (width + l.Stride - 1) / l.Stride, Height: (height + l.Stride - 1) / l.Stride}
-		if f.Tensor, err = r.NewTensor(1, f.Channels, f.Height, f.Width); err != nil {
-			return err
-		}
-		n.Features = append(n.Features, f)
-		outputs = append(outputs, Port{l.Name, f.Tensor})
+	outputs := n.outputs()
+	m, release, err := r.share(b.model, names(outputs), form{b.Input, width, height})
+	if err == nil {
+		n.session, err = m.bind([]Port{{b.Input, n.Input}}, outputs, release)
 	}
-	n.session, err = r.NewSession(b.model, []Port{{b.Input, n.Input}}, outputs)
 	if err != nil {
 		return hint.New(hint.Usage, fmt.Errorf("open backbone %s: %w", b.Path, err), "the file must be an ONNX network that its card describes")
 	}
@@ -59,7 +55,43 @@ func (n *Network) open(r *Runtime, b Backbone, layers []Layer, width, height int
 	if err := n.Run(); err != nil {
 		return hint.New(hint.Usage, fmt.Errorf("backbone %s does not run as its card says: %w", b.Path, err), "correct the card: input, layers, strides, channels")
 	}
+	if !r.awake {
+		return nil
+	}
+	return m.stayAwake(func() (*Network, error) {
+		twin := new(Network)
+		err := twin.allocate(r, layers, width, height)
+		if err == nil {
+			twin.session, err = m.bind([]Port{{b.Input, twin.Input}}, twin.outputs(), func() {})
+		}
+		if err != nil {
+			twin.Close()
+		}
+		return twin, err
+	})
+}
+
+// allocate makes the tensors that pictures go into and features come out of.
+func (n *Network) allocate(r *Runtime, layers []Layer, width, height int) (err error) {
+	if n.Input, err = r.NewTensor(1, 3, height, width); err != nil {
+		return err
+	}
+	for _, l := range layers {
+		f := Feature{Layer: l, Width: (width + l.Stride - 1) / l.Stride, Height: (height + l.Stride - 1) / l.Stride}
+		if f.Tensor, err = r.NewTensor(1, f.Channels, f.Height, f.Width); err != nil {
+			return err
+		}
+		n.Features = append(n.Features, f)
+	}
 	return nil
+}
+
+func (n *Network) outputs() []Port {
+	ports := make([]Port, len(n.Features))
+	for i, f := range n.Features {
+		ports[i] = Port{f.Name, f.Tensor}
+	}
+	return ports
 }
 
 // Run computes the features of what Input holds.

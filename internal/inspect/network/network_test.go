@@ -177,7 +177,8 @@ func TestFindBackbone(t *testing.T) {
 func TestStartRefuses(t *testing.T) {
 	start(t)
 	for _, test := range []struct{ library, device, want string }{
-		{"", "cuda:0", `device "cuda:0" cannot be used: this version of linectl computes on "cpu" only`},
+		{"", "gpu", `device "gpu" is no device; allowed is cpu, cuda:N and tensorrt:N for GPU N from 0, openvino:CPU, openvino:GPU and openvino:NPU; :fp16 may follow tensorrt:N and openvino:GPU`},
+		{"", "cuda:0", "device cuda:0: the ONNX Runtime " + os.Getenv(LibraryVariable) + " was built without it: libonnxruntime_providers_cuda.so is not beside it"},
 		{"/nowhere/lib.so", CPU, "inspect.library names ONNX Runtime's library: stat /nowhere/lib.so: no such file or directory"},
 	} {
 		if _, err := Start(test.library, test.device, 1); err == nil || err.Error() != test.want {
@@ -189,7 +190,7 @@ func TestStartRefuses(t *testing.T) {
 		t.Errorf("environment: %v", err)
 	}
 	t.Setenv(LibraryVariable, "")
-	if _, err := library(""); err == nil || !strings.HasPrefix(err.Error(), "ONNX Runtime's library libonnxruntime.so was not found; looked in ") {
+	if _, err := library("", CPU); err == nil || !strings.HasPrefix(err.Error(), "ONNX Runtime's library libonnxruntime.so was not found; looked in ") {
 		t.Errorf("nowhere: %v", err)
 	}
 	if _, err := Start(ours, CPU, 1); err == nil || !strings.Contains(err.Error(), "already loaded from") {

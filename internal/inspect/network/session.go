@@ -4,30 +4,25 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
+	"sync"
+	"time"
 
 	ort "github.com/yalue/onnxruntime_go"
 )
 
-// CPU is the one device that this version computes on.
-const CPU = "cpu"
-
 // MaxThreads is the most threads that a session may be given.
 const MaxThreads = 64
 
-// CheckDevice refuses a device that this version cannot use.
-func CheckDevice(name string) error {
-	if name == CPU {
-		return nil
-	}
-	return fmt.Errorf("%q cannot be used: this version of linectl computes on \"cpu\" only", name)
-}
-
 // Runtime is ONNX Runtime, loaded, with the settings that sessions share.
 type Runtime struct {
+	device  Device
 	threads int
 	library string
+	engines string
+	awake   bool // backbones are kept awake while the line pauses
 }
 
 // Library is the file that ONNX Runtime was loaded from.
@@ -36,14 +31,28 @@ func (r *Runtime) Library() string { return r.library }
 // Version is that of ONNX Runtime.
 func (r *Runtime) Version() string { return ort.GetVersion() }
 
+// Device is what sessions compute on, all of them.
+func (r *Runtime) Device() Device { return r.device }
+
+// Threads is how many of the CPU's cores a session takes.
+func (r *Runtime) Threads() int { return r.threads }
+
+// KeepEngines names the folder that keeps what TensorRT and OpenVINO make of a network, which may take
+// them minutes. It may be emptied at any time.
+func (r *Runtime) KeepEngines(folder string) { r.engines = folder }
+
 // Start loads the library (where is told by the package's order of places, or by the explicit path) for
-// the device; threads 0 takes every core.
+// the device and computes something on it; threads 0 takes every core.
 func Start(explicit, device string, threads int) (*Runtime, error) {
-	if err := CheckDevice(device); err != nil {
+	d, err := ParseDevice(device)
+	if err != nil {
 		return nil, fmt.Errorf("device %w", err)
 	}
-	path, err := library(explicit)
+	path, err := library(explicit, d.build())
 	if err != nil {
+		return nil, err
+	}
+	if err := d.missing(path, driverFiles); err != nil {
 		return nil, err
 	}
 	if err := load(path); err != nil {
@@ -52,7 +61,13 @@ func Start(explicit, device string, threads int) (*Runtime, error) {
 	if threads == 0 {
 		threads = min(runtime.NumCPU(), MaxThreads)
 	}
-	return &Runtime{threads: threads, library: path}, nil
+	r := &Runtime{device: d, threads: threads, library: path, awake: d.sleeps()}
+	if d.Kind != CPU {
+		if err := r.prove(); err != nil {
+			return nil, d.refused(err)
+		}
+	}
+	return r, nil
 }
 
 // Tensor is a block of float32 that sessions read and write in place.
@@ -85,54 +100,118 @@ type Port struct {
 	Tensor *Tensor
 }
 
-// Session is a model ready to run on tensors that were bound once: a run allocates nothing in Go. The
-// tensors belong to the caller and must outlive the session. Run may not be called concurrently.
-type Session struct {
-	session *ort.AdvancedSession
+// model is a network that ONNX Runtime has read and prepared. Several sessions may run it, one at a time.
+type model struct {
+	session *ort.DynamicAdvancedSession
+	copies  bool // inputs are copied into the device's memory when they are bound, so each run binds them
+	running sync.Mutex
+	used    time.Time // when a part last used it; while running is held
+	pulses  int       // runs that only kept the device awake; while running is held
 }
 
-// NewSession makes a session of an ONNX model.
-func (r *Runtime) NewSession(model []byte, inputs, outputs []Port) (*Session, error) {
+func (r *Runtime) newModel(bytes []byte, inputs, outputs []string, f form) (*model, error) {
 	options, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, flat(err)
 	}
 	defer options.Destroy()
-	// The threads of one session must not spin while another session of the same part computes.
 	for _, set := range []func() error{
 		func() error { return options.SetIntraOpNumThreads(r.threads) },
 		func() error { return options.SetInterOpNumThreads(1) },
 		func() error { return options.SetGraphOptimizationLevel(ort.GraphOptimizationLevelEnableAll) },
+		// The threads of one session must not spin while another session of the same part computes.
 		func() error { return options.AddSessionConfigEntry("session.force_spinning_stop", "1") },
+		func() error { return options.AddSessionConfigEntry("session.use_env_allocators", "1") },
+		func() error { return r.device.use(options, r.threads, r.engines, f) },
 	} {
 		if err := set(); err != nil {
 			return nil, flat(err)
 		}
 	}
-	inputNames, inputValues := bind(inputs)
-	outputNames, outputValues := bind(outputs)
-	session, err := ort.NewAdvancedSessionWithONNXData(model, inputNames, outputNames, inputValues, outputValues, options)
+	session, err := ort.NewDynamicAdvancedSessionWithONNXData(bytes, inputs, outputs, options)
 	if err != nil {
 		return nil, flat(err)
 	}
-	return &Session{session}, nil
+	return &model{session: session, copies: r.device.nvidia()}, nil
 }
 
-func bind(ports []Port) (names []string, values []ort.Value) {
-	for _, p := range ports {
-		names = append(names, p.Name)
-		values = append(values, p.Tensor.value)
+// Session is a model ready to run on tensors that were bound once: on the CPU a run allocates nothing in
+// Go. The tensors belong to the caller and must outlive the session. Run may not be called concurrently.
+type Session struct {
+	model   *model
+	binding *ort.IoBinding
+	inputs  []Port
+	release func()
+}
+
+// NewSession makes a session of an ONNX model.
+func (r *Runtime) NewSession(bytes []byte, inputs, outputs []Port) (*Session, error) {
+	m, err := r.newModel(bytes, names(inputs), names(outputs), form{})
+	if err != nil {
+		return nil, err
 	}
-	return names, values
+	return m.bind(inputs, outputs, func() { m.session.Destroy() })
+}
+
+func names(ports []Port) []string {
+	all := make([]string, len(ports))
+	for i, p := range ports {
+		all[i] = p.Name
+	}
+	return all
+}
+
+// bind makes a session of the model; release is called when it is closed, and when it cannot be made.
+func (m *model) bind(inputs, outputs []Port, release func()) (*Session, error) {
+	s := &Session{model: m, inputs: inputs, release: release}
+	var err error
+	if s.binding, err = m.session.CreateIoBinding(); err != nil {
+		release()
+		return nil, flat(err)
+	}
+	err = s.bindInputs()
+	for _, p := range outputs {
+		err = errors.Join(err, s.binding.BindOutput(p.Name, p.Tensor.value))
+	}
+	if err != nil {
+		s.Close()
+		return nil, flat(err)
+	}
+	return s, nil
+}
+
+func (s *Session) bindInputs() error {
+	for _, p := range s.inputs {
+		if err := s.binding.BindInput(p.Name, p.Tensor.value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Run computes the outputs from what the inputs hold now. It cannot be interrupted.
 func (s *Session) Run() error {
-	if err := s.session.Run(); err != nil {
+	s.model.running.Lock()
+	defer s.model.running.Unlock()
+	err := s.run()
+	s.model.used = time.Now()
+	if err != nil {
 		return flat(err)
 	}
 	return nil
 }
 
+func (s *Session) run() error {
+	if s.model.copies {
+		if err := s.bindInputs(); err != nil {
+			return err
+		}
+	}
+	return s.model.session.RunWithBinding(s.binding)
+}
+
 // Close frees the session.
-func (s *Session) Close() { s.session.Destroy() }
+func (s *Session) Close() {
+	s.binding.Destroy()
+	s.release()
+}
