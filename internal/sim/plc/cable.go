@@ -3,6 +3,7 @@ package plc
 import (
 	"net"
 	"sync"
+	"time"
 )
 
 // Cable is a TCP connection to a PLC that can go wrong. Clients dial Address instead of the PLC.
@@ -13,10 +14,22 @@ type Cable struct {
 
 	mu     sync.Mutex
 	change *sync.Cond
-	held   bool // nothing gets through, and nobody is told
-	cut    bool // new connections are closed at once
+	held   bool          // nothing gets through, and nobody is told
+	cut    bool          // new connections are closed at once
+	slow   time.Duration // how much later everything arrives
+	harm   harm          // what becomes of everything that is sent
 	conns  map[*net.TCPConn]bool
 }
+
+// harm is what a cable does to what it carries.
+type harm int
+
+const (
+	whole   harm = iota
+	lost         // nothing arrives, and nobody is told
+	torn         // half of it arrives, and then the connection ends
+	garbled      // something else arrives
+)
 
 // NewCable plugs a cable into a PLC that listens at target, HOST:PORT.
 func NewCable(target string) (*Cable, error) {
@@ -55,8 +68,23 @@ func (c *Cable) end(linger int) {
 // Hang lets nothing through any more, in either direction, and tells nobody.
 func (c *Cable) Hang() { c.set(func() { c.held = true }) }
 
+// Slow makes everything arrive so much later, in each direction.
+func (c *Cable) Slow(d time.Duration) { c.set(func() { c.slow = d }) }
+
+// Lose drops whatever is sent, and keeps the connections.
+func (c *Cable) Lose() { c.set(func() { c.harm = lost }) }
+
+// Tear lets half of whatever is sent arrive, and then ends its connection.
+func (c *Cable) Tear() { c.set(func() { c.harm = torn }) }
+
+// Garble lets something else arrive than was sent, as long as that.
+func (c *Cable) Garble() { c.set(func() { c.harm = garbled }) }
+
+// Move lets new connections lead to another address, HOST:PORT.
+func (c *Cable) Move(target string) { c.set(func() { c.target = target }) }
+
 // Plug repairs the cable. What was held by Hang is delivered then.
-func (c *Cable) Plug() { c.set(func() { c.held, c.cut = false, false }) }
+func (c *Cable) Plug() { c.set(func() { c.held, c.cut, c.slow, c.harm = false, false, 0, whole }) }
 
 func (c *Cable) set(f func()) {
 	c.mu.Lock()
@@ -86,7 +114,10 @@ func (c *Cable) accept() {
 // join carries bytes both ways until one end is closed.
 func (c *Cable) join(in *net.TCPConn) {
 	defer in.Close()
-	out, err := net.Dial("tcp", c.target)
+	c.mu.Lock()
+	target := c.target
+	c.mu.Unlock()
+	out, err := net.Dial("tcp", target)
 	if err != nil {
 		return
 	}
@@ -121,11 +152,27 @@ func (c *Cable) carry(from, to net.Conn) {
 	for {
 		n, err := from.Read(buffer)
 		c.mu.Lock()
+		slow := c.slow
+		c.mu.Unlock()
+		time.Sleep(slow)
+		c.mu.Lock()
 		for c.held {
 			c.change.Wait()
 		}
+		harm := c.harm
 		c.mu.Unlock()
-		if _, failed := to.Write(buffer[:n]); failed != nil || err != nil {
+		sent := buffer[:n]
+		switch harm {
+		case lost:
+			sent = nil
+		case torn:
+			sent = sent[:n/2]
+		case garbled:
+			for i := range sent {
+				sent[i] ^= byte(i) | 1
+			}
+		}
+		if _, failed := to.Write(sent); failed != nil || err != nil || harm == torn {
 			return
 		}
 	}

@@ -43,6 +43,7 @@ type Config struct {
 	Tags           map[string]any // by key: another initial value, and with it another type; nil for a tag that is not there
 	ReadOnly       []string       // outputs of linectl that it cannot write
 	NoRegister     bool           // RegisterNodes is not supported
+	Namespaces     int            // how many others come before that of the tags
 	IgnoreWatchdog bool           // pass parts even though vision_heartbeat stands: for a client that has no such signal
 
 	OnBusy  func(seq uint32)             // called when linectl raises busy
@@ -163,6 +164,9 @@ func (p *PLC) serve(host string, port int) {
 		server.EnableAuthMode(user),
 		server.ServerName("linectl simulated PLC"),
 	)
+	for i := range p.cfg.Namespaces {
+		p.server.AddNamespace(server.NewNameSpace(fmt.Sprintf("urn:linectl:other-%d", i)))
+	}
 	p.space = newSpace(p)
 	p.server.AddNamespace(p.space)
 	p.server.RegisterHandler(id.GetEndpointsRequest_Encoding_DefaultBinary, p.getEndpoints)
