@@ -11,7 +11,7 @@ import (
 )
 
 // extraExact is how many patches beyond those that the score is made of are computed anew, at most.
-const extraExact = 8
+const extraExact = 3
 
 // Scorer gives each patch its distance to the nearest vector of a bank. Not for concurrent use.
 type Scorer struct {
