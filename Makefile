@@ -28,6 +28,12 @@ demo: build ## the whole line on this machine, simulated PLC included; PICTURES=
 setup: ## fetch what building takes, where it is missing
 	@scripts/setup.sh
 
+.PHONY: runtime
+runtime: ## the ONNX Runtime that knows DEVICE=openvino or cuda (TensorRT too), into bin/lib/DEVICE
+	@scripts/setup.sh runtime "$(or $(DEVICE),cpu)"
+	@if [ "$(or $(DEVICE),cpu)" != cpu ]; then rm -rf "bin/lib/$(DEVICE)"; mkdir -p bin/lib; \
+		cp -al ".tools/onnxruntime-$(DEVICE)" "bin/lib/$(DEVICE)"; fi
+
 .PHONY: build
 build: setup ## bin/linectl, with its library and backbone beside it; the folder can be moved
 	@echo "build: compiling$(if $(wildcard bin/linectl),, (the first time takes minutes: OpenCV and SQLite are C code))"

@@ -41,7 +41,8 @@ install_all() {
 	[ -x "$from/linectl" ] || fail "$from/linectl is not there" "run 'make build' first, as the user who owns the checkout"
 	put 755 "$from/linectl" "$program"
 	local file
-	for file in "$from"/lib/*; do put 644 "$file" "$library/${file##*/}"; done
+	# Other devices than the CPU have folders of their own there.
+	while IFS= read -r file; do put 644 "$from/lib/$file" "$library/$file"; done < <(cd "$from/lib" && find . -type f -printf '%P\n' | sort)
 	for file in "$from"/backbones/*; do put 644 "$file" "$share/backbones/${file##*/}"; done
 	put 644 "$root/systemd/linectl.sysusers" "$user"
 	put 644 "$root/systemd/linectl.service" "$unit"

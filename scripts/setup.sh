@@ -1,7 +1,8 @@
 #!/bin/bash
 # Brings what linectl is built with: Debian packages, a Go toolchain, ONNX Runtime's library and the
 # Go modules. Only what is missing is fetched; where all is there it says so in under a second and
-# needs no network. `setup.sh test` brings what the tests need besides.
+# needs no network. `setup.sh test` brings what the tests need besides; `setup.sh runtime DEVICE` only the
+# ONNX Runtime that knows the device.
 #
 # A thing counts as present only once it lies under its final name, and it gets that name by a rename
 # after its checksum or its proof: an interrupted run leaves nothing that a later one would trust.
@@ -11,6 +12,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 tools=$root/.tools
 log=$tools/setup.log
 . "$root/scripts/versions.sh"
+. "$root/scripts/runtime.sh"
 
 say() { printf 'set-up: %s\n' "$*"; }
 
@@ -146,27 +148,6 @@ toolchain() {
 	mv "$new/go" "$tools/go"
 }
 
-# ---- ONNX Runtime ----
-
-runtime_is_whole() {
-	echo "$ONNXRUNTIME_LIBRARY_SHA256  $tools/onnxruntime/$ONNXRUNTIME_LIBRARY" | sha256sum --check --status 2>/dev/null &&
-		[ -e "$tools/onnxruntime/LICENSE" ]
-}
-
-runtime() {
-	if runtime_is_whole; then return; fi
-	local new=$work/onnxruntime
-	mkdir -p "$new/keep"
-	# Which Python the wheel is for does not matter: only the C library is taken out of it.
-	fetch_wheel "$new" onnxruntime "$ONNXRUNTIME_VERSION" "$ONNXRUNTIME_WHEEL_SHA256" \
-		--python-version 3.12 --implementation cp --abi cp312 --platform manylinux_2_28_x86_64
-	mv "$new/onnxruntime/capi/$ONNXRUNTIME_LIBRARY" "$new/onnxruntime/LICENSE" "$new/onnxruntime/ThirdPartyNotices.txt" "$new/keep/"
-	rm -rf "$tools/onnxruntime"
-	mv "$new/keep" "$tools/onnxruntime"
-	runtime_is_whole ||
-		fail "$tools/onnxruntime/$ONNXRUNTIME_LIBRARY has the wrong checksum" "compare scripts/versions.sh with the wheel of onnxruntime $ONNXRUNTIME_VERSION"
-}
-
 # ---- Go modules ----
 
 # modules fetches all of them, so that after set-up nothing asks for the network. The checksums in
@@ -196,8 +177,16 @@ work=$(mktemp -d "$tools/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 check_machine
+if [ "${1:-}" = runtime ]; then
+	runtime "${2:-cpu}"
+	say "ONNX Runtime for ${2:-cpu} is complete"
+	exit
+fi
 packages "$@"
 toolchain
-runtime
+runtime cpu
+if [ "${1:-}" = test ]; then
+	runtime openvino
+fi
 modules
 say "complete"
