@@ -1,6 +1,6 @@
-// Package onnx writes ONNX models: as much of the format as linectl needs for the graphs that it
-// builds itself. It owns the encoding and refuses to read: what others wrote is ONNX Runtime's to
-// understand.
+// Package onnx writes ONNX models, as much of the format as linectl needs for the graphs that it builds
+// itself, and cuts those of others: a classifier becomes a network that gives the feature maps inside it.
+// What an operation means is ONNX Runtime's to understand.
 //
 // The numbers of fields and types are those of onnx.proto, IR version 8, operator set 13
 // (https://github.com/onnx/onnx/blob/v1.13.0/onnx/onnx.proto).
@@ -118,7 +118,7 @@ func (g *Graph) constant(name string, kind uint64, raw []byte, shape []int) {
 	g.constants.bytes(5, m)
 }
 
-// Input declares a float32 input of a fixed shape.
+// Input declares a float32 input; a dimension of 0 is free.
 func (g *Graph) Input(name string, shape ...int) { g.inputs.bytes(11, port(name, shape)) }
 
 // Output declares a float32 output of a fixed shape.
@@ -129,7 +129,9 @@ func port(name string, shape []int) message {
 	var dims, tensor, kind, m message
 	for _, n := range shape {
 		var dim message
-		dim.number(1, uint64(n))
+		if n > 0 {
+			dim.number(1, uint64(n))
+		}
 		dims.bytes(1, dim)
 	}
 	tensor.number(1, Float32)

@@ -1,0 +1,36 @@
+package weights
+
+import "slices"
+
+// Known is a file of weights that others publish.
+type Known struct {
+	Name    string
+	About   string
+	URL     string
+	SHA256  string // of the file, or as many of its first digits as its publisher tells
+	Licence string
+}
+
+// torchvision's file names carry the first eight digits of their SHA-256, which is what can be compared; its
+// own loader compares the same. The code is BSD-3-Clause; of the weights torchvision says that they may be
+// under terms that follow from the data set they were trained on.
+const torchvisionLicence = "BSD-3-Clause (torchvision); trained on ImageNet-1k, whose terms the user has to look at"
+
+var known = []Known{
+	{"resnet18", "ResNet-18, ImageNet-1k, torchvision IMAGENET1K_V1, 45 MB", "https://download.pytorch.org/models/resnet18-f37072fd.pth", "f37072fd", torchvisionLicence},
+	{"resnet34", "ResNet-34, ImageNet-1k, torchvision IMAGENET1K_V1, 83 MB", "https://download.pytorch.org/models/resnet34-b627a593.pth", "b627a593", torchvisionLicence},
+	{"resnet50", "ResNet-50, ImageNet-1k, torchvision IMAGENET1K_V1, 98 MB", "https://download.pytorch.org/models/resnet50-0676ba61.pth", "0676ba61", torchvisionLicence},
+	{"wide_resnet50_2", "WideResNet-50-2, ImageNet-1k, torchvision IMAGENET1K_V1, 132 MB", "https://download.pytorch.org/models/wide_resnet50_2-95faca4d.pth", "95faca4d", torchvisionLicence},
+}
+
+// AllKnown lists the files that can be fetched by name.
+func AllKnown() []Known { return slices.Clone(known) }
+
+// FindKnown finds one by name.
+func FindKnown(name string) (Known, bool) {
+	i := slices.IndexFunc(known, func(k Known) bool { return k.Name == name })
+	if i < 0 {
+		return Known{}, false
+	}
+	return known[i], true
+}
