@@ -105,7 +105,7 @@ func TestAveragePoolGolden(t *testing.T) {
 }
 
 // TestScoreIsTheReference holds every score of every precision against the reference. What an int8 bank
-// gives is near the truth in the map; in the score it is the truth.
+// gives is near the truth in the map; in the score it is the truth, but for means of many patches.
 func TestScoreIsTheReference(t *testing.T) {
 	r := start(t)
 	random := rand.New(rand.NewPCG(5, 6))
@@ -119,7 +119,7 @@ func TestScoreIsTheReference(t *testing.T) {
 		want := nearest(patches, bank)
 		for _, o := range []Options{
 			{Max, 0, FP32}, {Max, 0, Int8}, {Reweighted, 0, FP32}, {Reweighted, 0, Int8},
-			{MeanTopK, 1, Int8}, {MeanTopK, 5, FP32}, {MeanTopK, 5, Int8}, {MeanTopK, 1000, FP32},
+			{MeanTopK, 1, Int8}, {MeanTopK, 3, Int8}, {MeanTopK, 5, FP32}, {MeanTopK, 5, Int8}, {MeanTopK, 1000, FP32},
 		} {
 			s, err := NewScorer(r, features, bank, o)
 			if err != nil {
@@ -143,7 +143,11 @@ func TestScoreIsTheReference(t *testing.T) {
 					t.Errorf("%v: patch %d is %g from its nearest vector, want %g", shape, i, d, w)
 				}
 			}
-			within(t, fmt.Sprintf("%v, %v", shape, o), got, float32(score(patches, bank, o)), 1e-5)
+			tolerance = 1e-5
+			if o.TopK > mostExact && o.Precision == Int8 {
+				tolerance = 5e-3
+			}
+			within(t, fmt.Sprintf("%v, %v", shape, o), got, float32(score(patches, bank, o)), tolerance)
 		}
 	}
 }

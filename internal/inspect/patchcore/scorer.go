@@ -10,8 +10,8 @@ import (
 	"linectl/internal/part"
 )
 
-// extraExact is how many patches beyond those that the score is made of are computed anew, at most.
-const extraExact = 3
+// mostExact is how many patches of a picture are computed anew, at most: each is a pass over the bank.
+const mostExact = 4
 
 // Scorer gives each patch its distance to the nearest vector of a bank. Not for concurrent use.
 type Scorer struct {
@@ -63,9 +63,8 @@ func (s *Scorer) open(r *network.Runtime, model []byte, features []network.Featu
 }
 
 // Score returns the distances of the patches and the picture's score. Where any distance is not a finite
-// number the score is NaN. With an int8 bank the map is near the truth and the score is true: the patches
-// that make it are computed anew, unless so many of them are nearly alike that it makes no difference
-// which is taken.
+// number the score is NaN. With an int8 bank the map is near the truth; of the patches that make the score
+// the greatest are computed anew, so that Max and Reweighted are true, and MeanTopK is nearly so.
 func (s *Scorer) Score() (float64, part.Map, error) {
 	if err := s.session.Run(); err != nil {
 		return math.NaN(), part.Map{}, fmt.Errorf("score: %w", err)
@@ -99,27 +98,28 @@ func (s *Scorer) Score() (float64, part.Map, error) {
 	return float64(m.Cells[top[0]]), m, nil
 }
 
-// top is the cells that make the score, the greatest first, their distances computed exactly and put into
-// the map. The greatest cell that is not exact yet is made so until none can come before those that are,
-// or the bound on such work is reached.
+// top is the cells that make the score, the greatest first. The greatest of them are computed exactly and
+// put into the map, until none can come before those that are exact or there are mostExact of them.
 func (s *Scorer) top(cells []float32) []int {
 	k := 1
 	if s.options.Score == MeanTopK {
 		k = min(s.options.TopK, len(cells))
 	}
-	var order []int // the greatest cells that are not exact, the greatest first
-	order = greatest(cells, min(len(cells), k+extraExact))
-	exact := make([]int, 0, len(order))
-	for _, cell := range order {
+	order := greatest(cells, min(len(cells), max(k, mostExact)))
+	var exact []int
+	for _, cell := range order[:min(len(order), mostExact)] {
 		if len(exact) >= k && cells[cell] <= cells[exact[k-1]] {
 			break
 		}
 		_, d := s.Nearest(cell)
 		cells[cell] = float32(d)
-		at, _ := slices.BinarySearchFunc(exact, cell, func(a, b int) int { return before(cells, a, b) })
-		exact = slices.Insert(exact, at, cell)
+		exact = append(exact, cell)
+		slices.SortFunc(exact, func(a, b int) int { return before(cells, a, b) })
 	}
-	return exact[:k]
+	if len(exact) >= k {
+		return exact[:k]
+	}
+	return order
 }
 
 // before orders cells by distance, the greatest first, among equals the lower cell.
