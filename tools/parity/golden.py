@@ -116,13 +116,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     torch.set_num_threads(1)
-    made_by = {p: version(p) for p in ("anomalib", "torch", "timm")}
+    made_by = ", ".join(f"{p} {version(p)}" for p in ("anomalib", "torch", "timm"))
     for name, tests, rows, training, dims in (("resnet18", 2, 64, 8, 24), ("wide_resnet50_2", 1, 48, 4, 32)):
         net = network(name)
         for method, arrays in (("patchcore", patchcore(net, name, tests, rows)), ("padim", padim(net, name, training, dims))):
             path = folder / method / "testdata" / f"{name}.safetensors.gz"
             path.parent.mkdir(parents=True, exist_ok=True)
-            data = save({k: v.contiguous() for k, v in arrays.items()}, made_by | {"method": method, "network": name})
+            data = save({k: v.contiguous() for k, v in arrays.items()}, {"about": f"{method}, {name}; {made_by}"})  # one entry: their order is not kept
             path.write_bytes(gzip.compress(data, 9, mtime=0))
             print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
             for key in sorted(arrays):
