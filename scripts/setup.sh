@@ -46,6 +46,8 @@ absent_packages() {
 	done
 	if [ "${1:-}" = test ]; then
 		command -v systemd-analyze >/dev/null || echo systemd
+		command -v npm >/dev/null || printf "nodejs\nnpm\n"
+		python3 -m pip --version >/dev/null 2>&1 || printf "python3\npython3-pip\n"
 	fi
 }
 
@@ -189,4 +191,5 @@ if [ "${1:-}" = test ]; then
 	runtime openvino
 fi
 modules
+if [ "${1:-}" = test ]; then "$root/scripts/interop.sh"; fi
 say "complete"

@@ -1,0 +1,185 @@
+package opcua
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"linectl/internal/opcua/pki"
+	"linectl/internal/part"
+)
+
+// foreign are simulated PLCs whose OPC UA nobody of this project wrote, where set-up put them.
+func foreign(t *testing.T, name string) *exec.Cmd {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed := filepath.Join(root, ".tools/interop", name)
+	if _, err := os.Stat(installed); errors.Is(err, os.ErrNotExist) {
+		t.Fatalf("%s is not there: 'scripts/setup.sh test' brings it", installed)
+	}
+	switch name {
+	case "node":
+		cmd := exec.Command("node", filepath.Join(root, "tools/interop/node/plc.js"))
+		cmd.Env = append(os.Environ(), "LINECTL_INTEROP_NODE="+installed)
+		return cmd
+	default:
+		cmd := exec.Command("python3", filepath.Join(root, "tools/interop/asyncua/plc.py"))
+		cmd.Env = append(os.Environ(), "PYTHONPATH="+installed)
+		return cmd
+	}
+}
+
+// foreignPLC is a running one.
+type foreignPLC struct {
+	in  io.WriteCloser
+	out *bufio.Scanner
+	cfg Config
+}
+
+func startForeign(t *testing.T, name string, profile Profile, parts int, user, password string) foreignPLC {
+	identity, err := pki.Open(certificates, "plc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	order, err := json.Marshal(map[string]any{
+		"certificate": filepath.Join(certificates, map[string]string{"node": "plc.pem", "asyncua": "plc.der"}[name]), "key": filepath.Join(certificates, "plc.pem"), "uri": identity.URI,
+		"trusted": filepath.Join(certificates, Name+".der"), "user": user, "password": password, "profile": profile, "parts": parts,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := foreign(t, name)
+	cmd.Args = append(cmd.Args, string(order))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := foreignPLC{in: in, out: bufio.NewScanner(out), cfg: Default()}
+	t.Cleanup(func() {
+		in.Close()
+		kill := time.AfterFunc(patience, func() { cmd.Process.Kill() })
+		defer kill.Stop()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	})
+	var begun struct {
+		Endpoint string
+		Tags     map[string]string
+	}
+	p.line(t, &begun)
+	p.cfg.Endpoint, p.cfg.Profile, p.cfg.ServerCertificate = begun.Endpoint, profile, filepath.Join(certificates, "plc.der")
+	tags := reflect.ValueOf(&p.cfg.Tags).Elem()
+	for i := range tags.NumField() {
+		tags.Field(i).SetString(begun.Tags[tags.Type().Field(i).Tag.Get("toml")])
+	}
+	return p
+}
+
+func (p foreignPLC) line(t *testing.T, into any) {
+	t.Helper()
+	if !p.out.Scan() {
+		t.Fatalf("the PLC ended: %v", p.out.Err())
+	}
+	if err := json.Unmarshal(p.out.Bytes(), into); err != nil {
+		t.Fatalf("%s: %v", p.out.Text(), err)
+	}
+}
+
+// Servers that nobody here wrote: signed and encrypted, every profile, with and without a user.
+func TestForeignServers(t *testing.T) {
+	const parts = 6
+	for _, name := range []string{"node", "asyncua"} {
+		for _, profile := range profiles {
+			t.Run(fmt.Sprintf("%s/%s", name, profile), func(t *testing.T) {
+				t.Parallel()
+				user, password := "", ""
+				if profile == Full {
+					user, password = "line", "a long secret"
+				}
+				p := startForeign(t, name, profile, parts, user, password)
+				if user != "" {
+					p.cfg.User, p.cfg.PasswordFile = user, filepath.Join(t.TempDir(), "password")
+					if err := os.WriteFile(p.cfg.PasswordFile, []byte("wrong\n"), 0o600); err != nil {
+						t.Fatal(err)
+					}
+					if err := Check(t.Context(), p.cfg, certificates); err == nil {
+						t.Error("a wrong password was accepted")
+					}
+					if err := os.WriteFile(p.cfg.PasswordFile, []byte(password+"\n"), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+				stranger := t.TempDir()
+				if err := Check(t.Context(), p.cfg, stranger); err == nil {
+					t.Error("a client that is not trusted was let in")
+				}
+				heard := make(ear, 64)
+				l, err := New(p.cfg, certificates, heard, slog.New(slog.DiscardHandler))
+				if err != nil {
+					t.Fatal(err)
+				}
+				done := make(chan error)
+				ctx, stop := context.WithCancel(context.Background())
+				go func() { done <- l.Run(ctx) }()
+				defer func() { stop(); <-done }()
+				heard.want(t, "connected")
+				beat(t, l)
+				fmt.Fprintln(p.in, "begin")
+				for n := uint32(1); n <= parts; n++ {
+					trigger := heard.want(t, "triggered").trigger
+					if profile != Minimal && trigger.Sequence != (part.Sequence{Value: n, Bits: 16}) {
+						t.Errorf("part %d: sequence %s", n, trigger.Sequence)
+					}
+					if want := fmt.Sprint("P", n); profile == Full && (trigger.PartID != want || trigger.Lot != "L7") {
+						t.Errorf("part %d: %+v", n, trigger)
+					}
+					result := part.Result{Trigger: trigger, Verdict: part.Pass, Reason: part.None, Score: 0.5}
+					if n%2 == 0 {
+						result.Verdict, result.Reason = part.Reject, part.Anomaly
+					}
+					if err := l.Answer(t.Context(), result); err != nil {
+						t.Fatal(err)
+					}
+					heard.want(t, "withdrawn")
+					if err := l.Clear(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					var o struct {
+						Seq        uint32
+						Told, Pass bool
+						Code       int16
+						Part       string
+					}
+					p.line(t, &o)
+					if o.Seq != n || !o.Told || o.Pass != (n%2 == 1) {
+						t.Errorf("the PLC's view of part %d: %+v", n, o)
+					}
+					if profile == Full && o.Part != trigger.PartID {
+						t.Errorf("part %d was told as %q", n, o.Part)
+					}
+				}
+			})
+		}
+	}
+}
