@@ -2,12 +2,25 @@ package inspect
 
 import (
 	"fmt"
+	"path/filepath"
 
 	"linectl/internal/inspect/network"
 	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
 	"linectl/internal/part"
 )
+
+// enginesFolder keeps what devices make of networks, beside the recipes; it is no recipe's name.
+const enginesFolder = ".engines"
+
+// start starts the config's device.
+func start(cfg Config, folders Folders) (*network.Runtime, error) {
+	r, err := network.Start(cfg.Library, cfg.Device, cfg.Threads)
+	if err == nil && folders.Recipes != "" {
+		r.KeepEngines(filepath.Join(folders.Recipes, enginesFolder))
+	}
+	return r, err
+}
 
 // extractor turns frames into features. Training and inspection both go through it, so that a recipe
 // meets on the line exactly what it was trained on. Not for concurrent use.

@@ -1,0 +1,258 @@
+package inspect
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"linectl/internal/inspect/network"
+	"linectl/internal/inspect/patchcore"
+	"linectl/internal/inspect/picture"
+	"linectl/internal/inspect/recipe"
+	"linectl/internal/part"
+	"linectl/internal/raster"
+)
+
+// Latency is how long something took, in milliseconds, over a number of inspections.
+type Latency struct {
+	P50 float64 `json:"p50_ms"`
+	P95 float64 `json:"p95_ms"`
+	P99 float64 `json:"p99_ms"`
+	Max float64 `json:"max_ms"`
+}
+
+// latency sorts the times. A percentile is the least time that so many percent of them do not exceed.
+func latency(times []time.Duration) Latency {
+	slices.Sort(times)
+	at := func(share float64) float64 {
+		i := int(math.Ceil(share*float64(len(times)))) - 1
+		return float64(times[max(i, 0)].Microseconds()) / 1000
+	}
+	return Latency{at(0.5), at(0.95), at(0.99), at(1)}
+}
+
+// Timing is how long inspections took, stage by stage, on one device.
+type Timing struct {
+	What        string       `json:"what"` // the recipe, or the backbone
+	Device      string       `json:"device"`
+	Input       picture.Size `json:"input"`
+	Bank        int          `json:"bank"` // vectors; 0 for PaDiM
+	Precision   string       `json:"precision"`
+	Inspections int          `json:"inspections"`
+	Picture     Latency      `json:"picture"` // measured for quality, resized, normalised
+	Network     Latency      `json:"network"`
+	Score       Latency      `json:"score"`
+	Whole       Latency      `json:"whole"`
+	AfterPause  float64      `json:"after_pause_ms,omitempty"` // the whole of the first inspection after a pause
+}
+
+// Duty is how much is measured.
+type Duty struct {
+	Inspections int
+	Pause       time.Duration // then so long nothing and one inspection more; 0 for none
+	Progress    Progress
+}
+
+// warmUp is how many inspections come before those that are measured.
+const warmUp = 5
+
+// stages is an inspection without its verdict.
+type stages struct {
+	extractor *extractor
+	scorer    interface {
+		Score() (float64, part.Map, error)
+	}
+}
+
+// once inspects a frame and returns how long picture, network and score took.
+func (s stages) once(frame part.Frame) (took [3]time.Duration, err error) {
+	for i, stage := range []func() error{
+		func() error {
+			if _, err := s.extractor.prepare.Measure(frame); err != nil {
+				return err
+			}
+			return s.extractor.load(frame)
+		},
+		s.extractor.run,
+		func() error { _, _, err := s.scorer.Score(); return err },
+	} {
+		begun := time.Now()
+		if err := stage(); err != nil {
+			return took, err
+		}
+		took[i] = time.Since(begun)
+	}
+	return took, nil
+}
+
+// measure inspects the frames in turn.
+func (s stages) measure(ctx context.Context, frames []part.Frame, d Duty, t Timing) (Timing, error) {
+	var times [4][]time.Duration
+	for i := range warmUp + d.Inspections {
+		if err := ctx.Err(); err != nil {
+			return t, err
+		}
+		took, err := s.once(frames[i%len(frames)])
+		if err != nil {
+			return t, err
+		}
+		if i < warmUp {
+			continue
+		}
+		for stage, d := range took {
+			times[stage] = append(times[stage], d)
+		}
+		times[3] = append(times[3], took[0]+took[1]+took[2])
+		if d.Progress != nil {
+			d.Progress(t.What+" "+t.Input.String(), i-warmUp+1, d.Inspections)
+		}
+	}
+	t.Inspections = d.Inspections
+	t.Picture, t.Network, t.Score, t.Whole = latency(times[0]), latency(times[1]), latency(times[2]), latency(times[3])
+	if d.Pause > 0 {
+		select {
+		case <-ctx.Done():
+			return t, ctx.Err()
+		case <-time.After(d.Pause):
+		}
+		took, err := s.once(frames[0])
+		if err != nil {
+			return t, err
+		}
+		t.AfterPause = latency([]time.Duration{took[0] + took[1] + took[2]}).Max
+	}
+	return t, nil
+}
+
+// BenchRecipe measures the inspection of a recipe's own pictures by it.
+func BenchRecipe(ctx context.Context, cfg Config, folders Folders, r *recipe.Recipe, d Duty) (Timing, error) {
+	i, err := OpenRecipe(cfg, folders, r, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return Timing{}, err
+	}
+	defer i.Close()
+	var frames []part.Frame
+	for _, g := range r.Golden {
+		frame, err := raster.Decode(g.Picture)
+		if err != nil {
+			return Timing{}, fmt.Errorf("golden picture %s: %w", g.File, err)
+		}
+		frames = append(frames, frame)
+	}
+	if len(frames) == 0 { // format 1 keeps none
+		frames = scene(benchFrame, 4)
+	}
+	return stages{i.extractor, i.scorer}.measure(ctx, frames, d, Timing{What: fmt.Sprintf("%s@%d", r.Name, r.Version), Device: cfg.Device,
+		Input: r.Input.Size(), Bank: r.Bank.Rows, Precision: r.Method.Precision})
+}
+
+// Setting is one choice of everything that the time per part depends on.
+type Setting struct {
+	Backbone  network.Backbone
+	Size      picture.Size // of the network's input
+	Bank      int
+	Precision string
+}
+
+// benchFrame is the camera picture of measurements that are given none.
+var benchFrame = picture.Size{Width: 1280, Height: 960}
+
+// Measurer measures settings on one device.
+type Measurer struct {
+	runtime *network.Runtime
+	frames  []part.Frame
+}
+
+// NewMeasurer starts the config's device. The pictures are rendered, of the size of the camera's; zero
+// takes 1280x960.
+func NewMeasurer(cfg Config, folders Folders, camera picture.Size) (*Measurer, error) {
+	runtime, err := start(cfg, folders)
+	if err != nil {
+		return nil, err
+	}
+	if camera == (picture.Size{}) {
+		camera = benchFrame
+	}
+	return &Measurer{runtime, scene(camera, 4)}, nil
+}
+
+// Runtime is what it measures on.
+func (m *Measurer) Runtime() *network.Runtime { return m.runtime }
+
+// Measure makes a bank of the rendered pictures' own patches and inspects them by it.
+func (m *Measurer) Measure(ctx context.Context, s Setting, d Duty) (Timing, error) {
+	t := Timing{What: s.Backbone.Name, Device: m.runtime.Device().String(), Input: s.Size, Bank: s.Bank, Precision: s.Precision}
+	in := recipe.Input{Width: s.Size.Width, Height: s.Size.Height, Resize: picture.Resize, Mean: s.Backbone.Mean, Std: s.Backbone.Std}
+	e, err := newExtractor(m.runtime, s.Backbone, s.Backbone.PatchOf, in)
+	if err != nil {
+		return t, err
+	}
+	defer e.close()
+	bank, err := m.bank(ctx, e, s.Bank)
+	if err != nil {
+		return t, err
+	}
+	scorer, err := patchcore.NewScorer(m.runtime, e.network.Features, bank, patchcore.Options{Score: patchcore.Max, Precision: s.Precision})
+	if err != nil {
+		return t, err
+	}
+	defer scorer.Close()
+	return stages{e, scorer}.measure(ctx, m.frames, d, t)
+}
+
+// bank is as many patches of the pictures as it shall have vectors, each changed a little so that no distance is
+// zero, as none is on a line.
+func (m *Measurer) bank(ctx context.Context, e *extractor, rows int) (patchcore.Bank, error) {
+	embedder, err := patchcore.NewEmbedder(m.runtime, e.network.Features, DefaultSeed)
+	if err != nil {
+		return patchcore.Bank{}, err
+	}
+	defer embedder.Close()
+	random := rand.New(rand.NewPCG(DefaultSeed, 0))
+	b := patchcore.Bank{Rows: rows, Dim: embedder.Dim, Vectors: make([]float32, 0, rows*embedder.Dim)}
+	for i := 0; len(b.Vectors) < rows*b.Dim; i++ {
+		if err := ctx.Err(); err != nil {
+			return b, err
+		}
+		if err := e.load(m.frames[i%len(m.frames)]); err != nil {
+			return b, err
+		}
+		if err := e.run(); err != nil {
+			return b, err
+		}
+		if err := embedder.Run(); err != nil {
+			return b, err
+		}
+		patches := embedder.Patches.Data()
+		for _, v := range patches[:min(len(patches), rows*b.Dim-len(b.Vectors))] {
+			b.Vectors = append(b.Vectors, v*float32(1+0.1*random.NormFloat64()))
+		}
+	}
+	return b, nil
+}
+
+// scene is n rendered pictures that differ: a bright disc on a grained plate.
+func scene(size picture.Size, n int) []part.Frame {
+	frames := make([]part.Frame, n)
+	for k := range frames {
+		random := rand.New(rand.NewPCG(DefaultSeed, uint64(k)))
+		frame := part.Frame{Camera: "rendered", Width: size.Width, Height: size.Height, Pixels: make([]byte, 3*size.Width*size.Height)}
+		radius := float64(min(size.Width, size.Height)) * (0.3 + 0.02*float64(k))
+		for i := range size.Width * size.Height {
+			x, y := float64(i%size.Width-size.Width/2), float64(i/size.Width-size.Height/2)
+			grey := 80 + 20*math.Sin(x/9)
+			if math.Hypot(x, y) < radius {
+				grey = 170 + 10*math.Cos(y/17)
+			}
+			for c := range 3 {
+				frame.Pixels[3*i+c] = byte(grey + 12*random.Float64())
+			}
+		}
+		frames[k] = frame
+	}
+	return frames
+}

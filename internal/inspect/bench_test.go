@@ -1,0 +1,183 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"linectl/internal/inspect/network"
+	"linectl/internal/inspect/patchcore"
+	"linectl/internal/inspect/picture"
+	"linectl/internal/inspect/recipe"
+)
+
+func TestLatency(t *testing.T) {
+	var times []time.Duration
+	for i := range 200 {
+		times = append(times, time.Duration(200-i)*time.Millisecond)
+	}
+	if got, want := latency(times), (Latency{100, 190, 198, 200}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if got, want := latency([]time.Duration{1500 * time.Microsecond}), (Latency{1.5, 1.5, 1.5, 1.5}); got != want {
+		t.Errorf("of one: %+v, want %+v", got, want)
+	}
+}
+
+func defaultBackbone(t testing.TB) network.Backbone {
+	t.Helper()
+	b, err := network.ReadBackbone("../../backbones/" + network.DefaultName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestMeasure measures the real thing: every stage takes time, the whole is about their sum, and the inspection
+// after a pause is there.
+func TestMeasure(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Threads = 1
+	m, err := NewMeasurer(cfg, Folders{}, picture.Size{Width: 96, Height: 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := 0
+	s := Setting{Backbone: defaultBackbone(t), Size: picture.Size{Width: 96, Height: 64}, Bank: 100, Precision: patchcore.Int8}
+	got, err := m.Measure(t.Context(), s, Duty{Inspections: 20, Pause: time.Millisecond, Progress: func(string, int, int) { steps++ }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, l := range map[string]Latency{"picture": got.Picture, "network": got.Network, "score": got.Score, "whole": got.Whole} {
+		if !(0 < l.P50 && l.P50 <= l.P95 && l.P95 <= l.P99 && l.P99 <= l.Max) {
+			t.Errorf("%s: %+v", name, l)
+		}
+	}
+	if got.Whole.Max < got.Network.P50 || got.AfterPause <= 0 || steps != 20 || got.Inspections != 20 || got.Device != "cpu" {
+		t.Errorf("%+v after %d steps", got, steps)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := m.Measure(ctx, s, Duty{Inspections: 1}); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// station opens n recipes' worth of inspection on one backbone at 256x256, each with its own bank.
+func station(t testing.TB, n, rows int) []stages {
+	t.Helper()
+	cfg := DefaultConfig()
+	cfg.Threads = 2
+	m, err := NewMeasurer(cfg, Folders{}, picture.Size{Width: 320, Height: 320})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make([]stages, n)
+	for i := range all {
+		b := defaultBackbone(t)
+		e, err := newExtractor(m.runtime, b, b.PatchOf, recipe.Input{Width: 256, Height: 256, Resize: picture.Resize, Mean: b.Mean, Std: b.Std})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(e.close)
+		bank, err := m.bank(t.Context(), e, rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		scorer, err := patchcore.NewScorer(m.runtime, e.network.Features, bank, patchcore.Options{Score: patchcore.Max, Precision: patchcore.Int8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(scorer.Close)
+		all[i] = stages{e, scorer}
+	}
+	return all
+}
+
+// resident is the memory of this process that lies in RAM, in MB, once Go has given back what it does not use.
+func resident(t testing.TB) float64 {
+	t.Helper()
+	debug.FreeOSMemory()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(text))[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return float64(pages) * float64(os.Getpagesize()) / 1e6
+}
+
+// TestMemory: ten recipes on one backbone stay below 400 MB, and inspections leave nothing behind. The race
+// detector multiplies Go's memory, so the first limit is held without it only.
+func TestMemory(t *testing.T) {
+	inspections := 100
+	if n, err := strconv.Atoi(os.Getenv("LINECTL_TEST_INSPECTIONS")); err == nil {
+		inspections = n
+	} else if testing.Short() {
+		inspections = 60
+	}
+	before := resident(t)
+	all := station(t, 10, 2048)
+	frames := scene(picture.Size{Width: 320, Height: 320}, 4)
+	run := func(n int) {
+		for i := range n {
+			if _, err := all[i%len(all)].once(frames[i%len(frames)]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	run(3 * len(all))
+	open := resident(t)
+	run(inspections)
+	after := resident(t)
+	t.Logf("resident: %.0f MB before, %.0f MB with ten recipes open, %.0f MB after %d inspections", before, open, after, inspections)
+	if !raceEnabled && after > 400 {
+		t.Errorf("ten recipes take %.0f MB, more than 400", after)
+	}
+	if after > open+20 {
+		t.Errorf("%d inspections leave %.0f MB behind", inspections, after-open)
+	}
+	runtime.KeepAlive(frames)
+}
+
+// BenchmarkInspection is one inspection at 256x256 against 4096 vectors; it reports how much memory is left
+// behind. -benchtime 100000x is the long form of TestMemory.
+func BenchmarkInspection(b *testing.B) {
+	s := station(b, 1, 4096)[0]
+	frames := scene(picture.Size{Width: 320, Height: 320}, 4)
+	for i := range warmUp {
+		if _, err := s.once(frames[i%len(frames)]); err != nil {
+			b.Fatal(err)
+		}
+	}
+	before := resident(b)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		if _, err := s.once(frames[i%len(frames)]); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+	b.ReportMetric(resident(b)-before, "MB-left")
+}
+
+// TestEngines: what a device makes of a network is kept beside the recipes, where no recipe's name can be.
+func TestEngines(t *testing.T) {
+	if err := recipe.CheckName(enginesFolder); err == nil {
+		t.Errorf("%s could be a recipe", enginesFolder)
+	}
+	r, err := start(DefaultConfig(), Folders{Recipes: filepath.Join(t.TempDir(), "recipes")})
+	if err != nil || r.Device().String() != network.CPU {
+		t.Errorf("%v, %v", r, err)
+	}
+}
