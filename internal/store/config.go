@@ -44,6 +44,14 @@ type Config struct {
 	PictureQueue int `toml:"picture_queue"`
 	// MinFree is the space to be left on the disk. Below it pictures of passed parts are no longer kept; below a tenth of it none is, and the station is not ready.
 	MinFree setting.Bytes `toml:"min_free"`
+	// PassDays is after how many days of production pictures of passes are removed; 0 is never.
+	PassDays int `toml:"pass_days"`
+	// RejectDays is the same for rejects and for the samples of passes; 0 is never.
+	RejectDays int `toml:"reject_days"`
+	// Sample makes every so many-th part one whose picture is kept as long as that of a reject; 0 is none.
+	Sample int `toml:"sample"`
+	// Quota is what all pictures together may take: above it pictures of passes are removed, the oldest first, then the samples, never rejects; 0 is no limit.
+	Quota setting.Bytes `toml:"quota"`
 	// Queue is how many deliveries and events may wait for a disk that does not take them; further ones are dropped and counted. Rows of parts are never dropped.
 	Queue int `toml:"queue"`
 	// SealKey is the file of an Ed25519 private key in PEM with which the daily seals are signed; empty signs none.
@@ -62,6 +70,8 @@ func DefaultConfig() Config {
 		Keep:         KeepRejects,
 		PictureQueue: 16,
 		MinFree:      2_000_000_000,
+		PassDays:     30,
+		Sample:       50,
 		Queue:        10_000,
 		Shifts:       "06:00 14:00 22:00",
 	}
@@ -84,6 +94,14 @@ func (c Config) Check() []setting.Problem {
 	}
 	if c.Queue < 100 || c.Queue > 1_000_000 {
 		wrong("queue", "%d is out of range; allowed is 100 to 1000000", c.Queue)
+	}
+	for _, days := range []struct {
+		key   string
+		value int
+	}{{"pass_days", c.PassDays}, {"reject_days", c.RejectDays}, {"sample", c.Sample}} {
+		if days.value < 0 {
+			wrong(days.key, "%d is below 0; 0 switches it off", days.value)
+		}
 	}
 	return append(problems, c.checkCalendar()...)
 }

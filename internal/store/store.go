@@ -26,6 +26,8 @@ type Store struct {
 	db       *sql.DB
 	lock     *os.File
 	seals    *sealer
+	retiring context.CancelFunc // ends retain
+	retained chan struct{}
 	writer   *writer
 	pictures *pictures
 }
@@ -40,6 +42,9 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (*Store, error) 
 	}
 	s.writer = newWriter(s.db, s.seals, config.Queue, log)
 	s.pictures = newPictures(config, s.writer, log)
+	ctx, s.retiring = context.WithCancel(context.WithoutCancel(ctx))
+	s.retained = make(chan struct{})
+	go s.retain(ctx)
 	return s, nil
 }
 
@@ -149,6 +154,8 @@ func (s *Store) Dropped() (pictures, notes uint64) {
 // Close writes everything that waits, then closes the record. It returns an error where something
 // could not be written.
 func (s *Store) Close() error {
+	s.retiring()
+	<-s.retained
 	s.pictures.close()
 	err := s.writer.close()
 	if err == nil {

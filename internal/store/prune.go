@@ -1,0 +1,329 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"time"
+
+	"linectl/internal/setting"
+)
+
+// Pruning is what retention has removed, or would remove.
+type Pruning struct {
+	Passes, Samples, Rejects int64 // pictures removed, by what they show
+	Bytes                    int64 // freed
+	Orphans                  int64 // files without a row, removed as well
+	Kept                     int64 // pictures that stay
+	KeptBytes                int64
+	Protected                int64 // of them: reviewed, held or recovered
+	Over                     int64 // bytes above the quota that must not be removed
+}
+
+// pruneSlice is how many pictures one transaction removes: the writer is not held up.
+const pruneSlice = 100
+
+// Prune removes pictures as the config says. A dry run only counts. Rows stay: a removed picture has a
+// row in removal. Of the value of pictures see docs/records.md.
+func (p *Pen) Prune(ctx context.Context, dry bool) (Pruning, error) {
+	return prune(ctx, p.Reader, p.config, p.commit, dry)
+}
+
+// kept is a picture that is there, with what decides over it.
+type kept struct {
+	id, part, bytes int64
+	path            string
+	verdict         string
+	guarded         bool
+}
+
+func prune(ctx context.Context, r *Reader, c Config, commit commit, dry bool) (Pruning, error) {
+	var result Pruning
+	total, err := r.pictureBytes(ctx)
+	if err != nil {
+		return result, err
+	}
+	oldPass, err := r.frameBefore(ctx, c.PassDays)
+	if err != nil {
+		return result, err
+	}
+	oldReject, err := r.frameBefore(ctx, c.RejectDays)
+	if err != nil {
+		return result, err
+	}
+	over := func() bool { return c.Quota > 0 && total > int64(c.Quota) }
+
+	// By age, then to get below the quota: passes, and last the samples of passes. Rejects never make room.
+	rounds := []func(k kept) (why string){
+		func(k kept) string {
+			sample := k.verdict == "pass" && c.sampled(k.part)
+			if k.verdict == "pass" && !sample && k.id <= oldPass || (k.verdict == "reject" || sample) && k.id <= oldReject {
+				return "age"
+			}
+			return ""
+		},
+		func(k kept) string {
+			if over() && k.verdict == "pass" && !c.sampled(k.part) {
+				return "quota"
+			}
+			return ""
+		},
+		func(k kept) string {
+			if over() && k.verdict == "pass" {
+				return "quota"
+			}
+			return ""
+		},
+	}
+	gone := map[int64]bool{} // in a dry run nothing else remembers
+	for n, why := range rounds {
+		if n > 0 && !over() {
+			break
+		}
+		for after := int64(0); ; {
+			slice, err := r.keptAfter(ctx, after)
+			if err != nil {
+				return result, err
+			}
+			if len(slice) == 0 {
+				break
+			}
+			after = slice[len(slice)-1].id
+			var remove []kept
+			var reason string
+			for _, k := range slice {
+				if gone[k.id] || k.guarded {
+					continue
+				}
+				w := why(k)
+				if w == "" {
+					continue
+				}
+				reason = w
+				gone[k.id] = true
+				remove = append(remove, k)
+				total -= k.bytes
+				result.count(k, c)
+			}
+			if len(remove) > 0 && !dry {
+				if err := removePictures(ctx, commit, c.Pictures, remove, reason); err != nil {
+					return result, err
+				}
+			}
+		}
+	}
+	if result.Orphans, err = r.sweep(ctx, c.Pictures, dry); err != nil {
+		return result, err
+	}
+	err = r.db.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(`+guard+`), 0) FROM frame f JOIN inspection i ON i.id = f.inspection_id
+		WHERE f.id NOT IN (SELECT frame_id FROM removal)`).Scan(&result.Kept, &result.Protected)
+	if err != nil {
+		return result, r.explain(err)
+	}
+	if dry {
+		result.Kept -= int64(len(gone))
+	}
+	result.KeptBytes = total
+	if over() {
+		result.Over = total - int64(c.Quota)
+	}
+	return result, nil
+}
+
+func (p *Pruning) count(k kept, c Config) {
+	p.Bytes += k.bytes
+	switch {
+	case k.verdict == "reject":
+		p.Rejects++
+	case c.sampled(k.part):
+		p.Samples++
+	default:
+		p.Passes++
+	}
+}
+
+// Removed is the number of pictures.
+func (p Pruning) Removed() int64 { return p.Passes + p.Samples + p.Rejects }
+
+// sampled tells which passes are kept as long as rejects.
+func (c Config) sampled(part int64) bool { return c.Sample > 0 && part%int64(c.Sample) == 0 }
+
+// guard is true for a part whose pictures are never removed: somebody looked at it or asked to keep
+// it, or it is all that is left of a crash.
+const guard = `(i.recovered = 1 OR EXISTS (SELECT 1 FROM review WHERE inspection_id = i.id)
+	OR coalesce((SELECT held FROM hold WHERE lot = i.lot ORDER BY id DESC LIMIT 1), 0))`
+
+func (r *Reader) keptAfter(ctx context.Context, after int64) ([]kept, error) {
+	rows, err := r.db.QueryContext(ctx, `SELECT f.id, f.inspection_id, f.bytes, f.path, CASE WHEN x.inspection_id IS NULL THEN 'pass' ELSE 'reject' END, `+guard+`
+		FROM frame f JOIN inspection i ON i.id = f.inspection_id LEFT JOIN reject x ON x.inspection_id = f.inspection_id
+		WHERE f.id > ? AND NOT EXISTS (SELECT 1 FROM removal WHERE frame_id = f.id) ORDER BY f.id LIMIT ?`, after, pruneSlice)
+	if err != nil {
+		return nil, r.explain(err)
+	}
+	defer rows.Close()
+	var slice []kept
+	for rows.Next() {
+		var k kept
+		if err := rows.Scan(&k.id, &k.part, &k.bytes, &k.path, &k.verdict, &k.guarded); err != nil {
+			return nil, err
+		}
+		slice = append(slice, k)
+	}
+	return slice, rows.Err()
+}
+
+func (r *Reader) pictureBytes(ctx context.Context) (total int64, err error) {
+	err = r.db.QueryRowContext(ctx, `SELECT coalesce(sum(bytes), 0) FROM frame WHERE id NOT IN (SELECT frame_id FROM removal)`).Scan(&total)
+	return total, r.explain(err)
+}
+
+// frameBefore is the newest frame that is older than so many days; 0 for none. A day is one on which the
+// line ran, as the seals count them: so a wall clock that jumps for years ages nothing.
+func (r *Reader) frameBefore(ctx context.Context, days int) (id int64, err error) {
+	if days <= 0 {
+		return 0, nil
+	}
+	err = r.db.QueryRowContext(ctx, `SELECT row FROM link WHERE kind = ? AND n <= (SELECT n FROM seal ORDER BY id DESC LIMIT 1 OFFSET ?) ORDER BY n DESC LIMIT 1`,
+		frames.kind, days-1).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return id, r.explain(err)
+}
+
+// removePictures notes the removal and then removes: a crash between leaves a file that the next run
+// sweeps, never a row that lies.
+func removePictures(ctx context.Context, commit commit, folder string, remove []kept, why string) error {
+	at := time.Now()
+	err := commit(ctx, "removal of pictures", func(tx *ledger) error {
+		for _, k := range remove {
+			if _, err := tx.add(removals, at.UnixMicro(), k.id, why); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, k := range remove {
+		if !filepath.IsLocal(k.path) {
+			continue // somebody changed the row; verify says so
+		}
+		if err := os.Remove(filepath.Join(folder, k.path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+var pictureName = regexp.MustCompile(`^\d{4}/\d\d/\d\d/(\d+)-[-_0-9A-Za-z]*\.(png|jpg)$`)
+
+// sweep removes files that a crash left without a row, or whose removal it cut off. Pictures and their
+// rows are written in the order of the parts: a file older than the newest row will not get one any more.
+func (r *Reader) sweep(ctx context.Context, folder string, dry bool) (orphans int64, err error) {
+	var newest int64
+	if err := r.db.QueryRowContext(ctx, `SELECT coalesce((SELECT inspection_id FROM frame ORDER BY id DESC LIMIT 1), 0)`).Scan(&newest); err != nil {
+		return 0, r.explain(err)
+	}
+	err = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		name, err := filepath.Rel(folder, path)
+		if err != nil {
+			return err
+		}
+		match := pictureName.FindStringSubmatch(filepath.ToSlash(name))
+		if match == nil {
+			return nil // not ours
+		}
+		part, err := strconv.ParseInt(match[1], 10, 64)
+		if err != nil || part >= newest {
+			return nil
+		}
+		var wanted bool
+		if err := r.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM frame f WHERE f.inspection_id = ? AND f.path = ? AND NOT EXISTS (SELECT 1 FROM removal WHERE frame_id = f.id))`,
+			part, name).Scan(&wanted); err != nil || wanted {
+			return r.explain(err)
+		}
+		orphans++
+		if dry {
+			return nil
+		}
+		return os.Remove(path)
+	})
+	return orphans, err
+}
+
+// Forecast is how long the disk will do.
+type Forecast struct {
+	Days     int           // of production that it is drawn from, at most 7
+	PerDay   int64         // bytes of rows and pictures a day, before retention removes any
+	Free     setting.Bytes // above what is to be left
+	DaysLeft float64       // +Inf where nothing is written
+}
+
+// bytesPerPart is what a part takes in the record, measured with a heatmap of 28 x 28 cells.
+const bytesPerPart = 2300
+
+// Forecast tells from the newest days of production how many more the disk has room for.
+func (r *Reader) Forecast(ctx context.Context, c Config) (f Forecast, err error) {
+	free, err := freeSpace(filepath.Dir(c.Path))
+	if err != nil {
+		return f, err
+	}
+	f.Free = setting.Bytes(max(0, int64(free)-int64(c.MinFree)))
+	const window = 7
+	var from, sealed int64
+	err = r.db.QueryRowContext(ctx, `SELECT coalesce(min(n), 0), count(*) FROM (SELECT n FROM seal ORDER BY id DESC LIMIT ?)`, window).Scan(&from, &sealed)
+	if err != nil {
+		return f, r.explain(err)
+	}
+	f.Days = int(max(1, sealed))
+	var rows, bytes int64
+	err = r.db.QueryRowContext(ctx, `SELECT count(*), coalesce((SELECT sum(bytes) FROM frame WHERE id > coalesce((SELECT max(row) FROM link WHERE kind = ?1 AND n <= ?2), 0)), 0)
+		FROM link WHERE kind = ?3 AND n > ?2`, frames.kind, from, inspections.kind).Scan(&rows, &bytes)
+	if err != nil {
+		return f, r.explain(err)
+	}
+	f.PerDay = (rows*bytesPerPart + bytes) / int64(f.Days)
+	f.DaysLeft = float64(f.Free) / float64(f.PerDay)
+	return f, nil
+}
+
+// retain removes pictures once an hour while the daemon runs.
+func (s *Store) retain(ctx context.Context) {
+	defer close(s.retained)
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		result, err := prune(ctx, s.Reader, s.config, s.commit, false)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			s.log.Error("pictures could not be removed", "error", err)
+		case result.Removed() > 0 || result.Orphans > 0:
+			s.log.Info("pictures removed by retention", "passes", result.Passes, "samples", result.Samples, "rejects", result.Rejects, "bytes", result.Bytes, "orphans", result.Orphans)
+		}
+		if result.Over > 0 {
+			s.log.Error("the pictures that must be kept exceed store.quota", "bytes", result.Over)
+		}
+	}
+}
+
+const pruneEvery = time.Hour

@@ -1,0 +1,238 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"linectl/internal/part"
+)
+
+// shelves is a record of ten days with four parts a day: a pass, a sampled pass (every 4th row), a
+// pass of lot "held", a reject; every one with its picture.
+func shelves(t *testing.T, c Config) {
+	t.Helper()
+	c.Keep = KeepAll
+	s := openStore(t, c)
+	day := 0
+	s.seals.now = func() time.Time { return noon.AddDate(0, 0, day) }
+	s.seals.day = dayOf(noon)
+	for day = range 10 {
+		for n := range uint32(4) {
+			r := good(uint32(4*day) + n)
+			switch n {
+			case 1:
+				r.Trigger.Lot = "held"
+			case 2:
+				r.Verdict, r.Reason = part.Reject, part.Anomaly
+			}
+			id := insert(t, s, r)
+			s.KeepPicture(id, frame(16, 16, int(id)), r.Verdict)
+			for stored := false; !stored; {
+				if err := s.Reader.db.QueryRow(`SELECT EXISTS (SELECT 1 FROM frame WHERE inspection_id = ?)`, id).Scan(&stored); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func openPen(t *testing.T, c Config) *Pen {
+	t.Helper()
+	p, err := OpenPen(context.Background(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// pictureFiles are the ids of the parts that have a picture file.
+func pictureFiles(t *testing.T, c Config) []int {
+	t.Helper()
+	files, err := filepath.Glob(c.Pictures + "/*/*/*/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := map[int]bool{}
+	for _, f := range files {
+		var id int
+		fmt.Sscanf(filepath.Base(f), "%d-", &id)
+		ids[id] = true
+	}
+	return slices.Sorted(maps.Keys(ids))
+}
+
+func TestPruneByValue(t *testing.T) {
+	c := configIn(t.TempDir())
+	c.Sample = 4 // rows 4, 8, … are samples; 1, 5, … passes; 2, 6, … held; 3, 7, … rejects
+	shelves(t, c)
+	p := openPen(t, c)
+	if err := p.Hold(t.Context(), "held", true, "eva", "complaint 17"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Review(t.Context(), 5, Opinion{ReviewGood, "eva", ""}); err != nil {
+		t.Fatal(err)
+	}
+	step := func(name string, change func(), want Pruning, stay func(id int) bool) {
+		t.Helper()
+		change()
+		p.config = c
+		before := pictureFiles(t, c)
+		dry, err := p.Prune(t.Context(), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := pictureFiles(t, c); !slices.Equal(got, before) {
+			t.Errorf("%s: a dry run removed files: %v", name, got)
+		}
+		got, err := p.Prune(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != dry {
+			t.Errorf("%s: the dry run said %+v, then it was %+v", name, dry, got)
+		}
+		if got.Passes != want.Passes || got.Samples != want.Samples || got.Rejects != want.Rejects || got.Kept != want.Kept || got.Protected != want.Protected {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+		var left []int
+		for id := 1; id <= 40; id++ {
+			if stay(id) {
+				left = append(left, id)
+			}
+		}
+		if files := pictureFiles(t, c); !slices.Equal(files, left) {
+			t.Errorf("%s: pictures of %v are left, want %v", name, files, left)
+		}
+		if _, problems := verify(t, c, VerifyOptions{Read: true}); problems != nil {
+			t.Errorf("%s: %v", name, problems)
+		}
+	}
+	guarded := func(id int) bool { return id%4 == 2 || id == 5 }
+	step("nothing is old", func() { c.PassDays, c.RejectDays = 20, 20 }, Pruning{Kept: 40, Protected: 11}, func(int) bool { return true })
+	// The newest seal was made on the tenth day: one day old is all up to the ninth.
+	step("passes by age", func() { c.PassDays = 3 }, Pruning{Passes: 6, Kept: 34, Protected: 11}, func(id int) bool { return id%4 != 1 || id > 28 || guarded(id) })
+	step("rejects and samples by age", func() { c.RejectDays = 8 }, Pruning{Samples: 2, Rejects: 2, Kept: 30, Protected: 11},
+		func(id int) bool {
+			return guarded(id) || id%4 == 1 && id > 28 || (id%4 == 0 || id%4 == 3) && id > 8
+		})
+	step("a quota takes passes, then samples, never rejects", func() { c.Quota = 1 }, Pruning{Passes: 3, Samples: 8, Kept: 19, Protected: 11},
+		func(id int) bool { return guarded(id) || id%4 == 3 && id > 8 })
+	if got, err := p.Prune(t.Context(), true); err != nil || got.Over <= 0 || got.Removed() != 0 {
+		t.Errorf("what may not be removed: %+v, %v", got, err)
+	}
+	if err := p.Hold(t.Context(), "held", false, "eva", "settled"); err != nil {
+		t.Fatal(err)
+	}
+	step("a lot that is let go", func() {}, Pruning{Passes: 10, Kept: 9, Protected: 1}, func(id int) bool { return id == 5 || id%4 == 3 && id > 8 })
+}
+
+// A wall clock that jumps ten years ahead and back makes nothing older.
+func TestPruneHasItsOwnCalendar(t *testing.T) {
+	c := configIn(t.TempDir())
+	c.Keep, c.PassDays, c.Sample = KeepAll, 3, 0
+	s := openStore(t, c)
+	now := noon
+	s.seals.now = func() time.Time { return now }
+	s.seals.day = dayOf(noon)
+	for n, at := range []time.Time{noon, noon.AddDate(10, 0, 0), noon.Add(time.Hour)} {
+		now = at
+		s.KeepPicture(insert(t, s, good(uint32(n))), frame(8, 8, n), part.Pass)
+		s.settle(t)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := openPen(t, c)
+	if got, err := p.Prune(t.Context(), true); err != nil || got.Removed() != 0 || got.Kept != 3 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestSweepTakesOrphansOnly(t *testing.T) {
+	c := configIn(t.TempDir())
+	c.Sample = 4
+	shelves(t, c)
+	folder := filepath.Join(c.Pictures, "2026", "11", "23")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"7-lost.png", "41-coming.png", "notes.txt", "7-lost.png.bak"} {
+		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := openPen(t, c)
+	if got, err := p.Prune(t.Context(), false); err != nil || got.Orphans != 1 || got.Kept != 40 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	var left []string
+	entries, _ := os.ReadDir(folder)
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if strings.Join(left, " ") != "41-coming.png 7-lost.png.bak notes.txt" {
+		t.Errorf("left are %v", left)
+	}
+	picturesHaveFiles(t, openStoreFor(t, c))
+}
+
+func openStoreFor(t *testing.T, c Config) *Store {
+	s := openStore(t, c)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestReviewIsAddedBesideTheDaemon(t *testing.T) {
+	c := configIn(t.TempDir())
+	s := openStoreFor(t, c)
+	id := insert(t, s, rejected(1, part.Anomaly))
+	p := openPen(t, c)
+	for n := range 20 { // both write in turn, and the chain holds
+		if err := p.Review(t.Context(), id, Opinion{[]Review{ReviewBad, ReviewGood}[n%2], "eva", "'; DROP TABLE review; --"}); err != nil {
+			t.Fatal(err)
+		}
+		insert(t, s, good(uint32(n+2)))
+	}
+	if err := s.Review(t.Context(), 2, Opinion{ReviewBad, "ben", "scratch"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []Opinion{{"nice", "eva", ""}, {ReviewGood, "", ""}} {
+		if err := p.Review(t.Context(), id, o); err == nil {
+			t.Errorf("%+v was taken", o)
+		}
+	}
+	if err := p.Review(t.Context(), 999, Opinion{ReviewGood, "eva", ""}); err == nil || !strings.Contains(err.Error(), "there is no record 999") {
+		t.Errorf("error is %v", err)
+	}
+	for asked, want := range map[Review]int{ReviewGood: 1, ReviewBad: 1, ReviewUnsure: 0, ReviewNone: 19, ReviewDue: 0} {
+		n := 0
+		for _, err := range s.Find(t.Context(), Filter{Review: asked}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		if n != want {
+			t.Errorf("%d parts are reviewed as %q, want %d", n, asked, want)
+		}
+	}
+	rates, err := s.ReviewRates(t.Context(), SlotFilter{})
+	if err != nil || len(rates) != 1 || rates[0] != (Rates{"bracket", 3, 0, 0, 1, 1}) { // the reject was not inspected: no recipe
+		t.Errorf("rates are %+v, %v", rates, err)
+	}
+	if v, problems := verify(t, c, VerifyOptions{}); problems != nil || v.Links < 40 {
+		t.Errorf("%+v: %v", v, problems)
+	}
+}
