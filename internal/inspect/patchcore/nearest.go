@@ -77,8 +77,9 @@ func nearestInt8(g *onnx.Graph, bank Bank) {
 	g.Node("Add", "bracket", []string{"scaled", "norms"})
 	g.Node("ReduceMin", "nearest", []string{"bracket"}, onnx.Ints("axes", 1), onnx.Int("keepdims", 0))
 	// |q^|² - |q-q^|² = q(2q^-q). It carries NaN.
-	g.Node("DequantizeLinear", "rounded", []string{"whole", "step", "zero"})
-	g.Node("Add", "twice", []string{"rounded", "rounded"})
+	g.Float32s("two", []float32{2})
+	g.Node("Mul", "two.steps", []string{"step", "two"})
+	g.Node("DequantizeLinear", "twice", []string{"whole", "two.steps", "zero"})
 	g.Node("Sub", "mirrored", []string{"twice", "centred"})
 	g.Node("Mul", "terms", []string{"mirrored", "centred"})
 	g.Int64s("axis", 0)
