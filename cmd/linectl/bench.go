@@ -16,6 +16,7 @@ import (
 	"linectl/internal/hint"
 	"linectl/internal/inspect"
 	"linectl/internal/inspect/network"
+	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
 )
@@ -95,6 +96,11 @@ func (p *program) bench(ctx context.Context, d desk, o benchOptions, args []stri
 	for _, device := range o.devices {
 		if err := network.CheckDevice(device); err != nil {
 			return hint.New(hint.Usage, fmt.Errorf("--device %w", err), "")
+		}
+	}
+	for _, precision := range o.precisions {
+		if err := (patchcore.Options{Score: patchcore.Max, Precision: precision}).Check(); err != nil {
+			return hint.New(hint.Usage, fmt.Errorf("--precision: %w", err), "")
 		}
 	}
 	bar := newProgress(p.err)

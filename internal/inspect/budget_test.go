@@ -13,9 +13,9 @@ import (
 	"linectl/internal/inspect/picture"
 )
 
-// model is a machine on which the network takes its backbone's time for each 256x256 pixels, the bank a
+// machine is one on which the network takes its backbone's time for each 256x256 pixels, the bank a
 // millisecond for each 1024 vectors there, and one inspection in fifty twice as long.
-func model(cost map[string]float64) func(context.Context, Setting, Duty) (Timing, error) {
+func machine(cost map[string]float64) func(context.Context, Setting, Duty) (Timing, error) {
 	return func(_ context.Context, s Setting, d Duty) (Timing, error) {
 		area := float64(s.Size.Width*s.Size.Height) / (256 * 256)
 		n := cost[s.Backbone.Name] * area
@@ -55,7 +55,7 @@ func TestChoose(t *testing.T) {
 		{"a smaller backbone", 35 * time.Millisecond, large, "small", "320x320", 4096},
 		{"a smaller input", 12 * time.Millisecond, large, "small", "224x224", 2048},
 	} {
-		s := &search{measure: model(cost), camera: test.camera, budget: test.budget, precision: patchcore.Int8}
+		s := &search{measure: machine(cost), camera: test.camera, budget: test.budget, precision: patchcore.Int8}
 		c, err := s.choose(t.Context(), backbones("small", "large"))
 		if err != nil {
 			t.Errorf("%s: %v", test.name, err)
@@ -77,7 +77,7 @@ func TestChoose(t *testing.T) {
 }
 
 func TestChooseRefuses(t *testing.T) {
-	s := &search{measure: model(map[string]float64{"small": 5}), budget: time.Millisecond, precision: patchcore.Int8}
+	s := &search{measure: machine(map[string]float64{"small": 5}), budget: time.Millisecond, precision: patchcore.Int8}
 	if _, err := s.choose(t.Context(), backbones("small")); err == nil || hint.Of(err) == "" ||
 		!strings.Contains(err.Error(), "nothing keeps within 1ms") || !strings.Contains(err.Error(), "the fastest was small at 128x128 with 512 vectors") {
 		t.Errorf("a budget that nothing keeps: %v", err)
