@@ -24,9 +24,9 @@ import (
 func (p *program) plcCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plc",
-		Short: "the link to the PLC: certificates, and a simulated PLC to commission against",
+		Short: "the link to the PLC: what it offers, certificates, and a simulated PLC to commission against",
 	}
-	c.AddCommand(p.plcCertCommand(), p.plcTrustCommand(), p.plcSimulateCommand())
+	c.AddCommand(p.plcProbeCommand(), p.plcCertCommand(), p.plcTrustCommand(), p.plcSimulateCommand())
 	return c
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"linectl/internal/hint"
+	"linectl/internal/opcua"
 	"linectl/internal/opcua/pki"
 	"linectl/internal/sim/plc"
 )
@@ -155,5 +156,52 @@ func TestPLCSimulate(t *testing.T) {
 	_, err = plcCommandLine(p, "", "simulate", "--rate", "0")
 	if err == nil || err.Error() != "--rate 0 is out of range; allowed is more than 0, up to 60000" || hint.KindOf(err) != hint.Usage {
 		t.Errorf("rate 0: %v", err)
+	}
+}
+
+// A config that lacks tags, camera and recipe is good enough to probe with.
+func TestPLCProbe(t *testing.T) {
+	sim, err := plc.Start(plc.Config{Folder: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sim.Close()
+	p, folder := plcProgram(t, sim, fmt.Sprintf("server_certificate = %q\n", sim.CertificateFile()))
+	text := fmt.Sprintf("state = %q\n[plc]\nendpoint = %q\nserver_certificate = %q\n", folder, sim.Endpoint(), sim.CertificateFile())
+	if err := os.WriteFile(p.configPath, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := plcCommandLine(p, "", "probe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"Basic256Sha256  SignAndEncrypt  anonymous  " + pki.Fingerprint(sim.Certificate()),
+		"urn:linectl:simulated-plc",
+		"not configured; found by its name",
+		"readings: p50 ", "subscription refused: ", "of this machine", `profile = "full"`,
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is missing in\n%s", want, out)
+		}
+	}
+	// What it prints is a [plc] section that works.
+	section := out[strings.LastIndex(out, "[plc]\n"):]
+	text = fmt.Sprintf("state = %q\n%s[[camera]]\nname = \"top\"\nsource = \"drop:%s\"\n[inspect]\nrecipe = \"bracket\"\n", folder, section, folder)
+	if err := os.WriteFile(p.configPath, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := p.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := opcua.Check(t.Context(), cfg.PLC, cfg.PKI()); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(p.configPath, []byte("[plc]\nendpoint = \"192.0.2.1\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plcCommandLine(p, "", "probe"); err == nil || !strings.Contains(err.Error(), `plc.endpoint: "192.0.2.1" is no endpoint`) {
+		t.Errorf("a wrong endpoint: %v", err)
 	}
 }

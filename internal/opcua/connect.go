@@ -72,13 +72,26 @@ func (p peer) connect(ctx context.Context, limits limits) (*session, error) {
 }
 
 // open opens a session and verifies the tags.
-func (p peer) open(ctx context.Context, endpoint *ua.EndpointDescription, limits limits) (_ *session, err error) {
+func (p peer) open(ctx context.Context, endpoint *ua.EndpointDescription, limits limits) (*session, error) {
+	s, err := p.enter(ctx, endpoint, limits)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.verify(ctx, p.nodes); err != nil {
+		s.close()
+		return nil, p.explain(err)
+	}
+	return s, nil
+}
+
+// enter opens a session. No tag is looked at.
+func (p peer) enter(ctx context.Context, endpoint *ua.EndpointDescription, limits limits) (_ *session, err error) {
 	options, err := p.options(endpoint)
 	if err != nil {
 		return nil, err
 	}
 	s := newSession(p.cfg, limits)
-	s.expires = p.expires(endpoint)
+	s.expires, s.search = p.expires(endpoint), p.search
 	options = append(options, opcua.StateChangedFunc(func(state opcua.ConnState) {
 		if state == opcua.Disconnected {
 			s.fail(errors.New("the connection to the PLC was lost"))
@@ -92,10 +105,6 @@ func (p peer) open(ctx context.Context, endpoint *ua.EndpointDescription, limits
 		// The PLC spoke a moment ago, without certificates.
 		return nil, hint.New(hint.Failure, errors.New("the PLC closed the connection without a word, as it does when it does not trust linectl's certificate"), p.trustUs())
 	case err != nil:
-		return nil, p.explain(err)
-	}
-	if err := s.verify(ctx, p.nodes); err != nil {
-		s.close()
 		return nil, p.explain(err)
 	}
 	return s, nil

@@ -82,6 +82,7 @@ func Check(ctx context.Context, cfg Config, folder string) error {
 	if err != nil {
 		return err
 	}
+	peer.search = true
 	s, err := peer.connect(ctx, usual())
 	if err != nil {
 		return err

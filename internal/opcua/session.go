@@ -23,6 +23,7 @@ type session struct {
 	stale   time.Duration
 	began   time.Time // when the snapshot was read
 	expires time.Time // the earlier end of both certificates
+	search  bool      // look for names like those of missing tags
 
 	ids     [signals]*ua.NodeID // nil where the signal is not used
 	types   [signals]ua.TypeID
@@ -83,6 +84,7 @@ const batch = 15
 func (s *session) verify(ctx context.Context, nodes [signals]node) error {
 	namespaces := s.client.Namespaces()
 	var wrong []string
+	var missing []signal
 	say := func(sig signal, format string, args ...any) {
 		wrong = append(wrong, fmt.Sprintf("plc.tags.%s: %s: %s", table[sig].key, nodes[sig], fmt.Sprintf(format, args...)))
 	}
@@ -111,9 +113,18 @@ func (s *session) verify(ctx context.Context, nodes [signals]node) error {
 			return fmt.Errorf("read the tags: %w", err)
 		}
 		for i, sig := range part {
-			if err := s.admit(sig, results[2*i], results[2*i+1]); err != nil {
+			switch err := s.admit(sig, results[2*i], results[2*i+1]); {
+			case errors.Is(err, errMissing) && s.search:
+				missing = append(missing, sig)
+			case err != nil:
 				say(sig, "%v", err)
 			}
+		}
+	}
+	if len(missing) > 0 {
+		there, _ := s.browse(ctx) // without names the error says less, but it stands
+		for _, sig := range missing {
+			say(sig, "%v%s", errMissing, likeness(nodes[sig].String(), there))
 		}
 	}
 	if s.has(triggerSeq) && s.has(resultSeq) && len(wrong) == 0 && s.types[triggerSeq] != s.types[resultSeq] {
@@ -130,11 +141,13 @@ func (s *session) verify(ctx context.Context, nodes [signals]node) error {
 	return hint.New(hint.Failure, errors.New(text), "correct [plc.tags], or the tag and its access rights in the PLC program; 'linectl check --connect' tries again")
 }
 
+var errMissing = errors.New("does not exist on the PLC")
+
 // admit takes a tag's type from its value: the DataType attribute is not reliable on every server.
 func (s *session) admit(sig signal, value, access *ua.DataValue) error {
 	switch value.Status {
 	case ua.StatusBadNodeIDUnknown, ua.StatusBadNodeIDInvalid:
-		return errors.New("does not exist on the PLC")
+		return errMissing
 	case ua.StatusBadAttributeIDInvalid:
 		return errors.New("is not a variable")
 	case ua.StatusBadNotReadable, ua.StatusBadUserAccessDenied:

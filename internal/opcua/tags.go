@@ -134,6 +134,16 @@ var table = [signals]struct {
 // has tells whether a signal has a node.
 func (t Tags) has(s signal) bool { return table[s].node(t) != "" }
 
+// named tells whether the signal of a key has a node.
+func (t Tags) named(key string) bool {
+	for s := range signals {
+		if table[s].key == key {
+			return t.has(s)
+		}
+	}
+	return false
+}
+
 // check reports every mistake in the section.
 func (t Tags) check(profile Profile) []setting.Problem {
 	var problems []setting.Problem

@@ -28,6 +28,7 @@ type peer struct {
 	folder   string
 	identity pki.Identity // empty without security
 	nodes    [signals]node
+	search   bool // whether a session looks for names like those of missing tags: nothing for a daemon
 }
 
 // know gathers what a connection needs and tells what is missing.
@@ -36,6 +37,11 @@ func know(cfg Config, folder string) (peer, error) {
 		first := problems[0]
 		return peer{}, hint.New(hint.Usage, fmt.Errorf("plc.%s: %s", first.Key, first.Message), "'linectl check' lists every mistake in the config")
 	}
+	return gather(cfg, folder)
+}
+
+// gather does so for a config whose mistakes were looked for already.
+func gather(cfg Config, folder string) (peer, error) {
 	p := peer{cfg: cfg, folder: folder}
 	for s := range signals {
 		if cfg.Tags.has(s) {

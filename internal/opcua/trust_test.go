@@ -48,7 +48,7 @@ func TestWrongTags(t *testing.T) {
 		{"access", nil, func(t *Tags) { t.Busy = p.Tags()["busy"] },
 			`plc.tags.busy: nsu=urn:linectl:simulated-plc;s="Inspect"."Busy": cannot be written by this user`},
 		{"unknown node", nil, func(t *Tags) { t.Score = `ns=1;s="Inspect"."Sorce"` },
-			`plc.tags.score: ns=1;s="Inspect"."Sorce": does not exist on the PLC`},
+			`plc.tags.score: ns=1;s="Inspect"."Sorce": does not exist on the PLC; there is nsu=urn:linectl:simulated-plc;s="Inspect"."Score"`},
 		{"unknown namespace", nil, func(t *Tags) { t.Score = `nsu=urn:other;s=Score` },
 			`plc.tags.score: nsu=urn:other;s=Score: the PLC has no namespace urn:other; it has http://opcfoundation.org/UA/, urn:linectl:simulated-plc`},
 		{"all at once", map[string]any{"reject": "no", "accept": float32(1)}, func(t *Tags) { t.Ready = "ns=7;i=1" },

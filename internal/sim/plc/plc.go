@@ -175,6 +175,7 @@ func (p *PLC) serve(host string, port int) {
 	p.server.RegisterHandler(id.CloseSessionRequest_Encoding_DefaultBinary, p.closeSession)
 	p.server.RegisterHandler(id.RegisterNodesRequest_Encoding_DefaultBinary, p.registerNodes)
 	p.server.RegisterHandler(id.BrowseRequest_Encoding_DefaultBinary, p.browse)
+	p.server.RegisterHandler(id.CreateSubscriptionRequest_Encoding_DefaultBinary, noSubscription)
 	p.server.RegisterHandler(id.ReadRequest_Encoding_DefaultBinary, p.read)
 	p.server.RegisterHandler(id.WriteRequest_Encoding_DefaultBinary, p.write)
 }

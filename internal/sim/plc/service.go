@@ -48,6 +48,11 @@ func (p *PLC) registerNodes(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.R
 	return response, nil
 }
 
+// noSubscription refuses: the library's subscriptions outlive their sessions and take each other's numbers.
+func noSubscription(*uasc.SecureChannel, ua.Request, uint32) (ua.Response, error) {
+	return nil, ua.StatusBadServiceUnsupported
+}
+
 // browse shows the way from the root to the tags; all references are forward ones.
 func (p *PLC) browse(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
 	request, ok := r.(*ua.BrowseRequest)

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"linectl/internal/config"
+	"linectl/internal/opcua"
+)
+
+func (p *program) plcProbeCommand() *cobra.Command {
+	var watch bool
+	c := &cobra.Command{
+		Use:   "probe",
+		Short: "what the PLC offers and grants, how fast it answers, and the [plc] section that goes with it",
+		Long: `Probe connects as the line would and shows the PLC's endpoints, each configured tag with type, rights
+and value, tags that bear the name of a signal but are not configured, the time that a poll takes, the
+shortest subscription that the PLC grants, and its clock. It ends with a [plc] section to paste. Nothing is
+written, and a config that lacks tags is good enough.
+
+With --watch it shows the handshake live: each change of a tag, until Ctrl-C.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if watch {
+				return p.watchPLC(c.Context())
+			}
+			return p.probePLC(c.Context())
+		},
+	}
+	c.Flags().BoolVar(&watch, "watch", false, "show each change of a tag until Ctrl-C")
+	return c
+}
+
+func (p *program) probePLC(ctx context.Context) error {
+	cfg, err := p.draft()
+	if err != nil {
+		return err
+	}
+	report, failed := opcua.Probe(ctx, cfg.PLC, cfg.PKI())
+	var rows [][]string
+	for _, t := range report.Tags {
+		note := t.Wrong
+		if t.Found {
+			note = cmp.Or(note, "not configured; found by its name")
+		}
+		rows = append(rows, []string{t.Key, cmp.Or(t.Type, "-"), cmp.Or(t.Rights, "-"), clip(t.Value, 24), t.Node, note})
+	}
+	header := []string{"signal", "type", "rights", "value", "node", "note"}
+	if p.output != "table" {
+		if err := p.print(report, header, rows); err != nil {
+			return err
+		}
+		return failed
+	}
+	var offers [][]string
+	for _, o := range report.Offers {
+		offers = append(offers, []string{o.Policy, o.Mode, strings.Join(o.Users, ", "), o.SHA256})
+	}
+	if len(offers) > 0 {
+		if err := p.print(nil, []string{"policy", "mode", "users", "sha-256 of the certificate"}, offers); err != nil {
+			return err
+		}
+	}
+	if failed != nil {
+		return failed
+	}
+	fmt.Fprintf(p.out, "\nnamespaces  %s\n\n", strings.Join(report.Namespaces, "  "))
+	if err := p.print(nil, header, rows); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "\npoll         %s\n%s", roundTrips(report), histogram(report.Rounds))
+	fmt.Fprintf(p.out, "subscription %s\nclock        %s\n\n%s", granted(report), offset(report), report.Section)
+	return nil
+}
+
+// draft reads a config that need not be finished: only what the link itself needs has to be right.
+func (p *program) draft() (config.Config, error) {
+	document, err := os.ReadFile(p.configPath)
+	if err != nil {
+		return config.Load(p.configPath) // says it better
+	}
+	cfg, mistakes := config.Parse(document)
+	for _, m := range mistakes {
+		if m.Key == "" || m.Key == "state" || strings.HasPrefix(m.Key, "plc.") && !strings.HasPrefix(m.Key, "plc.tags.") {
+			return config.Load(p.configPath)
+		}
+	}
+	return cfg, nil
+}
+
+// clip cuts a text that is too long for a table.
+func clip(text string, length int) string {
+	if runes := []rune(text); len(runes) > length {
+		return string(runes[:length-1]) + "…"
+	}
+	return cmp.Or(text, "-")
+}
+
+func inMilliseconds(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/1e6) }
+
+func roundTrips(r opcua.Report) string {
+	return fmt.Sprintf("%d readings: p50 %s, p90 %s, p99 %s, longest %s", len(r.Rounds),
+		inMilliseconds(r.Round(50)), inMilliseconds(r.Round(90)), inMilliseconds(r.Round(99)), inMilliseconds(r.Round(100)))
+}
+
+// histogram draws how many readings took how long, in steps that double.
+func histogram(rounds []time.Duration) string {
+	var b strings.Builder
+	from := time.Duration(0)
+	for to, i := 250*time.Microsecond, 0; i < len(rounds); from, to = to, 2*to {
+		n := 0
+		for ; i < len(rounds) && rounds[i] < to; i++ {
+			n++
+		}
+		if n > 0 {
+			fmt.Fprintf(&b, "  %10s to %10s  %5d  %s\n", inMilliseconds(from), inMilliseconds(to), n, strings.Repeat("#", (40*n+len(rounds)-1)/len(rounds)))
+		}
+	}
+	return b.String()
+}
+
+func granted(r opcua.Report) string {
+	if r.Refused != "" {
+		return "refused: " + r.Refused
+	}
+	return fmt.Sprintf("at best every %s, sampled every %s", inMilliseconds(r.Publishing), inMilliseconds(r.Sampling))
+}
+
+func offset(r opcua.Report) string {
+	switch {
+	case !r.ClockKnown:
+		return "not told"
+	case r.Clock < 0:
+		return fmt.Sprintf("%s behind this machine", (-r.Clock).Round(time.Millisecond))
+	}
+	return fmt.Sprintf("%s ahead of this machine", r.Clock.Round(time.Millisecond))
+}
+
+func (p *program) watchPLC(ctx context.Context) error {
+	cfg, err := p.draft()
+	if err != nil {
+		return err
+	}
+	return opcua.Watch(ctx, cfg.PLC, cfg.PKI(), func(c opcua.Change) {
+		fmt.Fprintf(p.out, "%s  %-16s  %s\n", c.At.Format("15:04:05.000"), c.Key, c.Value)
+	})
+}
