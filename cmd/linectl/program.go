@@ -67,7 +67,8 @@ func (p *program) command() *cobra.Command {
 	root.AddCommand(
 		p.runCommand(), p.checkCommand(), p.demoCommand(),
 		p.trainCommand(), p.inspectCommand(), p.recipeCommand(), p.benchCommand(),
-		p.queryCommand(), p.showCommand(),
+		p.queryCommand(), p.showCommand(), p.statsCommand(), p.sinceCommand(),
+		p.reviewCommand(), p.verifyCommand(), p.pruneCommand(),
 		p.cameraCommand(), p.plcCommand(),
 		p.versionCommand(),
 	)

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"linectl/internal/hint"
+	"linectl/internal/setting"
+	"linectl/internal/store"
+)
+
+func (p *program) pruneCommand() *cobra.Command {
+	var dry bool
+	var hold, release, who, why string
+	c := &cobra.Command{
+		Use:   "prune",
+		Short: "remove pictures as the config says, now, and tell how long the disk will do",
+		Long: `Prune does at once what the daemon does every hour: it removes pictures by age and quota, as [store] in the
+config says. Pictures of passes go first, then the samples of passes. Pictures of rejects go by age only.
+Pictures of parts that somebody reviewed, of lots that are held, and of parts that were rebuilt after a crash
+stay. Rows and heatmaps always stay, and each removal is a row.
+
+--hold LOT keeps the pictures of a lot from now on, --release LOT lets them go again; both remove nothing.`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if hold != "" || release != "" {
+				return p.hold(c.Context(), hold, release, who, why)
+			}
+			return p.prune(c.Context(), dry)
+		},
+	}
+	c.Flags().BoolVar(&dry, "dry-run", false, "only tell what would be removed")
+	c.Flags().StringVar(&hold, "hold", "", "lot whose pictures stay")
+	c.Flags().StringVar(&release, "release", "", "lot whose pictures need no longer stay")
+	c.Flags().StringVar(&who, "by", store.UserName(), "who holds or releases")
+	c.Flags().StringVar(&why, "why", "", "the reason of a hold")
+	return c
+}
+
+func (p *program) hold(ctx context.Context, hold, release, who, why string) error {
+	if hold != "" && release != "" {
+		return hint.New(hint.Usage, errors.New("--hold and --release at once"), "one after the other")
+	}
+	pen, err := p.openPen(ctx)
+	if err != nil {
+		return err
+	}
+	defer pen.Close()
+	return pen.Hold(ctx, hold+release, hold != "", who, why)
+}
+
+// pruned is the JSON form; its keys are a contract.
+type pruned struct {
+	DryRun    bool     `json:"dry_run"`
+	Passes    int64    `json:"passes"`
+	Samples   int64    `json:"samples"`
+	Rejects   int64    `json:"rejects"`
+	Bytes     int64    `json:"bytes"`
+	Orphans   int64    `json:"orphans"`
+	Kept      int64    `json:"kept"`
+	KeptBytes int64    `json:"kept_bytes"`
+	Protected int64    `json:"protected"`
+	Over      int64    `json:"over_quota_bytes"`
+	PerDay    int64    `json:"bytes_per_day"`
+	Free      int64    `json:"free_bytes"`
+	DaysLeft  *float64 `json:"days_left"`
+}
+
+func (p *program) prune(ctx context.Context, dry bool) error {
+	cfg, err := p.load()
+	if err != nil {
+		return err
+	}
+	pen, err := store.OpenPen(ctx, cfg.Store)
+	if err != nil {
+		return err
+	}
+	defer pen.Close()
+	done, err := pen.Prune(ctx, dry)
+	if err != nil {
+		return err
+	}
+	forecast, err := pen.Forecast(ctx, cfg.Store)
+	if err != nil {
+		return err
+	}
+	result := pruned{
+		DryRun: dry, Passes: done.Passes, Samples: done.Samples, Rejects: done.Rejects, Bytes: done.Bytes, Orphans: done.Orphans,
+		Kept: done.Kept, KeptBytes: done.KeptBytes, Protected: done.Protected, Over: done.Over,
+		PerDay: forecast.PerDay, Free: int64(forecast.Free), DaysLeft: numeric(forecast.DaysLeft),
+	}
+	removed := "removed"
+	if dry {
+		removed = "to be removed"
+	}
+	left := "no end in sight"
+	if result.DaysLeft != nil {
+		left = fmt.Sprintf("%.0f", math.Floor(*result.DaysLeft))
+	}
+	count := func(n int64) string { return strconv.FormatInt(n, 10) }
+	rows := [][]string{
+		{removed, fmt.Sprintf("%d pictures, %s: %d of passes, %d sampled, %d of rejects", done.Removed(), setting.Bytes(done.Bytes), done.Passes, done.Samples, done.Rejects)},
+		{"files without a row", count(done.Orphans)},
+		{"kept", fmt.Sprintf("%d pictures, %s; %d of them reviewed, held or recovered", done.Kept, setting.Bytes(done.KeptBytes), done.Protected)},
+		{"written a day", setting.Bytes(forecast.PerDay).String()},
+		{"free", forecast.Free.String()},
+		{"days left", left},
+	}
+	if p.output == "csv" {
+		rows = [][]string{{"passes", count(done.Passes)}, {"samples", count(done.Samples)}, {"rejects", count(done.Rejects)}, {"bytes", count(done.Bytes)},
+			{"orphans", count(done.Orphans)}, {"kept", count(done.Kept)}, {"protected", count(done.Protected)}, {"over_quota_bytes", count(done.Over)}}
+	}
+	if err := p.print(result, nil, rows); err != nil {
+		return err
+	}
+	if done.Over > 0 {
+		return hint.New(hint.Failure, fmt.Errorf("the pictures that must be kept are %s above store.quota", setting.Bytes(done.Over)), "raise store.quota, or set store.reject_days")
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"linectl/internal/hint"
+	"linectl/internal/store"
+)
+
+func (p *program) verifyCommand() *cobra.Command {
+	var q verifyQuestion
+	c := &cobra.Command{
+		Use:   "verify",
+		Short: "prove that the record is what was written",
+		Long: `Verify recomputes the chain over all rows of the record and names each row that was changed, added, cut out
+or moved, each heatmap that differs, and each picture that is missing. It works while the daemon runs. It
+ends with code 4 where something is wrong.
+
+A record that was rewritten as a whole can only be found out by a seal that was kept on another machine: the
+daemon logs one a day. Give those lines with --seals.`,
+		Example: `  linectl verify --pictures
+  linectl verify --key seal-public.pem --seals kept-elsewhere.jsonl`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return p.verify(c.Context(), q) },
+	}
+	c.Flags().BoolVar(&q.pictures, "pictures", false, "read every picture and compare its hash, not only its size")
+	c.Flags().StringVar(&q.key, "key", "", "file of the public key (Ed25519, PEM) that signed the seals")
+	c.Flags().StringVar(&q.seals, "seals", "", "file of seals that were kept elsewhere, one JSON object a line")
+	return c
+}
+
+type verifyQuestion struct {
+	pictures   bool
+	key, seals string
+}
+
+// verified is what the command found; its keys are a contract.
+type verified struct {
+	store.Verification
+	Found []string `json:"found"`
+}
+
+func (p *program) verify(ctx context.Context, q verifyQuestion) (err error) {
+	options := store.VerifyOptions{Read: q.pictures}
+	if q.key != "" {
+		if options.Key, err = store.ReadSealKey(q.key); err != nil {
+			return fmt.Errorf("--key: %w", err)
+		}
+	}
+	if q.seals != "" {
+		if options.Known, err = readSeals(q.seals); err != nil {
+			return hint.New(hint.Usage, fmt.Errorf("--seals: %w", err), "each line is a seal as the daemon has logged it")
+		}
+	}
+	reader, err := p.openReader(ctx)
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	found := verified{Found: []string{}}
+	found.Verification, err = reader.Verify(ctx, options, func(problem string) {
+		found.Found = append(found.Found, problem)
+		if p.output == "table" {
+			fmt.Fprintln(p.out, shown(problem, 400))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	count := func(n int64) string { return strconv.FormatInt(n, 10) }
+	rows := [][]string{
+		{"record", found.Record}, {"links", count(found.Links)}, {"head", found.Head}, {"parts", count(found.Parts)},
+		{"seals", count(found.Seals)}, {"signatures checked", count(found.Signed)},
+		{"pictures", count(found.Pictures)}, {"removed by retention", count(found.Removed)}, {"problems", count(found.Problems)},
+	}
+	var header []string
+	if p.output == "csv" {
+		header = []string{"field", "value"}
+		for _, problem := range found.Found {
+			rows = append(rows, []string{"problem", problem})
+		}
+	}
+	if err := p.print(found, header, rows); err != nil {
+		return err
+	}
+	if found.Problems > 0 {
+		return hint.New(hint.Damage, fmt.Errorf("the record is not what was written: %d problems", found.Problems),
+			"keep the file as it is, and compare it with a backup that verifies")
+	}
+	return nil
+}
+
+func readSeals(path string) (seals []store.Seal, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan(); n++ {
+		var s store.Seal
+		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
+		}
+		if s.N < 1 || len(s.Hash) != 64 {
+			return nil, fmt.Errorf("%s:%d: it is not a seal", path, n)
+		}
+		seals = append(seals, s)
+	}
+	return seals, lines.Err()
+}
