@@ -110,6 +110,9 @@ func TestKilledWriterHasEveryRowThatItReported(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+		if _, problems := verify(t, configIn(folder), VerifyOptions{}); problems != nil {
+			t.Fatalf("the chain: %v", problems)
+		}
 	}
 	t.Logf("%d rows reported by %d writers that were killed: all are there", total, rounds)
 	if total == 0 {
