@@ -162,7 +162,7 @@ func (p *program) activateRecipe(f recipe.Folder, name, number string) error {
 	if err != nil || version < 1 {
 		return hint.New(hint.Usage, fmt.Errorf("%q is not a version; versions are 1, 2, 3 …", number), "'linectl recipe list' shows them")
 	}
-	if err := f.Activate(name, version); err != nil {
+	if err := f.Activate(name, version, recipe.Event{}); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(p.out, "%s@%d is active; a running daemon takes it with its next reload\n", name, version)

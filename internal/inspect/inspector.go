@@ -15,6 +15,7 @@ import (
 
 	"linectl/internal/hint"
 	"linectl/internal/inspect/network"
+	"linectl/internal/inspect/padim"
 	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
@@ -27,16 +28,23 @@ type Folders struct {
 	Backbones string // asked first for the default backbone; "" is not asked
 }
 
+// scorer gives what the features hold its score: patchcore's or padim's.
+type scorer interface {
+	Score() (float64, part.Map, error)
+	Close()
+}
+
 // Inspector judges frames by one version of a recipe. Its methods may be called concurrently; frames
 // are judged one after the other.
 type Inspector struct {
 	recipe    part.Recipe
 	limits    picture.Limits
-	threshold float64
+	threshold recipe.Threshold
 
 	busy      sync.Mutex
 	extractor *extractor
-	scorer    *patchcore.Scorer
+	scorer    scorer
+	judge     *judge // nil where the recipe has no zones
 }
 
 // Open opens the active version of the recipe that the config names.
@@ -51,11 +59,12 @@ func Open(cfg Config, folders Folders, log *slog.Logger) (*Inspector, error) {
 	return OpenRecipe(cfg, folders, r, log)
 }
 
-// OpenRecipe opens a recipe that was loaded, whatever the config names. When it returns, the network has
-// run: the first part does not wait for anything to warm up.
+// OpenRecipe opens a recipe that was loaded, whatever the config names. When it returns, its golden pictures
+// have had the scores that they must have on this device, and the first part does not wait for anything to
+// warm up.
 func OpenRecipe(cfg Config, folders Folders, r *recipe.Recipe, log *slog.Logger) (*Inspector, error) {
 	begun := time.Now()
-	runtime, err := network.Start(cfg.Library, cfg.Device, cfg.Threads)
+	runtime, err := start(cfg, folders)
 	if err != nil {
 		return nil, err
 	}
@@ -66,20 +75,55 @@ func OpenRecipe(cfg Config, folders Folders, r *recipe.Recipe, log *slog.Logger)
 	if err := r.CheckBackbone(backbone); err != nil {
 		return nil, hint.New(hint.Usage, err, "name the recipe's own network in inspect.backbone, or train the recipe again with this one")
 	}
-	i := &Inspector{recipe: r.ID(), limits: r.Quality, threshold: r.Threshold.Value}
-	if i.extractor, err = newExtractor(runtime, backbone, r.Manifest.Backbone.Layers, r.Input); err != nil {
+	extractor, err := newExtractor(runtime, backbone, r.Manifest.Backbone.Layers, r.Input)
+	if err != nil {
 		return nil, err
 	}
-	if i.scorer, err = patchcore.NewScorer(runtime, i.extractor.network.Features, r.Bank, patchcore.DefaultOptions()); err != nil {
-		i.extractor.close()
+	i, err := newInspector(runtime, extractor, r)
+	if err != nil {
+		extractor.close()
 		return nil, fmt.Errorf("recipe %s@%d: %w", r.Name, r.Version, err)
 	}
-	if _, _, err := i.scorer.Score(); err != nil {
+	if err := i.selfTest(cfg.Device, r); err != nil {
 		i.Close()
 		return nil, fmt.Errorf("recipe %s@%d: %w", r.Name, r.Version, err)
 	}
-	log.Info("recipe ready", "recipe", r.Name, "version", r.Version, "hash", r.Hash[:12], "backbone", backbone.Name,
-		"input", r.Input.Size(), "bank", r.Bank.Rows, "threshold", r.Threshold.Value, "took", time.Since(begun).Round(time.Millisecond))
+	log.Info("recipe ready", "recipe", r.Name, "version", r.Version, "hash", r.Hash[:12], "method", r.Method.Name, "precision", r.Method.Precision,
+		"backbone", backbone.Name, "device", cfg.Device, "input", r.Input.Size(), "bank", r.Bank.Rows, "threshold", r.Threshold.Value,
+		"zones", len(r.Zones), "golden", len(r.Golden), "took", time.Since(begun).Round(time.Millisecond))
+	return i, nil
+}
+
+// newInspector makes an inspector of a recipe, which need not have been saved, on an open network. The
+// inspector has run once. It owns the extractor unless there is an error.
+func newInspector(runtime *network.Runtime, e *extractor, r *recipe.Recipe) (*Inspector, error) {
+	i := &Inspector{recipe: r.ID(), limits: r.Quality, threshold: r.Threshold, extractor: e}
+	features := e.network.Features
+	var exact func(cell int) float64
+	if r.Gauss != nil {
+		s, err := padim.NewScorer(features, r.Gauss, r.Input.Width, r.Input.Height)
+		if err != nil {
+			return nil, err
+		}
+		i.scorer = s
+	} else {
+		s, err := patchcore.NewScorer(runtime, features, r.Bank, r.Method.Options())
+		if err != nil {
+			return nil, err
+		}
+		i.scorer = s
+		if r.Method.Precision != patchcore.FP32 {
+			exact = func(cell int) float64 { _, distance := s.Nearest(cell); return distance }
+		}
+	}
+	_, m, err := i.scorer.Score()
+	if err == nil && len(r.Zones) > 0 {
+		i.judge, err = newJudge(r.Manifest, m.Width, m.Height, exact)
+	}
+	if err != nil {
+		i.scorer.Close()
+		return nil, err
+	}
 	return i, nil
 }
 
@@ -93,7 +137,7 @@ func (i *Inspector) Recipe() part.Recipe { return i.recipe }
 func (i *Inspector) Inspect(ctx context.Context, frame part.Frame) (part.Finding, error) {
 	i.busy.Lock()
 	defer i.busy.Unlock()
-	f := part.Finding{Recipe: i.recipe, Score: math.NaN(), Threshold: i.threshold, Reason: part.None}
+	f := part.Finding{Recipe: i.recipe, Score: math.NaN(), Threshold: i.threshold.Value, Reason: part.None}
 	for _, stage := range []struct {
 		name string
 		run  func(part.Frame, *part.Finding) error
@@ -136,9 +180,21 @@ func (i *Inspector) score(_ part.Frame, f *part.Finding) (err error) {
 	if math.IsNaN(f.Score) {
 		return part.Because(part.ScoreInvalid, errors.New("the score is not a finite number"))
 	}
-	if f.Score >= i.threshold {
+	decided := judgement{limit{Threshold: i.threshold}, f.Score}
+	if i.judge != nil {
+		decided = i.judge.decide(f.Map)
+	}
+	f.Zone, f.Score, f.Threshold = decided.zone, decided.score, decided.Value
+	switch {
+	case f.Score >= f.Threshold:
 		f.Reason = part.Anomaly
-		f.Detail = fmt.Sprintf("score %.4g, threshold %.4g", f.Score, i.threshold)
+		f.Detail = fmt.Sprintf("score %.4g, threshold %.4g", f.Score, f.Threshold)
+		if f.Zone != "" {
+			f.Detail += ", zone " + f.Zone
+		}
+	case decided.Review > 0 && f.Score >= decided.Review:
+		f.Review = true
+		f.Detail = fmt.Sprintf("score %.4g, review from %.4g, threshold %.4g", f.Score, decided.Review, f.Threshold)
 	}
 	return nil
 }

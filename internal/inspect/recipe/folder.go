@@ -118,7 +118,17 @@ func read(path string) (*Recipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Recipe{Hash: hash, Path: path}
+	r, err := parse(files)
+	if err != nil {
+		return nil, err
+	}
+	r.Hash, r.Path = hash, path
+	return r, nil
+}
+
+// parse makes a recipe of the files that a seal was found to hold.
+func parse(files map[string][]byte) (_ *Recipe, err error) {
+	r := new(Recipe)
 	need := func(name string, parse func([]byte) error) {
 		if err != nil {
 			return

@@ -69,7 +69,7 @@ func TestRoundTrip(t *testing.T) {
 	if r, err := f.Load("bracket-a", 0); err != nil || r.Version != 1 {
 		t.Errorf("the first version must stay active until another is activated: %v", err)
 	}
-	if err := f.Activate("bracket-a", 2); err != nil {
+	if err := f.Activate("bracket-a", 2, Event{}); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := f.Load("bracket-a", 0); err != nil || r.Version != 2 {
@@ -216,7 +216,7 @@ func TestRefuses(t *testing.T) {
 	if _, err := f.Save(draft("a/b")); err == nil {
 		t.Error("a name with a slash is taken")
 	}
-	if err := f.Activate("x", 2); err == nil {
+	if err := f.Activate("x", 2, Event{}); err == nil {
 		t.Error("a version that is not there is activated")
 	}
 	put(t, filepath.Join(dir, "x"), activeName, "latest\n")

@@ -3,10 +3,11 @@ package recipe
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,8 +28,8 @@ func thumbnailName(i int) string     { return fmt.Sprintf("thumbnails/%d.jpg", i
 func goldenPictureName(i int) string { return fmt.Sprintf("golden/%d.png", i) }
 
 // Save writes a new version of the recipe and returns it as Load does. Version, time and hash are set
-// here. The version appears whole or not at all. The first version of a name becomes active; a later
-// one waits for Activate.
+// here. The version appears whole or not at all. The first version of a name becomes active where it needs no
+// proof; a later one, and one that challenge pictures wait for, is left to Activate.
 func (f Folder) Save(r *Recipe) (*Recipe, error) {
 	saved, err := f.save(r)
 	if err != nil {
@@ -49,9 +50,17 @@ func (f Folder) save(r *Recipe) (*Recipe, error) {
 	}
 	draft := *r
 	draft.Format = Format
-	draft.Version = 1
-	if len(versions) > 0 {
-		draft.Version = versions[len(versions)-1] + 1
+	if draft.Version, err = f.next(r.Name, versions); err != nil {
+		return nil, err
+	}
+	if len(r.Challenge) > 0 {
+		var by Change
+		if n := len(r.History); n > 0 {
+			by = r.History[n-1]
+		}
+		if err := f.addChallenges(r.Name, r.Challenge, by); err != nil {
+			return nil, err
+		}
 	}
 	draft.Created = time.Now().UTC().Truncate(time.Second)
 	files, err := draft.files()
@@ -60,38 +69,64 @@ func (f Folder) save(r *Recipe) (*Recipe, error) {
 	}
 	files[sealName] = sealOf(files)
 
-	folder := filepath.Join(string(f), r.Name)
-	draftPath, err := os.MkdirTemp(folder, ".new-")
+	if err := f.place(draft.Name, draft.Version, files); err != nil {
+		return nil, err
+	}
+	saved, err := f.Load(r.Name, draft.Version)
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(draftPath) // does nothing once the folder has its name
-	if err := os.Chmod(draftPath, 0o755); err != nil {
-		return nil, err
-	}
-	for name, data := range files {
-		if err := write(filepath.Join(draftPath, name), data); err != nil {
-			return nil, err
-		}
-	}
-	for _, dir := range []string{filepath.Join(draftPath, "thumbnails"), filepath.Join(draftPath, "golden"), draftPath} {
-		if err := settle(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-	}
-	path := filepath.Join(folder, strconv.Itoa(draft.Version))
-	if err := os.Rename(draftPath, path); err != nil {
-		return nil, err
-	}
-	if err := settle(folder); err != nil {
-		return nil, err
-	}
 	if len(versions) == 0 {
-		if err := f.activate(r.Name, draft.Version); err != nil {
-			return nil, err
+		challenges, err := f.Challenges(r.Name)
+		if err != nil || len(challenges) > 0 {
+			return saved, err
+		}
+		return saved, f.activate(saved, Event{})
+	}
+	return saved, nil
+}
+
+// next is the number of a new version. That of a version which was removed is not used again: records speak of it.
+func (f Folder) next(name string, versions []int) (int, error) {
+	last := 0
+	if len(versions) > 0 {
+		last = versions[len(versions)-1]
+	}
+	events, err := f.History(name)
+	for _, e := range events {
+		last = max(last, e.Version)
+	}
+	return last + 1, err
+}
+
+// place makes a version's folder of files.
+func (f Folder) place(name string, version int, files map[string][]byte) error {
+	folder := filepath.Join(string(f), name)
+	draft, err := os.MkdirTemp(folder, ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(draft) // does nothing once the folder has its name
+	if err := os.Chmod(draft, 0o755); err != nil {
+		return err
+	}
+	folders := map[string]bool{draft: true}
+	for name, data := range files {
+		path := filepath.Join(draft, name)
+		if err := write(path, data); err != nil {
+			return err
+		}
+		folders[filepath.Dir(path)] = true
+	}
+	for folder := range folders {
+		if err := settle(folder); err != nil {
+			return err
 		}
 	}
-	return f.Load(r.Name, draft.Version)
+	if err := os.Rename(draft, filepath.Join(folder, strconv.Itoa(version))); err != nil {
+		return err
+	}
+	return settle(folder)
 }
 
 func (r *Recipe) files() (map[string][]byte, error) {
@@ -132,9 +167,10 @@ func (r *Recipe) files() (map[string][]byte, error) {
 	return files, nil
 }
 
-// Activate makes a version the one in use, after it has been verified.
-func (f Folder) Activate(name string, version int) error {
-	if _, err := f.Load(name, version); err != nil {
+// Activate makes a version the one in use, after it has been verified. Whether it rejects the challenge
+// pictures is the caller's business; by says who activates it, why, and in spite of which of them.
+func (f Folder) Activate(name string, version int, by Event) error {
+	if err := f.exists(name); err != nil {
 		return err
 	}
 	unlock, err := f.lock(name)
@@ -142,19 +178,62 @@ func (f Folder) Activate(name string, version int) error {
 		return err
 	}
 	defer unlock()
-	return f.activate(name, version)
+	r, err := f.Load(name, version)
+	if err != nil {
+		return err
+	}
+	return f.activate(r, by)
 }
 
-func (f Folder) activate(name string, version int) error {
-	folder := filepath.Join(string(f), name)
+func (f Folder) activate(r *Recipe, by Event) error {
+	folder := filepath.Join(string(f), r.Name)
+	by.What, by.Version, by.Hash = Activated, r.Version, r.Hash
+	if err := f.note(r.Name, by); err != nil { // first: no version is ever active without a line that says since when
+		return err
+	}
 	draft := filepath.Join(folder, ".active")
-	if err := write(draft, []byte(strconv.Itoa(version)+"\n")); err != nil {
+	if err := write(draft, []byte(strconv.Itoa(r.Version)+"\n")); err != nil {
 		return err
 	}
 	if err := os.Rename(draft, filepath.Join(folder, activeName)); err != nil {
 		return err
 	}
 	return settle(folder)
+}
+
+// Remove takes a version away, which must not be the active one.
+func (f Folder) Remove(name string, version int, by Change) error {
+	if err := f.exists(name); err != nil {
+		return err
+	}
+	unlock, err := f.lock(name)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if active, err := f.Active(name); err == nil && active == version {
+		return hint.New(hint.Usage, fmt.Errorf("%s@%d is the active version", name, version), "activate another one first")
+	}
+	versions, err := f.Versions(name)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(versions, version) {
+		return hint.New(hint.Usage, fmt.Errorf("recipe %s has no version %d", name, version), fmt.Sprintf("it has: %s", strings.Trim(fmt.Sprint(versions), "[]")))
+	}
+	event := Event{What: Removed, Version: version, Who: by.Who, Why: by.Why}
+	if r, err := f.Load(name, version); err == nil { // a damaged one may be removed, too
+		event.Hash = r.Hash
+	}
+	if err := f.note(name, event); err != nil {
+		return err
+	}
+	folder := filepath.Join(string(f), name)
+	gone := filepath.Join(folder, ".gone-"+strconv.Itoa(version)) // half a version must not look like a damaged one
+	if err := os.Rename(filepath.Join(folder, strconv.Itoa(version)), gone); err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(gone), settle(folder))
 }
 
 // lock keeps two programs from writing the same recipe at once. It falls with the process.

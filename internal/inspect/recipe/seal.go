@@ -31,13 +31,22 @@ func open(folder string) (files map[string][]byte, hash string, err error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("seal: %w", err)
 	}
+	present, err := list(folder)
+	if err != nil {
+		return nil, "", err
+	}
+	return unseal(seal, present, func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(folder, name)) })
+}
+
+// unseal reads the files that a seal names and holds them against it; present are those that there are.
+func unseal(seal []byte, present []string, read func(name string) ([]byte, error)) (files map[string][]byte, hash string, err error) {
 	files = make(map[string][]byte)
 	for line := range strings.Lines(string(seal)) {
 		sum, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
 		if !ok || len(sum) != 2*sha256.Size || !filepath.IsLocal(name) {
 			return nil, "", fmt.Errorf("%s: line %q is not a hash and a name", sealName, line)
 		}
-		data, err := os.ReadFile(filepath.Join(folder, name))
+		data, err := read(name)
 		if errors.Is(err, os.ErrNotExist) {
 			return nil, "", fmt.Errorf("%s is missing", name)
 		}
@@ -51,10 +60,6 @@ func open(folder string) (files map[string][]byte, hash string, err error) {
 	}
 	if string(sealOf(files)) != string(seal) {
 		return nil, "", fmt.Errorf("%s is not in the form that it was written in", sealName)
-	}
-	present, err := list(folder)
-	if err != nil {
-		return nil, "", err
 	}
 	for _, name := range present {
 		if _, ok := files[name]; !ok && name != sealName {

@@ -1,0 +1,122 @@
+package inspect
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"linectl/internal/inspect/patchcore"
+	"linectl/internal/inspect/recipe"
+	"linectl/internal/inspect/smooth"
+	"linectl/internal/part"
+)
+
+// judge holds a map of distances against the thresholds of zones. Not for concurrent use.
+type judge struct {
+	places []int // the zone of each cell
+	limits []limit
+	score  func(m part.Map, place int) float64
+}
+
+// limit is a zone, or what lies in none, and its threshold.
+type limit struct {
+	zone  string // "" for what lies in none
+	place int
+	recipe.Threshold
+}
+
+// judgement is the limit that a part came nearest to, or exceeded most.
+type judgement struct {
+	limit
+	score float64
+}
+
+// newJudge makes the judge of a recipe's zones for grids of a size.
+//
+// The score of a zone is the recipe's kind of score over the cells of the zone alone. exact, if it is not nil, gives the distance of a cell that a map only holds roughly.
+func newJudge(m recipe.Manifest, width, height int, exact func(cell int) float64) (*judge, error) {
+	j := &judge{places: recipe.Places(m.Zones, width, height)}
+	if slices.Contains(j.places, recipe.Rest) {
+		j.limits = append(j.limits, limit{place: recipe.Rest, Threshold: m.Threshold})
+	}
+	for i, z := range m.Zones {
+		if !slices.Contains(j.places, i) {
+			return nil, fmt.Errorf("zone %s has no cell of the grid of %dx%d for itself: it is too small, or later zones cover it", z.Name, width, height)
+		}
+		if !z.Ignore {
+			j.limits = append(j.limits, limit{z.Name, i, z.Threshold})
+		}
+	}
+	if len(j.limits) == 0 {
+		return nil, errors.New("zones ignore the whole picture: nothing is left to judge")
+	}
+	switch m.Method.Score {
+	case patchcore.Max:
+		j.score = j.greatest(1, exact)
+	case patchcore.MeanTopK:
+		j.score = j.greatest(m.Method.TopK, exact)
+	case recipe.MaxSmoothed:
+		smoother, err := smooth.New(smooth.Bilinear, width, height, m.Input.Width, m.Input.Height)
+		if err != nil {
+			return nil, err
+		}
+		j.score = j.smoothed(smoother)
+	default:
+		return nil, fmt.Errorf("zones do not go with the score %q: its weights are not kept in maps; train with --score %s or %s",
+			m.Method.Score, patchcore.Max, patchcore.MeanTopK)
+	}
+	return j, nil
+}
+
+// greatest scores by the mean of a zone's k greatest distances, or of all where it has fewer cells.
+func (j *judge) greatest(k int, exact func(cell int) float64) func(part.Map, int) float64 {
+	top := make([]int, 0, k+1) // falling
+	return func(m part.Map, place int) float64 {
+		top = top[:0]
+		for i, d := range m.Cells {
+			if j.places[i] != place || len(top) == k && d <= m.Cells[top[k-1]] {
+				continue
+			}
+			at := len(top)
+			for at > 0 && d > m.Cells[top[at-1]] {
+				at--
+			}
+			top = slices.Insert(top, at, i)[:min(len(top)+1, k)]
+		}
+		var sum float64
+		for _, i := range top {
+			if exact != nil {
+				sum += exact(i)
+			} else {
+				sum += float64(m.Cells[i])
+			}
+		}
+		return sum / float64(len(top))
+	}
+}
+
+// smoothed scores by the greatest value of the smoothed map; what lies outside the zone counts as 0.
+func (j *judge) smoothed(s *smooth.Smoother) func(part.Map, int) float64 {
+	masked := make([]float32, len(j.places))
+	return func(m part.Map, place int) float64 {
+		for i, d := range m.Cells {
+			masked[i] = 0
+			if j.places[i] == place {
+				masked[i] = d
+			}
+		}
+		return float64(slices.Max(s.Map(masked)))
+	}
+}
+
+// decide names the limit of which the part reaches the greatest share.
+func (j *judge) decide(m part.Map) judgement {
+	var worst judgement
+	for i, l := range j.limits {
+		score := j.score(m, l.place)
+		if i == 0 || score*worst.Value > worst.score*l.Value {
+			worst = judgement{l, score}
+		}
+	}
+	return worst
+}
