@@ -107,12 +107,16 @@ func newInspector(runtime *network.Runtime, e *extractor, r *recipe.Recipe) (*In
 		}
 		i.scorer = s
 	} else {
-		s, err := patchcore.NewScorer(runtime, features, r.Bank, r.Method.Options())
+		options := r.Method.Options()
+		if !runtime.Device().Int8() { // it computes fp32 as fast, which needs no gate
+			options.Precision = patchcore.FP32
+		}
+		s, err := patchcore.NewScorer(runtime, features, r.Bank, options)
 		if err != nil {
 			return nil, err
 		}
 		i.scorer = s
-		if r.Method.Precision != patchcore.FP32 {
+		if options.Precision != patchcore.FP32 {
 			exact = func(cell int) float64 { _, distance := s.Nearest(cell); return distance }
 		}
 	}
