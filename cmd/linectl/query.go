@@ -21,9 +21,9 @@ import (
 
 // question is what a query asks for, as it was typed.
 type question struct {
-	since, until, part, lot, verdict, decided, reason, recipe, sequence, min, max string
-	limit                                                                         int
-	before                                                                        int64
+	since, until, part, lot, verdict, decided, reason, recipe, sequence, min, max, zone, review string
+	limit, version                                                                              int
+	before                                                                                      int64
 }
 
 func (p *program) queryCommand() *cobra.Command {
@@ -49,6 +49,9 @@ It ends with code 3 where no part matches. --before ID goes on where an earlier 
 	f.StringVar(&q.decided, "decided", "", "what linectl itself decided, pass or reject; in shadow the PLC is told neither")
 	f.StringVar(&q.reason, "reason", "", "reason of a reject, such as anomaly or deadline")
 	f.StringVar(&q.recipe, "recipe", "", "name of the recipe that decided")
+	f.IntVar(&q.version, "version", 0, "version of the recipe")
+	f.StringVar(&q.zone, "zone", "", "zone of the picture that decided; a pattern with * ? [ ] finds many")
+	f.StringVar(&q.review, "review", "", "what a person said: good, bad, unsure, none, or due for parts that wait for a review")
 	f.StringVar(&q.sequence, "sequence", "", "value of the PLC's counter")
 	f.StringVar(&q.min, "min-score", "", "lowest score")
 	f.StringVar(&q.max, "max-score", "", "highest score")
@@ -103,6 +106,15 @@ func (q question) filter(now time.Time) (f store.Filter, err error) {
 	if f.MaxScore, err = parseScore(q.max); err != nil {
 		return f, wrong("max-score", err)
 	}
+	switch f.Review = store.Review(q.review); f.Review {
+	case store.ReviewAny, store.ReviewGood, store.ReviewBad, store.ReviewUnsure, store.ReviewNone, store.ReviewDue:
+	default:
+		return f, wrong("review", fmt.Errorf("%q is not known; choose good, bad, unsure, none or due", q.review))
+	}
+	if q.version < 0 {
+		return f, wrong("version", fmt.Errorf("%d is below 0", q.version))
+	}
+	f.Version, f.Zone = q.version, q.zone
 	if q.limit < 0 {
 		return f, wrong("limit", fmt.Errorf("%d is below 0", q.limit))
 	}
@@ -172,6 +184,8 @@ type foundPart struct {
 	Outcome       string   `json:"outcome"`
 	TotalMS       *float64 `json:"total_ms"`
 	Recovered     bool     `json:"recovered"`
+	Zone          string   `json:"zone"`
+	Review        string   `json:"review"`
 }
 
 func newFoundPart(p store.Part) foundPart {
@@ -181,6 +195,7 @@ func newFoundPart(p store.Part) foundPart {
 		Verdict: p.Verdict.String(), Reason: p.Reason.String(), Decided: p.Decided.String(), DecidedReason: p.DecidedReason.String(),
 		Score: numeric(p.Score), Threshold: numeric(p.Threshold), Late: p.Late,
 		Recipe: p.Recipe, Version: p.Version, Outcome: string(p.Outcome), Recovered: p.Recovered,
+		Zone: p.Zone, Review: string(p.Review),
 	}
 	if p.Total > 0 {
 		total := milliseconds(p.Total)
@@ -288,26 +303,26 @@ func (p *program) query(ctx context.Context, q question) error {
 		return err
 	}
 	defer reader.Close()
-	found := []foundPart{}
-	rows := [][]string{}
+	var n int
+	var last int64
+	out := p.partWriter()
 	for row, err := range reader.Find(ctx, f) {
 		if err != nil {
 			return err
 		}
-		found = append(found, newFoundPart(row))
-		rows = append(rows, found[len(found)-1].row(p.output == "table"))
+		n, last = n+1, row.ID
+		if err := out.write(newFoundPart(row)); err != nil {
+			return err
+		}
 	}
-	if len(found) == 0 && p.output == "table" {
-		return errNoMatch
-	}
-	if err := p.print(found, queryHeader, rows); err != nil {
+	if err := out.end(); err != nil {
 		return err
 	}
-	if len(found) == 0 {
+	if n == 0 {
 		return errNoMatch
 	}
-	if p.output == "table" && f.Limit > 0 && len(found) == f.Limit {
-		fmt.Fprintf(p.err, "the newest %d; --limit shows more, --before %d goes on from here\n", len(found), found[len(found)-1].ID)
+	if p.output == "table" && f.Limit > 0 && n == f.Limit {
+		fmt.Fprintf(p.err, "the newest %d; --limit shows more, --before %d goes on from here\n", n, last)
 	}
 	return nil
 }

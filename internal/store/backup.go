@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/mattn/go-sqlite3"
@@ -260,17 +259,4 @@ func closeCopy(ctx context.Context, path string) error {
 	}
 	_, err = db.ExecContext(ctx, `DELETE FROM meta WHERE key = 'in_use'`)
 	return errors.Join(err, db.Close())
-}
-
-// String is for people.
-func (c Copied) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s (%d bytes), %d pictures", c.Record, c.Bytes, c.Pictures)
-	if c.Present > 0 {
-		fmt.Fprintf(&b, ", %d were there already", c.Present)
-	}
-	if c.Missing > 0 {
-		fmt.Fprintf(&b, ", %d are gone", c.Missing)
-	}
-	return b.String()
 }

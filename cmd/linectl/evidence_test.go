@@ -1,0 +1,113 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// ask runs a command that must end with that code, and returns what it printed.
+func ask(t *testing.T, code int, args ...string) (out, errs string) {
+	t.Helper()
+	got, out, errs := linectl(t, args...)
+	if got != code {
+		t.Fatalf("%s: code %d, want %d\n%s%s", strings.Join(args, " "), got, code, out, errs)
+	}
+	return out, errs
+}
+
+func TestReviewAtTheCommandLine(t *testing.T) {
+	config, _ := recordedDesk(t)
+	out, _ := ask(t, 0, "-c", config, "query", "--review", "due", "-o", "csv")
+	if strings.Count(out, "\n") != 2 || !strings.Contains(out, "B18") {
+		t.Errorf("due are\n%s", out)
+	}
+	ask(t, 3, "-c", config, "stats", "--by", "review")
+	if _, errs := ask(t, 0, "-c", config, "review", "2", "--verdict", "good", "--by", "eva", "--why", "water drop"); errs != "record 2, part B18\\x1b[31m\\xff: decided reject, reviewed as good by eva\n" {
+		t.Errorf("it says %q", errs)
+	}
+	ask(t, 0, "-c", config, "review", "A17", "--verdict", "good", "--by", "eva")
+	ask(t, 3, "-c", config, "query", "--review", "due")
+	var rates []judged
+	out, _ = ask(t, 0, "-c", config, "stats", "--by", "review", "-o", "json")
+	if err := json.Unmarshal([]byte(out), &rates); err != nil || len(rates) != 1 || rates[0].FalseRejects != 1 || rates[0].RejectsReviewed != 1 || rates[0].PassesReviewed != 1 || rates[0].Escapes != 0 {
+		t.Errorf("%v: %+v", err, rates)
+	}
+	ask(t, 2, "-c", config, "review", "2")
+	ask(t, 2, "-c", config, "review", "2", "--verdict", "nice", "--by", "eva")
+	ask(t, 3, "-c", config, "review", "99", "--verdict", "bad", "--by", "eva")
+}
+
+func TestStatsAtTheCommandLine(t *testing.T) {
+	config, _ := recordedDesk(t)
+	inUTC(t)
+	out, _ := ask(t, 0, "-c", config, "stats", "--plot", "days.svg")
+	want := `DAY         PARTS  REJECTS  RATE    LOW     HIGH    SCORE   DEVIATION  EWMA  DRIFT  BRIGHTNESS  SHARPNESS
+2026-11-23  3      2        66.667  20.766  93.851  3.1250  1.8750     -     -      120.0000    88.0000
+`
+	if out != want {
+		t.Errorf("it says\n%swant\n%s", out, want)
+	}
+	if data, err := os.ReadFile("days.svg"); err != nil || !strings.Contains(string(data), "reject rate by day") {
+		t.Errorf("the chart: %v", err)
+	}
+	if out, _ := ask(t, 0, "-c", config, "stats", "--by", "shift", "-o", "csv"); !strings.Contains(out, "\n2026-11-23 06:00,3,2,") {
+		t.Errorf("by shift\n%s", out)
+	}
+	if out, _ := ask(t, 0, "-c", config, "stats", "--by", "reason"); strings.Count(out, "50.0") != 3 || !strings.Contains(out, "100.0") {
+		t.Errorf("by reason\n%s", out)
+	}
+	ask(t, 3, "-c", config, "stats", "--lot", "nothing")
+	ask(t, 2, "-c", config, "stats", "--by", "mood")
+	ask(t, 2, "-c", config, "stats", "--plot", "days.gif")
+	ask(t, 2, "-c", config, "stats", "--since", "soon")
+	ask(t, 3, "-c", config, "since", "light")
+	ask(t, 2, "-c", config, "since", "mood")
+}
+
+func TestVerifyBackupRestorePruneAtTheCommandLine(t *testing.T) {
+	config, picture := recordedDesk(t)
+	out, _ := ask(t, 0, "-c", config, "verify", "--pictures", "-o", "json")
+	var v verified
+	if err := json.Unmarshal([]byte(out), &v); err != nil || v.Parts != 3 || v.Pictures != 1 || v.Problems != 0 || len(v.Head) != 64 {
+		t.Errorf("%v: %s", err, out)
+	}
+	// The head of the chain is as good as a seal, for who keeps it elsewhere.
+	head, err := json.Marshal(map[string]any{"record": v.Record, "n": v.Links, "hash": v.Head, "at": "2026-11-24T00:00:00Z"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("kept.jsonl", head, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, 0, "-c", config, "verify", "--seals", "kept.jsonl")
+	if err := os.WriteFile("wrong.jsonl", []byte("{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, 2, "-c", config, "verify", "--seals", "wrong.jsonl")
+
+	ask(t, 0, "-c", config, "backup", "copies")
+	if out, _ := ask(t, 0, "-c", config, "prune", "--dry-run"); !strings.Contains(out, "to be removed        0 pictures") {
+		t.Errorf("prune says\n%s", out)
+	}
+	ask(t, 0, "-c", config, "prune", "--hold", "L1", "--by", "eva", "--why", "complaint")
+
+	if err := os.Truncate(picture, 3); err != nil {
+		t.Fatal(err)
+	}
+	out, errs := ask(t, 4, "-c", config, "verify")
+	if !strings.HasPrefix(out, "frame 1: picture ") || !strings.Contains(errs, "the record is not what was written: 1 problems\n") {
+		t.Errorf("%s%s", out, errs)
+	}
+	ask(t, 1, "-c", config, "restore", "copies")
+	for _, file := range []string{"linectl.db", "linectl.db-wal", "linectl.db-shm", picture} {
+		if err := os.Rename(file, filepath.Base(file)+".old"); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	ask(t, 0, "-c", config, "restore", "copies")
+	ask(t, 0, "-c", config, "verify", "--pictures", "--seals", "kept.jsonl")
+	ask(t, 3, "-c", config, "restore", t.TempDir())
+}
