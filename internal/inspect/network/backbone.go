@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -8,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -17,6 +20,9 @@ import (
 
 // DefaultName is the file of the network that comes with linectl.
 const DefaultName = "linectl_resnet18.onnx"
+
+// ending is that of the files; the card's is .toml in its place.
+const ending = ".onnx"
 
 // Layer is a feature map that a backbone gives: the grid is the input's size divided by the stride,
 // rounded up.
@@ -51,13 +57,9 @@ type Backbone struct {
 // BackbonesVariable names the environment variable that may name a folder with the default network.
 const BackbonesVariable = "LINECTL_BACKBONES"
 
-// FindBackbone reads the network at the explicit path, or else the default network: from the state
-// folder where that has one, else from the folder that the environment names, else from where linectl
-// is installed.
-func FindBackbone(explicit, state string) (Backbone, error) {
-	if explicit != "" {
-		return ReadBackbone(explicit)
-	}
+// Folders lists where backbones are looked for by name: the state folder, the one that the environment
+// names, and where linectl is installed.
+func Folders(state string) []string {
 	var folders []string
 	if state != "" {
 		folders = append(folders, state)
@@ -66,12 +68,29 @@ func FindBackbone(explicit, state string) (Backbone, error) {
 		folders = append(folders, named)
 	}
 	folders = append(folders, beside("backbones", "../backbones", "../share/linectl/backbones")...)
-	folders = append(folders, "/usr/share/linectl/backbones")
+	return append(folders, "/usr/share/linectl/backbones")
+}
+
+// FindBackbone reads the network at the explicit path, or the one of that name, or, where nothing is named,
+// the default network; names are looked up in Folders.
+func FindBackbone(explicit, state string) (Backbone, error) {
+	if strings.ContainsRune(explicit, filepath.Separator) || strings.HasSuffix(explicit, ending) {
+		return ReadBackbone(explicit)
+	}
+	folders := Folders(state)
+	file := DefaultName
+	if explicit != "" {
+		file = explicit + ending
+	}
 	for _, folder := range folders {
-		path := filepath.Join(folder, DefaultName)
+		path := filepath.Join(folder, file)
 		if _, err := os.Stat(path); err == nil {
 			return ReadBackbone(path)
 		}
+	}
+	if explicit != "" {
+		return Backbone{}, hint.New(hint.Usage, fmt.Errorf("there is no backbone %q; looked in %s", explicit, strings.Join(folders, ", ")),
+			"'linectl backbone list' shows what there is; 'linectl backbone import FILE' and 'linectl backbone fetch NAME' bring another")
 	}
 	return Backbone{}, hint.New(hint.Usage,
 		fmt.Errorf("the default backbone %s was not found; looked in %s", DefaultName, strings.Join(folders, ", ")),
@@ -163,4 +182,78 @@ func (c Card) Choose(names []string) ([]Layer, error) {
 		chosen = append(chosen, c.Layers[i])
 	}
 	return chosen, nil
+}
+
+// MaxLayers is how many layers a patch may be made of.
+const MaxLayers = 4
+
+// Parse reads a choice of layers: names or strides with commas between them, as "layer2,layer3" or "8,16".
+// Of several layers of one stride the last is meant. The names come finest first, whatever their order in the text.
+func (c Card) Parse(text string) ([]string, error) {
+	var places []int
+	for word := range strings.SplitSeq(text, ",") {
+		word = strings.TrimSpace(word)
+		at := slices.IndexFunc(c.Layers, func(l Layer) bool { return l.Name == word })
+		for i := len(c.Layers) - 1; at < 0 && i >= 0; i-- {
+			if strconv.Itoa(c.Layers[i].Stride) == word {
+				at = i
+			}
+		}
+		if at < 0 {
+			return nil, fmt.Errorf("backbone %s has no layer and no stride %q; it has %s", c.Name, word, c.offer())
+		}
+		if slices.Contains(places, at) {
+			return nil, fmt.Errorf("layer %q is named twice", c.Layers[at].Name)
+		}
+		places = append(places, at)
+	}
+	if len(places) > MaxLayers {
+		return nil, fmt.Errorf("%d layers are named; a patch is made of at most %d", len(places), MaxLayers)
+	}
+	slices.SortFunc(places, func(a, b int) int {
+		return cmp.Or(cmp.Compare(c.Layers[a].Stride, c.Layers[b].Stride), cmp.Compare(a, b))
+	})
+	names := make([]string, len(places))
+	for i, at := range places {
+		names[i] = c.Layers[at].Name
+	}
+	return names, nil
+}
+
+// offer lists the layers with their strides.
+func (c Card) offer() string {
+	all := make([]string, len(c.Layers))
+	for i, l := range c.Layers {
+		all[i] = fmt.Sprintf("%s (%d)", l.Name, l.Stride)
+	}
+	return strings.Join(all, ", ")
+}
+
+// Found is a file that looks like a backbone: one that was read, or why it could not be.
+type Found struct {
+	Name     string
+	Path     string
+	Backbone Backbone // without Err
+	Err      error
+}
+
+// ListBackbones reads every backbone in the folders where names are looked up. Of two with one name the
+// first is the one that the name means; only that one is listed.
+func ListBackbones(state string) []Found {
+	var all []Found
+	seen := map[string]bool{}
+	for _, folder := range Folders(state) {
+		paths, _ := filepath.Glob(filepath.Join(folder, "*"+ending)) // only a malformed pattern is an error
+		for _, path := range paths {
+			name := strings.TrimSuffix(filepath.Base(path), ending)
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
+			b, err := ReadBackbone(path)
+			b.model = nil
+			all = append(all, Found{name, path, b, err})
+		}
+	}
+	return all
 }

@@ -42,14 +42,15 @@ func Read(path string) (Dict, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := parse(data)
+	d, err := Parse(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return d, nil
 }
 
-func parse(data []byte) (Dict, error) {
+// Parse reads the content of such a file.
+func Parse(data []byte) (Dict, error) {
 	switch {
 	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
 		return parseZip(data)
