@@ -26,6 +26,9 @@ type Config struct {
 	Poll setting.Duration `toml:"poll"`
 	// Stale is how long plc_heartbeat may stand still before the PLC's program counts as stopped.
 	Stale setting.Duration `toml:"stale"`
+	// VerifyWrites reads each result back before result_valid: for PLCs that confirm a write before it is
+	// carried out. It takes one more round trip.
+	VerifyWrites bool `toml:"verify_writes"`
 	// SecurityPolicy is Basic256Sha256, Aes128_Sha256_RsaOaep, Aes256_Sha256_RsaPss, or None.
 	SecurityPolicy string `toml:"security_policy"`
 	// SecurityMode is SignAndEncrypt, Sign, or None.
@@ -66,7 +69,7 @@ type Profile string
 const (
 	Minimal  Profile = "minimal"  // part_present, reject, result_valid
 	Standard Profile = "standard" // and the counter, its echo, the code, both heartbeats, ready, fault
-	Full     Profile = "full"     // and everything else, but result_ack, which only some lines have
+	Full     Profile = "full"     // and everything else, but result_ack and station_state, which only some lines have
 )
 
 var profiles = []Profile{Minimal, Standard, Full}

@@ -3,6 +3,7 @@ package opcua
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -50,7 +51,7 @@ func TestHandshake(t *testing.T) {
 			heard.want(t, "connected")
 			if got, want := written.take(), []string{
 				"result_valid=false",
-				"accept=false busy=false ready=false reject=true",
+				"accept=false busy=false ready=false reject=true station_state=1",
 			}; !slices.Equal(got, want) {
 				t.Errorf("at connect the PLC saw %q, want %q", got, want)
 			}
@@ -317,4 +318,77 @@ func TestWritesTakeTurns(t *testing.T) {
 			t.Errorf("torn: %q, %q", all[i], all[i+1])
 		}
 	}
+}
+
+func TestStationState(t *testing.T) {
+	p := startPLC(t, plc.Config{Tags: map[string]any{"station_state": int16(4)}})
+	ctx, stop := context.WithCancel(t.Context())
+	heard := make(ear, 16)
+	l, err := New(configFor(p), certificates, heard, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- l.Run(ctx) }()
+	heard.want(t, "connected")
+	if got := p.Tag("station_state"); got != int16(1) {
+		t.Errorf("at connect the state is %v, want 1", got)
+	}
+	for want, status := range map[int16]part.Status{
+		1: {}, 2: {Ready: true}, 3: {Busy: true}, 4: {Busy: true, Fault: true, FaultCode: part.NoFrame},
+	} {
+		if err := l.Report(t.Context(), status); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Tag("station_state"); got != want {
+			t.Errorf("%+v: the state is %v, want %d", status, got, want)
+		}
+	}
+	stop()
+	<-done
+	if got := p.Tag("station_state"); got != int16(0) {
+		t.Errorf("after linectl left the state is %v, want 0", got)
+	}
+}
+
+// A PLC that confirms what it does not do: with verify_writes nothing becomes valid.
+func TestVerifyWrites(t *testing.T) {
+	for _, verify := range []bool{true, false} {
+		t.Run(fmt.Sprint(verify), func(t *testing.T) {
+			var p *plc.PLC
+			p = startPLC(t, plc.Config{IgnoreWatchdog: true, ResultLimit: patience, OnWrite: func(written map[string]any) {
+				if written["accept"] == true {
+					p.Set("result_seq", uint16(7)) // the PLC's own program writes it as well
+				}
+			}})
+			cfg := configFor(p)
+			cfg.VerifyWrites = verify
+			l, heard := startLink(t, cfg)
+			heard.want(t, "connected")
+			p.Present(plc.Part{})
+			trigger := heard.want(t, "triggered").trigger
+			err := l.Answer(t.Context(), part.Result{Trigger: trigger, Verdict: part.Pass, Reason: part.None})
+			if !verify {
+				if err != nil {
+					t.Errorf("without verify_writes: %v", err)
+				}
+				return
+			}
+			if want := "read the result back: plc.tags.result_seq: 1 was written, the PLC holds 7"; err == nil || err.Error() != want {
+				t.Errorf("got %v, want %s", err, want)
+			}
+			heard.want(t, "disconnected")
+			connectedAgain(t, heard)
+			atRest(t, p)
+		})
+	}
+}
+
+// With verify_writes an honest PLC gets its results as without.
+func TestVerifiedHandshake(t *testing.T) {
+	p := startPLC(t, plc.Config{IgnoreWatchdog: true, ResultLimit: patience})
+	cfg := configFor(p)
+	cfg.VerifyWrites = true
+	l, heard := startLink(t, cfg)
+	recovered(t, p, l, heard)
 }

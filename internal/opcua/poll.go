@@ -58,7 +58,7 @@ func (s *session) begin(ctx context.Context) (first, error) {
 		return first{}, fmt.Errorf("read the PLC's state: %w", err)
 	}
 	s.began = time.Now()
-	if err := s.safe(ctx); err != nil {
+	if err := s.safe(ctx, stateInitialized); err != nil {
 		return first{}, fmt.Errorf("make the outputs safe: %w", err)
 	}
 	return first{v, s.began}, nil

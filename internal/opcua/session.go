@@ -17,13 +17,14 @@ import (
 
 // session is one connection to the PLC from its verification to its end. It is never repaired.
 type session struct {
-	client  *opcua.Client
-	limits  limits
-	every   time.Duration // poll interval
-	stale   time.Duration
-	began   time.Time // when the snapshot was read
-	expires time.Time // the earlier end of both certificates
-	search  bool      // look for names like those of missing tags
+	client   *opcua.Client
+	limits   limits
+	every    time.Duration // poll interval
+	stale    time.Duration
+	began    time.Time // when the snapshot was read
+	expires  time.Time // the earlier end of both certificates
+	verifies bool      // read a result back before it becomes valid
+	search   bool      // look for names like those of missing tags
 
 	ids     [signals]*ua.NodeID // nil where the signal is not used
 	types   [signals]ua.TypeID
@@ -39,11 +40,12 @@ type session struct {
 
 func newSession(cfg Config, limits limits) *session {
 	s := &session{
-		limits: limits,
-		every:  cfg.Poll.Std(),
-		stale:  cfg.Stale.Std(),
-		turn:   make(chan struct{}, 1),
-		ended:  make(chan struct{}),
+		limits:   limits,
+		every:    cfg.Poll.Std(),
+		stale:    cfg.Stale.Std(),
+		verifies: cfg.VerifyWrites,
+		turn:     make(chan struct{}, 1),
+		ended:    make(chan struct{}),
 	}
 	for _, p := range []signal{partPresent, triggerSeq, resultAck, plcHeartbeat} {
 		if cfg.Tags.has(p) {

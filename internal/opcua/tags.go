@@ -58,6 +58,8 @@ type Tags struct {
 	OverrunCount string `toml:"overrun_count"`
 	// DeadlineCount (UInt32) is how many verdicts were not ready in time.
 	DeadlineCount string `toml:"deadline_count"`
+	// StationState (Int16) is what linectl does: 0 it is away, 1 connected, 2 ready, 3 at a part, 4 fault.
+	StationState string `toml:"station_state"`
 }
 
 // signal is one row of the table of signals.
@@ -86,6 +88,7 @@ const (
 	missedCount
 	overrunCount
 	deadlineCount
+	stationState
 	signals // how many there are
 )
 
@@ -129,6 +132,7 @@ var table = [signals]struct {
 	missedCount:     {"missed_count", func(t Tags) string { return t.MissedCount }, counter, true, Full},
 	overrunCount:    {"overrun_count", func(t Tags) string { return t.OverrunCount }, counter, true, Full},
 	deadlineCount:   {"deadline_count", func(t Tags) string { return t.DeadlineCount }, counter, true, Full},
+	stationState:    {"station_state", func(t Tags) string { return t.StationState }, code, true, ""},
 }
 
 // has tells whether a signal has a node.

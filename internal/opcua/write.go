@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gopcua/opcua/ua"
 
@@ -29,6 +30,11 @@ func (l *Link) Answer(ctx context.Context, result part.Result) error {
 			assign{resultCode, result.Reason.Code()}, assign{score, result.Score},
 		); err != nil {
 			return fmt.Errorf("write the result: %w", err)
+		}
+		if s.verifies {
+			if err := s.verifyResult(ctx, result); err != nil {
+				return fmt.Errorf("read the result back: %w", err)
+			}
 		}
 		if err := s.put(ctx, assign{resultValid, true}); err != nil {
 			return fmt.Errorf("write result_valid: %w", err)
@@ -61,10 +67,55 @@ func (l *Link) Report(ctx context.Context, status part.Status) error {
 		return s.put(ctx,
 			assign{ready, status.Ready}, assign{busy, status.Busy},
 			assign{fault, status.Fault}, assign{faultCode, code},
+			assign{stationState, stateOf(status)},
 			assign{visionHeartbeat, uint32(status.Heartbeat)},
 			assign{missedCount, status.Missed}, assign{overrunCount, status.Overrun}, assign{deadlineCount, status.DeadlineMissed},
 		)
 	})
+}
+
+// The states of the station as station_state has them. The names are those of OPC 40100-1, 8.2.2.
+const (
+	statePreoperational  int16 = iota // linectl is away; written when it leaves
+	stateInitialized                  // a session is up, the station is not ready
+	stateReady                        // a part would be inspected now
+	stateSingleExecution              // a part is being inspected
+	stateError                        // fault_code names the cause
+)
+
+func stateOf(status part.Status) int16 {
+	switch {
+	case status.Fault:
+		return stateError
+	case status.Busy:
+		return stateSingleExecution
+	case status.Ready:
+		return stateReady
+	}
+	return stateInitialized
+}
+
+// verifyResult reads back what makes a result before it becomes valid: a PLC may confirm a write and not
+// carry it out (Part 4, 5.10.4), or its program may write the tag as well.
+func (s *session) verifyResult(ctx context.Context, result part.Result) error {
+	pass := result.Verdict == part.Pass
+	wanted := []assign{{accept, pass}, {reject, !pass}, {resultSeq, result.Trigger.Sequence.Value}, {resultCode, result.Reason.Code()}}
+	wanted = slices.DeleteFunc(wanted, func(a assign) bool { return !s.has(a.signal) })
+	var read []signal
+	for _, a := range wanted {
+		read = append(read, a.signal)
+	}
+	v, err := s.read(ctx, read)
+	if err != nil {
+		return err
+	}
+	for _, a := range wanted {
+		if want := variant(s.types[a.signal], a.value).Value(); v[a.signal] != want {
+			return hint.New(hint.Failure, &tagError{a.signal, fmt.Errorf("%v was written, the PLC holds %v", want, v[a.signal])},
+				"does the PLC's own program, or another client, write this tag as well?")
+		}
+	}
+	return nil
 }
 
 // errOldPart refuses the result of a part that came before this session, where no counter could tell
@@ -149,11 +200,11 @@ func (s *session) put(ctx context.Context, values ...assign) error {
 }
 
 // safe drives the outputs to where they can do no harm: no valid result first, then reject.
-func (s *session) safe(ctx context.Context) error {
+func (s *session) safe(ctx context.Context, state int16) error {
 	if err := s.put(ctx, assign{resultValid, false}); err != nil {
 		return err
 	}
-	return s.put(ctx, assign{accept, false}, assign{reject, true}, assign{ready, false}, assign{busy, false})
+	return s.put(ctx, assign{accept, false}, assign{reject, true}, assign{ready, false}, assign{busy, false}, assign{stationState, state})
 }
 
 // leave makes the outputs safe at an orderly stop. A session that failed cannot: the next one does.
@@ -170,7 +221,7 @@ func (s *session) leave(ctx context.Context) {
 	defer cancel()
 	select {
 	case s.turn <- struct{}{}:
-		_ = s.safe(ctx) // should this fail, the PLC's watchdog over vision_heartbeat stands in
+		_ = s.safe(ctx, statePreoperational) // should this fail, the PLC's watchdog over vision_heartbeat stands in
 		<-s.turn
 	case <-ctx.Done():
 	}
