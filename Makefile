@@ -63,6 +63,10 @@ test: ## format, vet and all tests under the race detector
 bench: setup ## the benchmarks; on a quiet machine
 	@$(go) test -run '^$$' -bench . -benchmem ./... </dev/null
 
+.PHONY: crash
+crash: setup ## kill the writer of the record CRASHES (1000) times under load, and see that nothing is lost
+	@LINECTL_TEST_CRASHES=$(or $(CRASHES),1000) $(go) test -count 1 -timeout 60m -run Killed -v ./internal/store </dev/null
+
 .PHONY: fuzz
 fuzz: setup ## every fuzz test for FUZZTIME (10s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),10s)

@@ -156,3 +156,24 @@ func TestInstallAndUninstall(t *testing.T) {
 		t.Errorf("after uninstall there are %q", got)
 	}
 }
+
+// TestBackupUnits: the timer and its service hold against the same checks.
+func TestBackupUnits(t *testing.T) {
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		t.Skip("systemd-analyze is not here; the Debian package systemd has it")
+	}
+	folder := t.TempDir()
+	for _, name := range []string{"linectl-backup.service", "linectl-backup.timer"} {
+		text := strings.ReplaceAll(read(t, name), "/usr/bin/linectl", "/bin/true")
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command("systemd-analyze", "verify", filepath.Join(folder, name)).CombinedOutput()
+		if strings.Contains(string(out), "linectl-backup") {
+			t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+		}
+	}
+	if out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold="+greatestExposure, filepath.Join(folder, "linectl-backup.service")).CombinedOutput(); err != nil {
+		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+	}
+}

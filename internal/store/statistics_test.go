@@ -1,0 +1,160 @@
+package store
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// The figures are those of scipy.stats.binomtest(k, n).proportion_ci(method="wilson").
+func TestWilson(t *testing.T) {
+	for _, c := range []struct {
+		k, n      int64
+		low, high float64
+	}{
+		{0, 0, 0, 1},
+		{0, 10, 0, 0.27753279986288926},
+		{1, 10, 0.017876213095072896, 0.40415002679523837},
+		{10, 10, 0.7224672001371107, 1},
+		{2, 3, 0.2076596008987, 0.9385080553},
+	} {
+		low, high := Wilson(c.k, c.n)
+		if math.Abs(low-c.low) > 1e-9 || math.Abs(high-c.high) > 1e-9 {
+			t.Errorf("%d of %d: %.12f to %.12f, want %.12f to %.12f", c.k, c.n, low, high, c.low, c.high)
+		}
+	}
+	// It covers the truth in about 95 of 100 samples.
+	random := rand.New(rand.NewPCG(1, 2))
+	covered, rounds := 0, 20_000
+	for range rounds {
+		var k int64
+		for range 200 {
+			if random.Float64() < 0.03 {
+				k++
+			}
+		}
+		if low, high := Wilson(k, 200); low <= 0.03 && 0.03 <= high {
+			covered++
+		}
+	}
+	if rate := float64(covered) / float64(rounds); rate < 0.93 || rate > 0.98 {
+		t.Errorf("it covers the truth in %.3f of all samples", rate)
+	}
+}
+
+func noise(random *rand.Rand, n int, shift float64, from int) (values, weights []float64) {
+	for i := range n {
+		v := random.NormFloat64()
+		if i >= from {
+			v += shift
+		}
+		values, weights = append(values, v), append(weights, 1)
+	}
+	return values, weights
+}
+
+func TestEWMA(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	var early, late, length int
+	for range 200 {
+		series, _ := noise(random, 300, 1.5, 200)
+		series[7] = math.NaN()
+		average, alarm := EWMA(series, 100)
+		if !math.IsNaN(average[7]) || alarm[7] {
+			t.Fatal("a value that is none counts")
+		}
+		first := -1
+		for i, a := range alarm {
+			if a && i < 200 {
+				early++
+			}
+			if a && i >= 200 && first < 0 {
+				first = i
+			}
+		}
+		if first >= 0 {
+			late++
+			length += first - 200
+		}
+	}
+	if late < 199 {
+		t.Errorf("a shift of 1.5 deviations was noticed %d of 200 times", late)
+	}
+	if mean := float64(length) / float64(late); mean > 10 { // Montgomery's table: about 5
+		t.Errorf("it took %.1f values to notice it", mean)
+	}
+	if early > 300 { // of 20,000
+		t.Errorf("%d alarms without a reason", early)
+	}
+	if _, alarm := EWMA([]float64{1, 2, 3, 100}, 3); alarm[3] {
+		t.Error("limits were drawn from three values")
+	}
+}
+
+func TestFindChange(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for range 200 {
+		values, weights := noise(random, 500, 2, 350)
+		c, ok := FindChange(values, weights)
+		if !ok || c.Index < 340 || c.Index > 360 || math.Abs(c.After-c.Before-2) > 0.7 || c.Strength < 10 {
+			t.Fatalf("%+v, %v", c, ok)
+		}
+	}
+	strongest := 0.0
+	for range 100 {
+		values, weights := noise(random, 3000, 0, 0)
+		c, _ := FindChange(values, weights)
+		strongest = max(strongest, c.Strength)
+	}
+	if strongest > 6 {
+		t.Errorf("chance alone made a change of %.1f standard errors", strongest)
+	}
+	if _, ok := FindChange(make([]float64, 9), make([]float64, 9)); ok {
+		t.Error("nine values are enough")
+	}
+	same := make([]float64, 50)
+	weights := make([]float64, 50)
+	for i := range weights {
+		weights[i] = 1
+	}
+	if c, _ := FindChange(same, weights); c.Strength != 0 {
+		t.Errorf("a flat line changes by %+v", c)
+	}
+}
+
+func TestShift(t *testing.T) {
+	c := DefaultConfig()
+	c.TimeZone, c.Shifts = "Europe/Berlin", "06:00 14:00 22:00"
+	calendar, err := c.Calendar()
+	if err != nil {
+		t.Skip("no time zones here:", err)
+	}
+	for at, want := range map[string]string{
+		"2026-11-24T04:59:59Z": "2026-11-23 22:00",
+		"2026-11-24T05:00:00Z": "2026-11-24 06:00",
+		"2026-11-24T13:00:00Z": "2026-11-24 14:00",
+		"2026-11-24T22:30:00Z": "2026-11-24 22:00",
+		"2026-10-25T00:30:00Z": "2026-10-24 22:00", // 02:30, first time
+		"2026-10-25T01:30:00Z": "2026-10-24 22:00", // 02:30, again
+		"2026-10-25T05:00:00Z": "2026-10-25 06:00",
+	} {
+		instant, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := calendar.Shift(instant); got != want {
+			t.Errorf("%s is in shift %s, want %s", at, got, want)
+		}
+	}
+	for _, wrong := range []string{"6", "06:00 05:00", "06:10", "25:00"} {
+		c.Shifts = wrong
+		if problems := c.Check(); len(problems) != 1 {
+			t.Errorf("shifts %q: %v", wrong, problems)
+		}
+	}
+	c.Shifts, c.TimeZone = "", "Mars/Olympus"
+	if problems := c.Check(); len(problems) != 1 {
+		t.Errorf("%v", problems)
+	}
+}
