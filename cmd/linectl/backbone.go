@@ -12,7 +12,7 @@ import (
 )
 
 func (p *program) backboneCommand() *cobra.Command {
-	c := &cobra.Command{Use: "backbone", Short: "networks that pictures go through: list and import them"}
+	c := &cobra.Command{Use: "backbone", Short: "networks that pictures go through: list, import and fetch them"}
 	var folder string
 	c.PersistentFlags().StringVar(&folder, "backbones", "", "folder of the plant's own backbones (that of the config)")
 	c.AddCommand(
@@ -20,7 +20,7 @@ func (p *program) backboneCommand() *cobra.Command {
 			Use: "list", Short: "every backbone that a name finds", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return p.listBackbones(folder) },
 		},
-		p.backboneImportCommand(&folder),
+		p.backboneImportCommand(&folder), p.backboneFetchCommand(&folder),
 	)
 	return c
 }
