@@ -8,8 +8,11 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -66,16 +69,22 @@ func missing(path string) bool {
 func (p *program) trainCommand() *cobra.Command {
 	var d desk
 	var o inspect.TrainOptions
-	var bad, size string
+	var bad, size, add, widen string
+	var budget time.Duration
 	c := &cobra.Command{
 		Use:   "train NAME --good DIR",
 		Short: "make a recipe from pictures of good parts",
 		Long: `Train makes a new version of the recipe NAME from pictures of good parts.
 
 It needs at least 12 pictures of different parts, 100 or more are better: taken with the line's own
-camera and light, each part once, with everything that varies from one good part to the next. The
-threshold follows from good pictures that are held out in turn; bad ones, if given, only show what it
-would catch. The first version of a name becomes active at once, a later one with 'recipe activate'.`,
+camera and light, with everything that varies from one good part to the next. Pictures of the same part
+are recognised and count as one. The threshold follows from good pictures that are held out in turn; bad
+ones, if given, only show what it would catch. Pictures unlike the rest are named and left out.
+
+With --add the pictures are added to the active version in place of --good: what is new in them is
+learned, and the threshold set anew, in seconds.
+
+The first version of a name becomes active at once, a later one with 'recipe activate'.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Name = args[0]
@@ -85,46 +94,79 @@ would catch. The first version of a name becomes active at once, a later one wit
 					return hint.New(hint.Usage, fmt.Errorf("--size: %w", err), "")
 				}
 			}
-			return p.train(c.Context(), d, o, bad)
+			if widen != "" {
+				o.Widen = strings.Split(widen, ",")
+			}
+			if (o.Good == "") == (add == "") {
+				return hint.New(hint.Usage, errors.New("train takes either --good or --add"), "usage: "+c.UseLine())
+			}
+			if add != "" {
+				for _, name := range []string{"method", "layers", "size", "bank", "score", "top-k", "precision", "widen", "budget", "seed", "sheet"} {
+					if c.Flags().Changed(name) {
+						return hint.New(hint.Usage, fmt.Errorf("--%s does not go with --add: the version keeps what it was made with", name), "train anew with --good to change it")
+					}
+				}
+				o.Good = add
+			}
+			return p.train(c.Context(), d, o, bad, add != "", budget)
 		},
 	}
 	d.flags(c)
 	c.Flags().StringVar(&o.Good, "good", "", "folder of pictures of good parts")
 	c.Flags().StringVar(&bad, "bad", "", "folder of pictures of bad parts, to see what would be caught")
-	c.Flags().IntVar(&o.Bank, "bank", inspect.DefaultBank, "vectors in the memory bank; the time per part grows with it")
+	c.Flags().StringVar(&add, "add", "", "folder of more pictures of good parts, for the active version")
+	c.Flags().StringVar(&o.Challenge, "challenge", "", "folder of known defects that this and every later version must reject")
+	c.Flags().StringVar(&o.Method, "method", recipe.PatchCore, "how pictures are compared: patchcore, or padim for parts that always lie the same way")
+	c.Flags().StringVar(&o.Layers, "layers", "", "layers of the network, as layer2,layer3 or by their strides as 8,16 (those of its card)")
 	c.Flags().StringVar(&size, "size", "", "the network's input, as 320x224 (of the pictures' shape, with the area of 256x256)")
+	c.Flags().IntVar(&o.Bank, "bank", inspect.DefaultBank, "vectors in the memory bank; the time per part grows with it")
+	c.Flags().StringVar(&o.Score, "score", "", "how a picture's score follows from its patches: max, reweighted (anomalib's) or mean_top_k (max)")
+	c.Flags().IntVar(&o.TopK, "top-k", 0, fmt.Sprintf("patches that mean_top_k averages (%d)", inspect.DefaultTopK))
+	c.Flags().StringVar(&o.Precision, "precision", inspect.Auto, "of the memory bank: fp32, int8, or auto for int8 where held-out pictures prove that it agrees")
+	c.Flags().DurationVar(&budget, "budget", 0, "time that the inspection of a part may take, as 50ms: network, input and bank are chosen by measuring this machine")
+	c.Flags().StringVar(&widen, "widen", "", "changes that good parts really show, learned as well: rotate, shift, light, with commas between them")
 	c.Flags().Float64Var(&o.Target, "false-rejects", 0, "good parts in 10,000 that may be rejected (as few as the pictures can speak for, at best 50)")
+	c.Flags().Float64Var(&o.Review, "review", 0, "good parts in 10,000 that may be rejected or be flagged for review (no review)")
+	c.Flags().BoolVar(&o.KeepSuspects, "keep-suspects", false, "learn and count pictures that are unlike the rest as the others")
+	c.Flags().StringVar(&o.Sheet, "sheet", "", "PNG file to draw the pictures into that are least like the rest")
 	c.Flags().Uint64Var(&o.Seed, "seed", inspect.DefaultSeed, "seed of everything that is drawn by chance")
-	if err := c.MarkFlagRequired("good"); err != nil {
-		panic(err) // the flag stands above
-	}
+	c.Flags().StringVar(&o.Who, "who", "", "who trains, for the recipe's history (the user's name)")
+	c.Flags().StringVar(&o.Why, "why", "", "why, for the recipe's history")
 	return c
 }
 
 // trained is what train prints.
 type trained struct {
-	Name        string  `json:"name"`
-	Version     int     `json:"version"`
-	Active      bool    `json:"active"`
-	Hash        string  `json:"hash"`
-	Path        string  `json:"path"`
-	Pictures    int     `json:"pictures"`
-	Input       string  `json:"input"`
-	Bank        int     `json:"bank"`
-	Patches     int     `json:"patches"`
-	Sampled     int     `json:"sampled"`
-	Threshold   float64 `json:"threshold"`
-	Expected    float64 `json:"false_rejects_in_10000"`
-	Low         float64 `json:"false_rejects_low"`
-	High        float64 `json:"false_rejects_high"`
-	Seconds     float64 `json:"seconds"`
-	BadPictures int     `json:"bad_pictures,omitempty"`
-	Caught      int     `json:"bad_caught,omitempty"`
-	Refused     int     `json:"bad_refused,omitempty"`
-	AUROC       float64 `json:"auroc,omitempty"`
+	Name        string   `json:"name"`
+	Version     int      `json:"version"`
+	Active      bool     `json:"active"`
+	Hash        string   `json:"hash"`
+	Path        string   `json:"path"`
+	Pictures    int      `json:"pictures"`
+	Input       string   `json:"input"`
+	Bank        int      `json:"bank"`
+	Patches     int      `json:"patches"`
+	Sampled     int      `json:"sampled"`
+	Threshold   float64  `json:"threshold"`
+	Expected    float64  `json:"false_rejects_in_10000"`
+	Low         float64  `json:"false_rejects_low"`
+	High        float64  `json:"false_rejects_high"`
+	Effective   float64  `json:"effective"`
+	Method      string   `json:"method"`
+	Precision   string   `json:"precision"`
+	Gate        string   `json:"gate,omitempty"`
+	Review      float64  `json:"review,omitempty"`
+	LeftOut     []string `json:"left_out,omitempty"`
+	Notes       []string `json:"notes,omitempty"`
+	Seconds     float64  `json:"seconds"`
+	BadPictures int      `json:"bad_pictures,omitempty"`
+	Caught      int      `json:"bad_caught,omitempty"`
+	Refused     int      `json:"bad_refused,omitempty"`
+	Unreadable  []string `json:"bad_unreadable,omitempty"`
+	AUROC       float64  `json:"auroc,omitempty"`
 }
 
-func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad string) error {
+func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad string, add bool, budget time.Duration) error {
 	cfg, folders, err := p.settings(d)
 	if err != nil {
 		return err
@@ -135,15 +177,37 @@ func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad
 			return err
 		}
 	}
+	if o.Who == "" {
+		if u, err := user.Current(); err == nil {
+			o.Who = u.Username
+		}
+	}
 	begun := time.Now()
 	progress := newProgress(p.err)
-	r, err := inspect.Train(ctx, cfg, folders, o, progress.step)
+	var notes []string
+	o.Note = func(text string) {
+		progress.end()
+		fmt.Fprintln(p.err, "note:", text)
+		notes = append(notes, text)
+	}
+	if budget != 0 {
+		if err := fit(ctx, &cfg, folders, &o, budget, progress.step); err != nil {
+			progress.end()
+			return err
+		}
+	}
+	train := inspect.Train
+	if add {
+		train = inspect.Add
+	}
+	r, err := train(ctx, cfg, folders, o, progress.step)
 	progress.end()
-	if err != nil {
+	if r == nil {
 		return err
 	}
+	unproved := err // the version is there, and must not be used
 	active, err := recipe.Folder(folders.Recipes).Active(r.Name)
-	if err != nil {
+	if err != nil && unproved == nil {
 		return err
 	}
 	path, err := filepath.Abs(r.Path)
@@ -155,6 +219,8 @@ func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad
 		Pictures: r.Training.Pictures, Input: r.Input.Size().String(), Bank: r.Bank.Rows,
 		Patches: r.Training.Patches, Sampled: r.Training.Sampled,
 		Threshold: r.Threshold.Value, Expected: r.Threshold.Expected, Low: r.Threshold.Low, High: r.Threshold.High,
+		Effective: math.Round(r.Threshold.Effective), Method: r.Method.Name, Precision: r.Method.Precision, Gate: r.Method.Gate,
+		Review: r.Threshold.Review, LeftOut: r.Training.LeftOut, Notes: notes,
 		Seconds: math.Round(time.Since(begun).Seconds()*10) / 10,
 	}
 	if len(badFiles) > 0 {
@@ -162,13 +228,42 @@ func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad
 			return err
 		}
 	}
-	return p.print(t, nil, t.rows(active))
+	return errors.Join(p.print(t, nil, t.rows(active)), unproved)
+}
+
+// fit chooses what inspects within the budget on this machine.
+func fit(ctx context.Context, cfg *inspect.Config, folders inspect.Folders, o *inspect.TrainOptions, budget time.Duration, progress inspect.Progress) error {
+	files, err := picture.List(o.Good)
+	if err != nil {
+		return err
+	}
+	frame, err := picture.Read(files[len(files)/2])
+	if err != nil {
+		return err
+	}
+	c, err := inspect.Choose(ctx, *cfg, folders, picture.Size{Width: frame.Width, Height: frame.Height}, budget, progress)
+	if err != nil {
+		return err
+	}
+	cfg.Backbone, o.Size, o.Bank = c.Backbone.Path, c.Size, c.Bank
+	o.Note(fmt.Sprintf("within %s this machine inspects with backbone %s, input %s and a bank of %d: %s", budget, c.Backbone.Name, c.Size, c.Bank, c.Tried[len(c.Tried)-1].Why))
+	return nil
 }
 
 func (t trained) rows(active int) [][]string {
 	state := "yes"
 	if !t.Active {
 		state = fmt.Sprintf("no, %s@%d is; 'linectl recipe activate %s %d' changes that", t.Name, active, t.Name, t.Version)
+		if active == 0 {
+			state = "no, and no other version is"
+		}
+	}
+	pictures := strconv.Itoa(t.Pictures)
+	if t.Effective < float64(t.Pictures) {
+		pictures += fmt.Sprintf(", worth %.0f of different parts", t.Effective)
+	}
+	if n := len(t.LeftOut); n > 0 {
+		pictures += fmt.Sprintf("; %d unlike them left out", n)
 	}
 	among := fmt.Sprintf("%d vectors of %d patches", t.Bank, t.Patches)
 	if t.Sampled < t.Patches {
@@ -177,14 +272,24 @@ func (t trained) rows(active int) [][]string {
 	rows := [][]string{
 		{"recipe", fmt.Sprintf("%s@%d", t.Name, t.Version)},
 		{"active", state},
-		{"pictures", strconv.Itoa(t.Pictures)},
+		{"pictures", pictures},
 		{"input", t.Input},
 		{"memory bank", among},
+		{"precision", t.Precision + "; " + t.Gate},
 		{"threshold", fmt.Sprintf("%.4g", t.Threshold)},
-		{"promise", fmt.Sprintf("%.0f of 10,000 good parts rejected; with 90 %% probability between %.0f and %.0f", t.Expected, t.Low, t.High)},
+		{"promise", fmt.Sprintf("about %.0f false rejects in 10,000 good parts, 95 %% interval %.0f to %.0f, from %d held-out pictures", t.Expected, t.Low, t.High, t.Pictures)},
+	}
+	if t.Method == recipe.PaDiM {
+		rows = slices.DeleteFunc(rows, func(row []string) bool { return row[0] == "memory bank" || row[0] == "precision" })
+	}
+	if t.Review > 0 {
+		rows = append(rows, []string{"review", fmt.Sprintf("from %.4g", t.Review)})
 	}
 	if t.BadPictures > 0 {
 		rows = append(rows, []string{"bad pictures", fmt.Sprintf("%d of %d caught, AUROC %.3f against held-out good ones (for information)", t.Caught, t.BadPictures, t.AUROC)})
+	}
+	for _, text := range t.Unreadable {
+		rows = append(rows, []string{"", "not tried: " + text})
 	}
 	if t.Refused > 0 {
 		rows = append(rows, []string{"", fmt.Sprintf("%d of them refused for the picture itself, without a score", t.Refused)})
@@ -203,7 +308,8 @@ func (p *program) tryBad(ctx context.Context, cfg inspect.Config, folders inspec
 	for _, file := range files {
 		frame, err := picture.Read(file)
 		if err != nil {
-			return fmt.Errorf("recipe %s@%d is made, but a bad picture cannot be tried: %w", r.Name, r.Version, err)
+			t.Unreadable = append(t.Unreadable, err.Error())
+			continue
 		}
 		found, err := inspector.Inspect(ctx, frame)
 		if err != nil {
@@ -222,7 +328,7 @@ func (p *program) tryBad(ctx context.Context, cfg inspect.Config, folders inspec
 	for i, picture := range r.Pictures {
 		good[i] = picture.Score
 	}
-	t.BadPictures = len(files)
+	t.BadPictures = len(files) - len(t.Unreadable)
 	if len(scores) > 0 {
 		t.AUROC = evaluate.AUROC(good, scores)
 	}

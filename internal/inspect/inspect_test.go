@@ -91,10 +91,41 @@ func bench(t testing.TB) (Config, Folders, TrainOptions) {
 		TrainOptions{Name: "plate", Good: good, Bank: 200, Size: picture.Size{Width: 64, Height: 64}}
 }
 
+// fixture is the folder of a recipe that was trained on the bench, once for all tests.
+var fixture = struct {
+	once   sync.Once
+	folder string
+	err    error
+}{}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if fixture.folder != "" {
+		os.RemoveAll(fixture.folder)
+	}
+	os.Exit(code)
+}
+
+// trained is a recipe trained on the bench, in a folder that the test may change, and opened.
 func trained(t testing.TB) (*Inspector, *recipe.Recipe, Config, Folders) {
 	t.Helper()
-	cfg, folders, o := bench(t)
-	r, err := Train(t.Context(), cfg, folders, o, nil)
+	fixture.once.Do(func() {
+		cfg, folders, o := bench(t)
+		if fixture.folder, fixture.err = os.MkdirTemp("", "linectl-inspect-"); fixture.err == nil {
+			folders.Recipes = fixture.folder
+			_, fixture.err = Train(t.Context(), cfg, folders, o, nil)
+		}
+	})
+	if fixture.err != nil {
+		t.Fatal(fixture.err)
+	}
+	cfg := DefaultConfig()
+	cfg.Recipe, cfg.Threads = "plate", 1
+	folders := Folders{Recipes: filepath.Join(t.TempDir(), "recipes"), Backbones: "../../backbones"}
+	if err := os.CopyFS(folders.Recipes, os.DirFS(fixture.folder)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := recipe.Folder(folders.Recipes).Load("plate", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -110,7 +110,7 @@ func TestTrainRefuses(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	_, err := Train(ctx, cfg, folders, o, func(stage string, _, _ int) {
-		if stage == "memory bank" {
+		if stage == "all pictures" {
 			stop()
 		}
 	})
@@ -129,7 +129,6 @@ func TestConfigCheck(t *testing.T) {
 		t.Errorf("%v", problems)
 	}
 	want := []setting.Problem{
-		{Key: "recipe", Message: "is empty; name the recipe that 'linectl train NAME' makes"},
 		{Key: "device", Message: `"gpu" is no device; allowed is cpu, cuda:N and tensorrt:N for GPU N from 0, openvino:CPU, openvino:GPU and openvino:NPU; :fp16 may follow tensorrt:N and openvino:GPU`},
 		{Key: "threads", Message: "-1 is out of range; allowed is 0 (every core) to 64"},
 	}

@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
-	"math/rand/v2"
-	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"linectl/internal/hint"
 	"linectl/internal/inspect/calibrate"
@@ -15,7 +14,6 @@ import (
 	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
-	"linectl/internal/part"
 )
 
 const (
@@ -26,41 +24,57 @@ const (
 	MostBank = 65536
 	// DefaultSeed makes two trainings of the same pictures give the same recipe.
 	DefaultSeed = 1
+	// DefaultTopK is how many patches mean_top_k averages where nobody says otherwise.
+	DefaultTopK = 5
+	// Auto is the precision that is int8 where the recipe's own pictures prove that it may be.
+	Auto = "auto"
 
-	folds      = 5
-	thumbnails = 9
-	// mostPatches is how many patches the bank is chosen among; above it a seeded sample of each picture is
-	// taken. With the default backbone they hold 500 MB.
-	mostPatches = 240_000
+	folds = 5
 )
 
-// TrainOptions says what a recipe is made from.
+// TrainOptions says what a recipe is made from, and how. Zero values are the defaults.
 type TrainOptions struct {
-	Name   string
-	Good   string       // folder of good pictures
-	Bank   int          // vectors in the memory bank; 0 is DefaultBank
-	Size   picture.Size // the network's input; zero follows the pictures' aspect ratio
-	Seed   uint64       // 0 is DefaultSeed
-	Target float64      // false rejects in 10,000 to set the threshold for; 0 is calibrate.DefaultTarget of the number of pictures
+	Name      string
+	Good      string       // folder of good pictures
+	Challenge string       // folder of known defects that every version must reject; "" adds none
+	Method    string       // recipe.PatchCore or recipe.PaDiM
+	Layers    string       // names or strides with commas between them; "" is what the backbone's card says
+	Size      picture.Size // the network's input; zero follows the pictures' aspect ratio
+	Bank      int          // vectors in the memory bank
+	Score     string       // patchcore's; PaDiM has one only
+	TopK      int          // patches that patchcore.MeanTopK averages
+	Precision string       // Auto, patchcore.FP32 or patchcore.Int8
+	Widen     []string     // changes that good parts show and that pictures are learned under as well: picture.Changes
+	Seed      uint64
+	Target    float64 // false rejects in 10,000 to set the threshold for; 0 is as few as the pictures can speak for
+	Review    float64 // good parts in 10,000 that may be rejected or sent to review; 0 is no review
+	// KeepSuspects learns and counts pictures that are unlike the rest as the others. Otherwise they are left out,
+	// and the recipe names them.
+	KeepSuspects bool
+	Sheet        string // PNG file of the pictures least like the rest, to be looked at; "" writes none
+	Who, Why     string // for the recipe's history
+	// Note is told what a person should know about the pictures and the choices; it may be nil.
+	Note func(text string)
 }
 
 // Progress is told how far a stage of training has come.
 type Progress func(stage string, done, total int)
 
 // Train makes a new version of a recipe from good pictures and saves it. The threshold comes from the
-// scores of good pictures that were held out, one run of neighbours after the other, from banks made of
-// the rest. A picture that is there twice counts once. Any picture that cannot be read ends training.
+// scores of good pictures that were held out from what was learned of the rest; pictures of the same part
+// are held out together. A picture that is there twice counts once. Any picture that cannot be read ends
+// training. Where challenge pictures are not rejected the version is saved, not active, and returned with
+// an error.
 func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, progress Progress) (*recipe.Recipe, error) {
-	if o.Bank == 0 {
-		o.Bank = DefaultBank
-	}
-	if o.Seed == 0 {
-		o.Seed = DefaultSeed
-	}
+	o.fill()
 	if err := o.check(); err != nil {
 		return nil, err
 	}
 	files, err := picture.List(o.Good)
+	if err != nil {
+		return nil, err
+	}
+	challenge, err := readChallenge(o.Challenge)
 	if err != nil {
 		return nil, err
 	}
@@ -72,30 +86,116 @@ func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, pro
 	if err != nil {
 		return nil, err
 	}
+	layers, err := parseLayers(backbone.Card, o.Layers)
+	if err != nil {
+		return nil, hint.New(hint.Usage, fmt.Errorf("layers of backbone %s: %w", backbone.Name, err), "'linectl backbone show "+backbone.Name+"' lists them")
+	}
 	if o.Size == (picture.Size{}) {
 		if o.Size, err = inputSize(files, backbone.Multiple); err != nil {
 			return nil, err
 		}
 	}
-	t := &trainer{options: o, runtime: runtime, backbone: backbone, files: files, progress: progress}
-	r, err := t.train(ctx)
+	in := recipe.Input{Width: o.Size.Width, Height: o.Size.Height, Resize: picture.Resize, Mean: backbone.Mean, Std: backbone.Std}
+	extractor, err := newExtractor(runtime, backbone, layers, in)
 	if err != nil {
 		return nil, err
 	}
-	return recipe.Folder(folders.Recipes).Save(r)
+	defer extractor.close()
+	t := &trainer{options: o, runtime: runtime, extractor: extractor, progress: progress}
+	draft := recipe.Manifest{
+		Name:     o.Name,
+		Backbone: recipe.Backbone{Name: backbone.Name, SHA256: backbone.SHA256, Layers: layers},
+		Input:    in,
+		Method:   recipe.Method{Name: o.Method, Score: o.Score, TopK: o.TopK, Precision: patchcore.FP32, Seed: o.Seed},
+		Training: recipe.Training{Folds: folds, Widen: o.Widen},
+	}
+	r, err := t.train(ctx, draft, files)
+	if err != nil {
+		return nil, err
+	}
+	r.Challenge = challenge
+	return t.save(ctx, folders, r, fmt.Sprintf("trained from %d pictures", len(r.Pictures)))
+}
+
+func (o *TrainOptions) fill() {
+	if o.Method == "" {
+		o.Method = recipe.PatchCore
+	}
+	switch {
+	case o.Method == recipe.PaDiM && o.Score == "":
+		o.Score = recipe.MaxSmoothed
+	case o.Score == "":
+		o.Score = patchcore.Max
+	case o.Score == patchcore.MeanTopK && o.TopK == 0:
+		o.TopK = DefaultTopK
+	}
+	if o.Precision == "" {
+		o.Precision = Auto
+	}
+	if o.Bank == 0 {
+		o.Bank = DefaultBank
+	}
+	if o.Seed == 0 {
+		o.Seed = DefaultSeed
+	}
 }
 
 func (o TrainOptions) check() error {
 	if err := recipe.CheckName(o.Name); err != nil {
 		return hint.New(hint.Usage, err, "")
 	}
-	if o.Bank < 1 || o.Bank > MostBank {
-		return hint.New(hint.Usage, fmt.Errorf("a bank of %d vectors is out of range; allowed is 1 to %d", o.Bank, MostBank), "")
+	var wrong error
+	switch o.Method {
+	case recipe.PatchCore:
+		precision := o.Precision
+		if precision == Auto {
+			precision = patchcore.FP32
+		}
+		wrong = patchcore.Options{Score: o.Score, TopK: o.TopK, Precision: precision}.Check()
+		if wrong == nil && o.TopK != 0 && o.Score != patchcore.MeanTopK {
+			wrong = fmt.Errorf("the score %s has no top_k; %s has", o.Score, patchcore.MeanTopK)
+		}
+	case recipe.PaDiM:
+		if o.Score != recipe.MaxSmoothed || o.TopK != 0 {
+			wrong = fmt.Errorf("padim has no score %q; it has %q", o.Score, recipe.MaxSmoothed)
+		} else if o.Precision == patchcore.Int8 {
+			wrong = errors.New("padim has no memory bank that could be int8")
+		}
+	default:
+		wrong = fmt.Errorf("there is no method %q; choose %s or %s", o.Method, recipe.PatchCore, recipe.PaDiM)
 	}
-	if o.Target != 0 && o.Target < calibrate.LeastTarget || o.Target > calibrate.MostTarget {
-		return hint.New(hint.Usage, fmt.Errorf("%g false rejects in 10,000 cannot be promised; allowed is %d to %d", o.Target, calibrate.LeastTarget, calibrate.MostTarget), "")
+	switch {
+	case wrong != nil:
+	case o.Bank < 1 || o.Bank > MostBank:
+		wrong = fmt.Errorf("a bank of %d vectors is out of range; allowed is 1 to %d", o.Bank, MostBank)
+	case o.Target != 0 && !(o.Target >= calibrate.LeastTarget && o.Target <= calibrate.MostTarget):
+		wrong = fmt.Errorf("%g false rejects in 10,000 cannot be promised; allowed is %d to %d", o.Target, calibrate.LeastTarget, calibrate.MostTarget)
+	case o.Review != 0 && !(o.Review > o.Target && o.Review <= calibrate.MostTarget):
+		wrong = fmt.Errorf("a review of %g in 10,000 is out of range: it must be more than the false rejects and at most %d", o.Review, calibrate.MostTarget)
+	default:
+		wrong = picture.CheckChanges(o.Widen)
 	}
-	return nil
+	return hint.New(hint.Usage, wrong, "")
+}
+
+// parseLayers reads layer names or strides with commas between them; "" is the card's own choice.
+func parseLayers(card network.Card, text string) ([]string, error) {
+	if text == "" {
+		return card.PatchOf, nil
+	}
+	var names []string
+	for _, word := range strings.Split(text, ",") {
+		word = strings.TrimSpace(word)
+		for _, l := range card.Layers {
+			if fmt.Sprint(l.Stride) == word {
+				word = l.Name
+				break
+			}
+		}
+		names = append(names, word)
+	}
+	_, err := card.Choose(names)
+	return names, err
 }
 
 // inputSize looks at some of the pictures to choose the network's input.
@@ -115,75 +215,12 @@ func inputSize(files []string, multiple int) (picture.Size, error) {
 	return picture.InputSize(sizes, multiple), nil
 }
 
-// trainer makes one recipe.
+// trainer makes one version of a recipe.
 type trainer struct {
-	options  TrainOptions
-	runtime  *network.Runtime
-	backbone network.Backbone
-	files    []string // each picture once, after gather
-	progress Progress
-
+	options   TrainOptions
+	runtime   *network.Runtime
 	extractor *extractor
-	embedder  *patchcore.Embedder
-
-	pictures   []recipe.Picture
-	thumbnails [][]byte
-	each       int       // patches sampled from a picture
-	patches    []float32 // each patches a picture, in the order of pictures: [.., embedder.Dim]
-	projected  []float32 // the same patches, projected: [.., patchcore.ProjectedDim]
-}
-
-func (t *trainer) train(ctx context.Context) (*recipe.Recipe, error) {
-	o := t.options
-	in := recipe.Input{Width: o.Size.Width, Height: o.Size.Height, Resize: picture.Resize, Mean: t.backbone.Mean, Std: t.backbone.Std}
-	var err error
-	if t.extractor, err = newExtractor(t.runtime, t.backbone, t.backbone.PatchOf, in); err != nil {
-		return nil, err
-	}
-	defer t.extractor.close()
-	if t.embedder, err = patchcore.NewEmbedder(t.runtime, t.extractor.network.Features, o.Seed); err != nil {
-		return nil, err
-	}
-	defer t.embedder.Close()
-
-	if err := t.gather(ctx); err != nil {
-		return nil, err
-	}
-	if err := t.holdOut(ctx); err != nil {
-		return nil, err
-	}
-	scores := make([]float64, len(t.pictures))
-	qualities := make([]part.Quality, len(t.pictures))
-	for i, p := range t.pictures {
-		scores[i], qualities[i] = p.Score, p.Quality
-	}
-	target := o.Target
-	if target == 0 {
-		target = calibrate.DefaultTarget(len(scores))
-	}
-	threshold, err := calibrate.Set(scores, target)
-	if err != nil {
-		return nil, hint.New(hint.Failure, fmt.Errorf("threshold of %s: %w", o.Name, err), "take more pictures of different good parts")
-	}
-	bank, err := t.bank(ctx, [2]int{}, func(done int) { t.tell("memory bank", done, o.Bank) })
-	if err != nil {
-		return nil, err
-	}
-	return &recipe.Recipe{
-		Manifest: recipe.Manifest{
-			Name:      o.Name,
-			Backbone:  recipe.Backbone{Name: t.backbone.Name, SHA256: t.backbone.SHA256, Layers: t.backbone.PatchOf},
-			Input:     in,
-			Method:    recipe.Method{Name: recipe.PatchCore, Bank: bank.Rows, Dim: bank.Dim, Score: patchcore.Max, Precision: patchcore.FP32, Seed: o.Seed},
-			Threshold: recipe.Threshold{Threshold: threshold},
-			Quality:   picture.LimitsOf(qualities),
-			Training: recipe.Training{Pictures: len(t.pictures), Folds: folds,
-				Patches: len(t.pictures) * t.embedder.Grid, Sampled: len(t.pictures) * t.each},
-		},
-		Bank:       bank,
-		Pictures:   t.pictures,
-		Thumbnails: t.thumbnails,
-	}, nil
+	progress  Progress
 }
 
 func (t *trainer) tell(stage string, done, total int) {
@@ -192,150 +229,105 @@ func (t *trainer) tell(stage string, done, total int) {
 	}
 }
 
-// gather looks at every picture once: its quality, its digest, and a sample of its patches.
-func (t *trainer) gather(ctx context.Context) error {
-	n := len(t.files)
-	t.each = min(t.embedder.Grid, max(1, mostPatches/n))
-	t.patches = make([]float32, 0, n*t.each*t.embedder.Dim)
-	t.projected = make([]float32, 0, n*t.each*patchcore.ProjectedDim)
-	seen := make(map[string]bool)
-	var kept, unreadable []string
-	err := readAll(ctx, t.files, func(i int, frame part.Frame, err error) error {
-		t.tell("pictures", i+1, n)
-		if err != nil {
-			unreadable = append(unreadable, err.Error())
-			return nil
-		}
-		digest := fmt.Sprintf("%x", frame.Digest())
-		if seen[digest] {
-			return nil
-		}
-		seen[digest] = true
-		if err := t.sample(frame, digest); err != nil {
-			return fmt.Errorf("picture %s: %w", frame.Source, err)
-		}
-		kept = append(kept, frame.Source)
-		return nil
-	})
+func (t *trainer) note(format string, args ...any) {
+	if t.options.Note != nil {
+		t.options.Note(fmt.Sprintf(format, args...))
+	}
+}
+
+func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []string) (*recipe.Recipe, error) {
+	o := t.options
+	l, err := t.newLearner()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if len(unreadable) > 0 {
-		const shown = 5
-		more := ""
-		if len(unreadable) > shown {
-			more = fmt.Sprintf("; and %d more", len(unreadable)-shown)
+	defer l.close()
+	g, err := t.gather(ctx, files, l, make(map[string]bool))
+	if err != nil {
+		return nil, err
+	}
+	if n := len(g.shots); n < calibrate.Minimum {
+		return nil, hint.New(hint.Usage, fmt.Errorf("folder %s holds %d different pictures; at least %d are needed, %d or more are better",
+			o.Good, n, calibrate.Minimum, calibrate.Enough), "take more pictures of different good parts")
+	}
+	t.look(g)
+	if n := slices.Max(g.groups()) + 1; n < calibrate.Minimum {
+		return nil, hint.New(hint.Usage, fmt.Errorf("the %d pictures in %s show about %d different parts; at least %d are needed", len(g.shots), o.Good, n, calibrate.Minimum), "take pictures of more good parts")
+	}
+	held, err := t.holdOut(ctx, g, l)
+	if err != nil {
+		return nil, err
+	}
+	if o.Sheet != "" {
+		if err := t.sheet(o.Sheet, g); err != nil {
+			return nil, err
 		}
-		return hint.New(hint.Failure, fmt.Errorf("%d of %d pictures cannot be read: %s%s",
-			len(unreadable), n, strings.Join(unreadable[:min(shown, len(unreadable))], "; "), more),
-			"replace these files or take them away, then train again")
 	}
-	if len(kept) < calibrate.Minimum {
-		return hint.New(hint.Usage, fmt.Errorf("folder %s holds %d different pictures; at least %d are needed, %d or more are better",
-			t.options.Good, len(kept), calibrate.Minimum, calibrate.Enough), "take more pictures of different good parts")
+	r := &recipe.Recipe{Manifest: draft}
+	if draft.Method.Name == recipe.PatchCore {
+		if r.Method.Precision, r.Method.Gate, err = t.gate(held); err != nil {
+			return nil, err
+		}
 	}
-	t.files = kept
-	for i := range min(thumbnails, len(kept)) {
-		frame, err := picture.Read(kept[i*len(kept)/min(thumbnails, len(kept))])
+	r.Training.LeftOut = t.leaveOut(g)
+	if n := len(g.kept()); n < calibrate.Minimum {
+		return nil, hint.New(hint.Usage, fmt.Errorf("%d pictures are left of %d; at least %d are needed", n, len(g.shots), calibrate.Minimum), "take more pictures of different good parts")
+	}
+	m, err := l.learn(ctx, g.kept(), func(done, total int) { t.tell("all pictures", done, total) })
+	if err != nil {
+		return nil, err
+	}
+	m.into(r)
+	if err := g.into(r); err != nil {
+		return nil, err
+	}
+	if err := t.calibrate(r); err != nil {
+		return nil, err
+	}
+	return r, t.keepGolden(r, g.kept(), func(i int) string { return g.shots[i].path })
+}
+
+// calibrate sets the thresholds for what was asked, or for what the pictures can speak for.
+func (t *trainer) calibrate(r *recipe.Recipe) error {
+	o := t.options
+	r.Threshold.Target, r.Threshold.ReviewTarget = o.Target, o.Review
+	if o.Target == 0 {
+		scores, groups := heldOut(r)
+		effective, err := calibrate.Effective(scores, groups)
 		if err != nil {
-			return err
+			return t.refuse(err)
 		}
-		jpeg, err := picture.Thumbnail(frame, 192)
-		if err != nil {
-			return err
+		r.Threshold.Target = calibrate.DefaultTarget(effective)
+		if o.Review != 0 && o.Review <= r.Threshold.Target {
+			return hint.New(hint.Usage, fmt.Errorf("a review of %g in 10,000 must be more than the false rejects, which are to be %g", o.Review, r.Threshold.Target), "ask for more, or take more pictures")
 		}
-		t.thumbnails = append(t.thumbnails, jpeg)
+	}
+	if err := Calibrate(r); err != nil {
+		return t.refuse(err)
+	}
+	if o.Review != 0 && r.Threshold.Review == 0 {
+		t.note("the pictures are too few to tell a review of %g in 10,000 from the threshold: there is none", o.Review)
 	}
 	return nil
 }
 
-// sample takes patches from a picture.
-func (t *trainer) sample(frame part.Frame, digest string) error {
-	quality, err := t.extractor.prepare.Measure(frame)
-	if err != nil {
-		return err
+func (t *trainer) refuse(err error) error {
+	next := "take more pictures of different good parts"
+	var few *calibrate.TooFewError
+	if errors.As(err, &few) {
+		next += fmt.Sprintf(", or ask for --false-rejects %.0f or more", few.Best())
 	}
-	if err := t.extractor.load(frame); err != nil {
-		return err
-	}
-	if err := t.extractor.run(); err != nil {
-		return err
-	}
-	if err := t.embedder.Run(); err != nil {
-		return err
-	}
-	random := rand.New(rand.NewPCG(t.options.Seed, uint64(2+len(t.pictures))))
-	dim := t.embedder.Dim
-	for _, row := range random.Perm(t.embedder.Grid)[:t.each] {
-		patch := t.embedder.Patches.Data()[row*dim : (row+1)*dim]
-		for _, v := range patch {
-			if v != v || math.IsInf(float64(v), 0) {
-				return errors.New("the network gives numbers that are not finite")
-			}
-		}
-		t.patches = append(t.patches, patch...)
-		t.projected = append(t.projected, t.embedder.Projected.Data()[row*patchcore.ProjectedDim:(row+1)*patchcore.ProjectedDim]...)
-	}
-	file, err := filepath.Rel(t.options.Good, frame.Source)
-	if err != nil {
-		return err
-	}
-	t.pictures = append(t.pictures, recipe.Picture{File: file, SHA256: digest, Quality: quality})
-	return nil
+	return hint.New(hint.Failure, fmt.Errorf("threshold of %s: %w", t.options.Name, err), next)
 }
 
-// holdOut gives every picture the score that a bank gives it which has not seen it.
-func (t *trainer) holdOut(ctx context.Context) error {
-	runs := calibrate.Folds(len(t.files), folds)
-	for i, run := range runs {
-		stage := fmt.Sprintf("hold out %d of %d", i+1, len(runs))
-		total := t.options.Bank + run[1] - run[0]
-		bank, err := t.bank(ctx, run, func(done int) { t.tell(stage, done, total) })
-		if err != nil {
-			return err
-		}
-		scorer, err := patchcore.NewScorer(t.runtime, t.extractor.network.Features, bank, patchcore.DefaultOptions())
-		if err != nil {
-			return err
-		}
-		err = readAll(ctx, t.files[run[0]:run[1]], func(j int, frame part.Frame, err error) error {
-			if err != nil {
-				return err
-			}
-			t.tell(stage, t.options.Bank+j+1, total)
-			if err := t.extractor.load(frame); err != nil {
-				return err
-			}
-			if err := t.extractor.run(); err != nil {
-				return err
-			}
-			t.pictures[run[0]+j].Score, _, err = scorer.Score()
-			return err
-		})
-		scorer.Close()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// bank makes a memory bank of all pictures but those of a run.
-func (t *trainer) bank(ctx context.Context, without [2]int, progress func(done int)) (patchcore.Bank, error) {
-	var rows []int
-	for row := range len(t.projected) / patchcore.ProjectedDim {
-		if p := row / t.each; p < without[0] || p >= without[1] {
-			rows = append(rows, row)
-		}
-	}
-	chosen, err := patchcore.Coreset(ctx, t.projected, patchcore.ProjectedDim, rows, t.options.Bank, t.options.Seed, progress)
+// save proves the recipe on the challenge pictures and saves it.
+func (t *trainer) save(ctx context.Context, folders Folders, r *recipe.Recipe, what string) (*recipe.Recipe, error) {
+	o := t.options
+	folder := recipe.Folder(folders.Recipes)
+	r.History = append(r.History, recipe.Change{At: time.Now().UTC().Truncate(time.Second), Who: o.Who, What: what, Why: o.Why})
+	saved, err := folder.Save(r)
 	if err != nil {
-		return patchcore.Bank{}, err
+		return nil, err
 	}
-	dim := t.embedder.Dim
-	bank := patchcore.Bank{Rows: len(chosen), Dim: dim, Vectors: make([]float32, 0, len(chosen)*dim)}
-	for _, row := range chosen {
-		bank.Vectors = append(bank.Vectors, t.patches[row*dim:(row+1)*dim]...)
-	}
-	return bank, nil
+	return saved, t.challenge(ctx, folder, saved)
 }

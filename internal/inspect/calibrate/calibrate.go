@@ -1,19 +1,18 @@
 // Package calibrate sets the threshold from the scores of good pictures that the memory bank had not
-// seen, and says what it promises: how many good parts in ten thousand it will reject. It never asks
-// what defects score.
+// seen, and says what it promises: how many good parts in ten thousand it will reject. It knows which
+// pictures show the same part, and which are unlike the rest. It never asks what defects score.
 package calibrate
 
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // Rule names how the threshold follows from the scores; a recipe keeps the name.
-const Rule = "exponential-tail/1"
+const Rule = "exponential-tail/2"
 
 const (
 	// Minimum is the least number of good pictures that a threshold can be set from.
@@ -24,28 +23,33 @@ const (
 	LeastTarget, MostTarget = 1, 500
 
 	leastTail, mostTail = 4, 60
-	counted             = 10 // scores above a threshold from which on they are counted
 )
 
 // Threshold is a limit for scores and what it promises: a part is rejected where score >= Value.
 type Threshold struct {
-	Value    float64 `toml:"value" comment:"reject where score >= value"`
-	Rule     string  `toml:"rule"`
-	Target   float64 `toml:"target" comment:"false rejects in 10,000 that were asked for"`
-	Expected float64 `toml:"expected" comment:"false rejects in 10,000 that are expected"`
-	Low      float64 `toml:"low" comment:"with 90 % probability they lie between low"`
-	High     float64 `toml:"high" comment:"and high"`
-	Scores   int     `toml:"scores" comment:"held-out good pictures behind this"`
-	Tail     int     `toml:"tail" comment:"of which this many form the tail"`
-	Greatest float64 `toml:"greatest" comment:"the greatest of their scores"`
+	Value     float64 `toml:"value" comment:"reject where score >= value"`
+	Rule      string  `toml:"rule"`
+	Target    float64 `toml:"target" comment:"false rejects in 10,000 that were asked for"`
+	Expected  float64 `toml:"expected" comment:"false rejects in 10,000 that are expected"`
+	Low       float64 `toml:"low" comment:"with 95 % confidence they lie between low (90 % by exponential-tail/1)"`
+	High      float64 `toml:"high" comment:"and high"`
+	Scores    int     `toml:"scores" comment:"held-out good pictures behind this"`
+	Effective float64 `toml:"effective,omitempty" comment:"independent pictures that they are worth, pictures of the same part being alike"`
+	Tail      int     `toml:"tail" comment:"of the pictures this many form the tail"`
+	Greatest  float64 `toml:"greatest" comment:"the greatest of their scores"`
 }
 
-// DefaultTarget is what is asked for where nobody says otherwise: as few false rejects as n pictures can
-// speak for, which is one in n+1, but not fewer than 50 in 10,000. A smaller target reaches beyond what
-// was seen, and lets more defects through.
-func DefaultTarget(n int) float64 { return min(max(50, math.Ceil(10000/float64(n+1))), MostTarget) }
+// DefaultTarget is what is asked for where nobody says otherwise: as few false rejects as n independent
+// pictures can speak for, which is one in n+1, but not fewer than 50 in 10,000.
+func DefaultTarget(n float64) float64 { return min(max(50, math.Ceil(Least(n))), MostTarget) }
 
-// Set sets the threshold for a target, in rejects of good parts in ten thousand.
+// Least is the smallest rate in 10,000 that n independent pictures can speak for. Of a new good part and n
+// others each is equally likely to score highest (Wilks, "Determination of sample sizes for setting
+// tolerance limits", Annals of Mathematical Statistics 12, 1941).
+func Least(n float64) float64 { return 10000 / (n + 1) }
+
+// Set sets the threshold for a target, in rejects of good parts in ten thousand. groups tells which
+// pictures show the same part: those of the same number; nil, that each shows another.
 //
 // Scores above the k-th greatest, u, are taken to exceed it by exponentially distributed amounts, which
 // is what the tails of most distributions come to (Weissman, "Estimation of parameters and large
@@ -56,68 +60,210 @@ func DefaultTarget(n int) float64 { return min(max(50, math.Ceil(10000/float64(n
 //
 //	value = u + S·((k/((n+1)·target))^(1/(k-1)) - 1)
 //
-// The interval is that of the true rate given the scores: the share above u is Beta(k, n-k+1), the
-// inverse scale Gamma(k-1, S). Where ten scores or more may lie above the threshold, it is at least the
-// score of that rank, whatever the tail is like: a new good score is above the r-th greatest of n with
-// probability r/(n+1), and the true rate is Beta(r, n-r+1).
-func Set(scores []float64, target float64) (Threshold, error) {
-	if len(scores) < Minimum {
-		return Threshold{}, fmt.Errorf("%d good pictures are too few to set a threshold; at least %d are needed, %d or more are better", len(scores), Minimum, Enough)
-	}
+// It is never below the score whose rank the target names, whatever the tail is like: a new good score is
+// above the r-th greatest of n with probability r/(n+1).
+//
+// The interval does not ask what the tail is like either. With j of the n scores above the value, it is that
+// of Clopper and Pearson for j in n ("The use of confidence or fiducial limits", Biometrika 26, 1934), which
+// is what the order statistics on both sides of the value give: the rate above the r-th is Beta(r, n-r+1).
+//
+// Pictures of one part score alike, so n of them are worth fewer. The design effect (Kish, "Survey
+// Sampling", 1965) says how many fewer: the variance between groups of how many of their scores lie in
+// the tail, over what it were if the pictures were independent. k, n and j are divided by it (Korn and
+// Graubard, "Confidence intervals for proportions with small expected number of positive counts", Survey
+// Methodology 24, 1998). A target that the rest cannot speak for is refused.
+func Set(scores []float64, groups []int, target float64) (Threshold, error) {
 	if target < LeastTarget || target > MostTarget {
 		return Threshold{}, fmt.Errorf("%g false rejects in 10,000 cannot be promised; allowed is %d to %d", target, LeastTarget, MostTarget)
 	}
-	for _, s := range scores {
-		if math.IsNaN(s) || math.IsInf(s, 0) {
-			return Threshold{}, fmt.Errorf("a good picture scores %g", s)
-		}
-	}
-	t, interval, err := place(scores, target)
+	s, err := newSample(scores, groups)
 	if err != nil {
 		return Threshold{}, err
 	}
-	t.Low, t.High = interval()
+	if effective := s.effective(); target < math.Floor(Least(effective)) {
+		return Threshold{}, &TooFewError{Target: target, Effective: effective, Pictures: len(scores)}
+	}
+	f, err := fitTail(s)
+	if err != nil {
+		return Threshold{}, err
+	}
+	t := s.at(f, max(f.value(target), s.rank(target)))
+	t.Target = target
 	return t, nil
 }
 
-// place computes the threshold; its interval, which takes longer, is left to the function returned.
-func place(scores []float64, target float64) (Threshold, func() (low, high float64), error) {
-	sorted := slices.Sorted(slices.Values(scores))
-	slices.Reverse(sorted)
-	f, err := fitTail(sorted)
+// TooFewError says that a target asks for more than the pictures can speak for, and how many could.
+type TooFewError struct {
+	Target    float64 // in 10,000
+	Effective float64 // independent pictures
+	Pictures  int
+}
+
+// Needed is how many independent pictures can speak for the target.
+func (e *TooFewError) Needed() int { return int(math.Ceil(10000/e.Target)) - 1 }
+
+// Best is the least that can be promised, in 10,000.
+func (e *TooFewError) Best() float64 { return math.Ceil(Least(e.Effective)) }
+
+func (e *TooFewError) Error() string {
+	worth := ""
+	if e.Effective < float64(e.Pictures)-0.5 {
+		worth = fmt.Sprintf(", which are worth %.0f of different parts,", e.Effective)
+	}
+	return fmt.Sprintf("%g false rejects in 10,000 cannot be promised from %d pictures: they%s can speak for %.0f at best; %g needs %d pictures of different parts",
+		e.Target, e.Pictures, worth, e.Best(), e.Target, e.Needed())
+}
+
+// At says what a threshold that somebody chose promises. Its target is 0.
+func At(scores []float64, groups []int, value float64) (Threshold, error) {
+	s, err := newSample(scores, groups)
 	if err != nil {
-		return Threshold{}, nil, err
+		return Threshold{}, err
 	}
-	n := len(sorted)
-	t := Threshold{Value: f.value(target), Rule: Rule, Target: target, Scores: n, Tail: f.k, Greatest: sorted[0]}
-	if r := int(float64(n+1) * target / 10000); r >= counted && sorted[r-1] >= t.Value {
-		t.Value, t.Expected = sorted[r-1], 10000*float64(r)/float64(n+1)
-		return t, func() (low, high float64) {
-			rate := distuv.Beta{Alpha: float64(r), Beta: float64(n - r + 1)}
-			return 10000 * rate.Quantile(0.05), 10000 * rate.Quantile(0.95)
-		}, nil
+	f, err := fitTail(s)
+	if err != nil {
+		return Threshold{}, err
 	}
-	t.Expected = f.rate(t.Value)
-	return t, func() (low, high float64) { return f.interval(t.Value) }, nil
+	return s.at(f, value), nil
+}
+
+// Effective is how many independent pictures the scores are worth.
+func Effective(scores []float64, groups []int) (float64, error) {
+	s, err := newSample(scores, groups)
+	return s.effective(), err
+}
+
+// sample is scores, the greatest first, and how far they repeat one another.
+type sample struct {
+	falling []float64
+	design  float64 // the design effect, at least 1
+}
+
+func newSample(scores []float64, groups []int) (sample, error) {
+	for _, s := range scores {
+		if math.IsNaN(s) || math.IsInf(s, 0) {
+			return sample{}, fmt.Errorf("a good picture scores %g", s)
+		}
+	}
+	if n := count(len(scores), groups); n < Minimum {
+		return sample{}, fmt.Errorf("good pictures of %d different parts are too few to set a threshold; at least %d are needed, %d or more are better", n, Minimum, Enough)
+	}
+	falling := slices.Sorted(slices.Values(scores))
+	slices.Reverse(falling)
+	return sample{falling, designEffect(scores, groups, falling[len(falling)/4])}, nil
+}
+
+func count(n int, groups []int) int {
+	if groups == nil {
+		return n
+	}
+	seen := make(map[int]bool)
+	for _, g := range groups {
+		seen[g] = true
+	}
+	return len(seen)
+}
+
+// designEffect compares the variance between groups of the number of scores above u with that of
+// independent pictures.
+func designEffect(scores []float64, groups []int, u float64) float64 {
+	if groups == nil {
+		return 1
+	}
+	type tally struct{ pictures, above float64 }
+	tallies := make(map[int]tally)
+	var above float64
+	for i, g := range groups {
+		t := tallies[g]
+		t.pictures++
+		if scores[i] > u {
+			t.above++
+			above++
+		}
+		tallies[g] = t
+	}
+	n, g := float64(len(scores)), float64(len(tallies))
+	share := above / n
+	if g == n || share == 0 {
+		return 1
+	}
+	var between, most float64
+	for _, t := range tallies {
+		d := t.above - share*t.pictures
+		between += d * d
+		most += t.pictures * t.pictures
+	}
+	// Pictures of a part cannot repeat one another more than entirely.
+	return min(max(1, between*g/(g-1)/(n*share*(1-share))), most/n)
+}
+
+func (s sample) n() float64         { return float64(len(s.falling)) }
+func (s sample) effective() float64 { return s.n() / max(1, s.design) }
+
+// rank is the score that a share of the target is above, or nothing where that is none of them.
+func (s sample) rank(target float64) float64 {
+	if r := int((s.n() + 1) * target / 10000); r >= 1 {
+		return s.falling[r-1]
+	}
+	return math.Inf(-1)
+}
+
+// at is what a threshold promises.
+func (s sample) at(f tail, value float64) Threshold {
+	t := Threshold{Value: value, Rule: Rule, Scores: len(s.falling), Effective: s.effective(), Tail: f.k, Greatest: s.falling[0]}
+	var above, reached float64 // scores above the value, and those that equal it as well
+	for _, v := range s.falling {
+		if v > value {
+			above++
+		}
+		if v >= value {
+			reached++
+		}
+	}
+	t.Low, t.High = clopperPearson(math.Floor(above/s.design), above/s.design, s.effective())
+	t.Expected = 10000 * reached / (s.n() + 1)
+	if value >= f.u {
+		t.Expected = max(t.Expected, f.rate(value))
+	}
+	t.Expected = min(max(t.Expected, t.Low), t.High)
+	return t
+}
+
+// clopperPearson is the 95 % interval of a rate in 10,000 that at least j and at most k in n speak for; the
+// two differ where scores that repeat one another make no whole number.
+func clopperPearson(j, k, n float64) (low, high float64) {
+	high = 10000
+	if j > 0 {
+		low = 10000 * distuv.Beta{Alpha: j, Beta: n - j + 1}.Quantile(0.025)
+	}
+	if k < n {
+		high = 10000 * distuv.Beta{Alpha: k + 1, Beta: n - k}.Quantile(0.975)
+	}
+	return low, high
 }
 
 // tail is what the k greatest of n scores come to.
 type tail struct {
-	n, k int
-	u    float64 // the k-th greatest
-	sum  float64 // of the excesses over u
+	n, k   int
+	u      float64 // the k-th greatest
+	sum    float64 // of the excesses over u that independent pictures would have
+	degree float64 // how many excesses that is
 }
 
-func fitTail(falling []float64) (tail, error) {
-	n := len(falling)
-	t := tail{n: n, k: min(max(n/4, leastTail), max(mostTail, n/10))} // a tenth at least, so that every target lies in the tail
-	t.u = falling[t.k-1]
-	for _, s := range falling[:t.k] {
-		t.sum += s - t.u
+func fitTail(s sample) (tail, error) {
+	n, effective := len(s.falling), s.effective()
+	// A tenth at least, so that every target lies in the tail.
+	k := s.design * min(max(effective/4, leastTail), max(mostTail, effective/10))
+	t := tail{n: n, k: min(int(math.Ceil(k)), n)}
+	t.degree = max(float64(t.k)/s.design, leastTail) - 1
+	t.u = s.falling[t.k-1]
+	for _, v := range s.falling[:t.k] {
+		t.sum += v - t.u
 	}
 	if t.sum <= 0 {
 		return t, fmt.Errorf("the %d greatest scores of %d good pictures are all %g: the pictures are copies of one another", t.k, n, t.u)
 	}
+	t.sum *= t.degree / float64(t.k-1)
 	return t, nil
 }
 
@@ -126,36 +272,10 @@ func (t tail) above() float64 { return float64(t.k) / float64(t.n+1) }
 
 // value is the threshold for a rate in ten thousand.
 func (t tail) value(rate float64) float64 {
-	return t.u + t.sum*(math.Pow(10000*t.above()/rate, 1/float64(t.k-1))-1)
+	return t.u + t.sum*(math.Pow(10000*t.above()/rate, 1/t.degree)-1)
 }
 
 // rate is the rate in ten thousand that a threshold is expected to have.
 func (t tail) rate(value float64) float64 {
-	return 10000 * t.above() * math.Pow(1+(value-t.u)/t.sum, -float64(t.k-1))
-}
-
-// interval gives the 5 % and 95 % points of the true rate in ten thousand, by drawing.
-func (t tail) interval(value float64) (low, high float64) {
-	const draws = 20000
-	source := rand.NewPCG(1, 2) // the same scores always make the same promise
-	share := distuv.Beta{Alpha: float64(t.k), Beta: float64(t.n - t.k + 1), Src: source}
-	inverse := distuv.Gamma{Alpha: float64(t.k - 1), Beta: t.sum, Src: source}
-	rates := make([]float64, draws)
-	for i := range rates {
-		rates[i] = 10000 * share.Rand() * math.Exp(-(value-t.u)*inverse.Rand())
-	}
-	slices.Sort(rates)
-	return rates[draws/20], rates[draws-draws/20]
-}
-
-// Folds divides n pictures, in their order, into runs of neighbours that are held out in turn. Pictures
-// taken one after another look alike: dealt out at random, each would be judged by a bank that has
-// seen its twin, and the promise would be too good.
-func Folds(n, folds int) [][2]int {
-	folds = min(folds, n)
-	runs := make([][2]int, folds)
-	for i := range runs {
-		runs[i] = [2]int{i * n / folds, (i + 1) * n / folds}
-	}
-	return runs
+	return 10000 * t.above() * math.Pow(1+(value-t.u)/t.sum, -t.degree)
 }

@@ -1,0 +1,41 @@
+package calibrate
+
+import (
+	"math"
+	"slices"
+)
+
+// mostSuspects is the greatest share of pictures that may be called unlike the rest: beyond it, they are the
+// product's own variety.
+const mostSuspects = 0.1
+
+// Suspects returns the pictures whose held-out scores do not belong to those of the rest, the strangest
+// first. Scores above the median are taken to fall off exponentially at the pace that they have between the
+// median and the upper fifth, which no contamination of a tenth can move far; a picture is a suspect where
+// fewer than one in twenty sets of this size would have any score as great.
+func Suspects(scores []float64) []int {
+	n := len(scores)
+	if n < Minimum {
+		return nil
+	}
+	rising := slices.Sorted(slices.Values(scores))
+	middle, upper := rising[n/2], rising[n*4/5]
+	pace := (upper - middle) / math.Log(2.5) // from a half above to a fifth above
+	limit := middle + pace*math.Log(float64(n)/2/chance)
+	var found []int
+	for i, s := range scores {
+		if s > limit {
+			found = append(found, i)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b int) int {
+		switch {
+		case scores[a] > scores[b]:
+			return -1
+		case scores[a] < scores[b]:
+			return 1
+		}
+		return a - b
+	})
+	return found[:min(len(found), int(mostSuspects*float64(n)))]
+}

@@ -1,0 +1,164 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"linectl/internal/hint"
+	"linectl/internal/inspect/network"
+	"linectl/internal/inspect/patchcore"
+	"linectl/internal/inspect/picture"
+	"linectl/internal/inspect/recipe"
+	"linectl/internal/part"
+)
+
+// mostAdded is the share of a memory bank by which one addition may make it, and so the time per part, grow.
+const mostAdded = 0.25
+
+// Add makes a new version of a recipe's active one that has also learned the good pictures in o.Good: what they
+// show and the memory bank lacks. Each of them is held out against the bank and what the others add; its score
+// joins those that the version keeps, and the thresholds are set anew from all. Everything else stays as it was
+// trained.
+func Add(ctx context.Context, cfg Config, folders Folders, o TrainOptions, progress Progress) (*recipe.Recipe, error) {
+	folder := recipe.Folder(folders.Recipes)
+	parent, err := folder.Load(o.Name, 0)
+	if err != nil {
+		return nil, err
+	}
+	if parent.Method.Name != recipe.PatchCore {
+		return nil, hint.New(hint.Usage, fmt.Errorf("pictures cannot be added to %s@%d: %s learns from all pictures at once", parent.Name, parent.Version, parent.Method.Name), "train it again with --good and all pictures")
+	}
+	files, err := picture.List(o.Good)
+	if err != nil {
+		return nil, err
+	}
+	challenge, err := readChallenge(o.Challenge)
+	if err != nil {
+		return nil, err
+	}
+	runtime, err := network.Start(cfg.Library, cfg.Device, cfg.Threads)
+	if err != nil {
+		return nil, err
+	}
+	backbone, err := network.FindBackbone(cfg.Backbone, folders.Backbones)
+	if err != nil {
+		return nil, err
+	}
+	if err := parent.CheckBackbone(backbone); err != nil {
+		return nil, hint.New(hint.Usage, err, "name the recipe's own network with --backbone")
+	}
+	extractor, err := newExtractor(runtime, backbone, parent.Manifest.Backbone.Layers, parent.Input)
+	if err != nil {
+		return nil, err
+	}
+	defer extractor.close()
+	m := parent.Method
+	o.Method, o.Score, o.TopK, o.Precision, o.Seed, o.Bank = m.Name, m.Score, m.TopK, m.Precision, m.Seed, m.Bank
+	o.Size, o.Widen = parent.Input.Size(), parent.Training.Widen
+	if o.Target == 0 {
+		o.Target = parent.Threshold.Target
+	}
+	if o.Review == 0 {
+		o.Review = parent.Threshold.ReviewTarget
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	t := &trainer{options: o, runtime: runtime, extractor: extractor, progress: progress}
+	r, added, err := t.add(ctx, parent, files)
+	if err != nil {
+		return nil, err
+	}
+	r.Challenge = challenge
+	return t.save(ctx, folders, r, fmt.Sprintf("%d pictures added", added))
+}
+
+func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string) (*recipe.Recipe, int, error) {
+	e, err := patchcore.NewEmbedder(t.runtime, t.extractor.network.Features, t.options.Seed)
+	if err != nil {
+		return nil, 0, err
+	}
+	l := &patchcoreLearner{t: t, embedder: e}
+	defer l.close()
+	known := make(map[string]bool)
+	for _, p := range parent.Pictures {
+		known[p.SHA256] = true
+	}
+	g, err := t.gather(ctx, files, l, known)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(g.shots) == 0 {
+		return nil, 0, hint.New(hint.Usage, fmt.Errorf("%s@%d has learned every picture in %s already", parent.Name, parent.Version, t.options.Good), "name a folder of other pictures")
+	}
+	x := &extending{l, parent.Bank, patchcore.Project(parent.Bank.Vectors, parent.Bank.Dim, t.options.Seed), len(parent.Pictures)}
+	if _, err := t.holdOut(ctx, g, x); err != nil {
+		return nil, 0, err
+	}
+	r := *parent
+	r.Parent, r.Zones, r.History, r.Golden, r.Hash = parent.Version, slices.Clone(parent.Zones), slices.Clone(parent.History), nil, ""
+	r.Pictures = slices.Clone(parent.Pictures)
+	all := make([]int, len(g.shots))
+	first := 0
+	for _, p := range parent.Pictures {
+		first = max(first, p.Group+1)
+	}
+	qualities := make([]part.Quality, 0, len(r.Pictures)+len(g.shots))
+	groups := make(map[int]bool)
+	for i, s := range g.shots {
+		all[i] = i
+		s.Group += first
+		r.Pictures = append(r.Pictures, s.Picture)
+	}
+	for _, p := range r.Pictures {
+		qualities = append(qualities, p.Quality)
+		groups[p.Group] = true
+	}
+	learned, err := x.learn(ctx, all, func(done, total int) { t.tell("added pictures", done, total) })
+	if err != nil {
+		return nil, 0, err
+	}
+	bank, ok := learned.(bankModel)
+	if !ok {
+		return nil, 0, errors.New("a memory bank was not extended by a memory bank")
+	}
+	r.Bank, r.Method.Bank = bank.bank, bank.bank.Rows
+	r.Quality = picture.LimitsOf(qualities)
+	r.Training.Pictures, r.Training.Groups = len(r.Pictures), len(groups)
+	r.Training.Patches += bank.patches
+	r.Training.Sampled += bank.sampled
+	t.note("%d pictures added %d vectors to the %d of the memory bank", len(g.shots), r.Bank.Rows-parent.Bank.Rows, parent.Bank.Rows)
+	if err := Calibrate(&r); err != nil {
+		return nil, 0, t.refuse(err)
+	}
+	return &r, len(g.shots), t.keepGolden(&r, all, func(i int) string { return g.shots[i].path })
+}
+
+// extending learns by adding to a memory bank.
+type extending struct {
+	*patchcoreLearner
+	bank      patchcore.Bank
+	projected []float32 // its vectors
+	pictures  int       // that the bank was made of
+}
+
+func (l *extending) learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error) {
+	most := min(MostBank-l.bank.Rows, max(1, int(mostAdded*float64(l.bank.Rows))))
+	rows := l.rows(pictures)
+	chosen, err := patchcore.Extend(ctx, l.projected, l.patchcoreLearner.projected, patchcore.ProjectedDim, rows, most, func(done int) { progress(done, most) })
+	if err != nil {
+		return nil, err
+	}
+	bank := patchcore.Bank{Rows: l.bank.Rows, Dim: l.bank.Dim, Vectors: slices.Clone(l.bank.Vectors), Origin: slices.Clone(l.bank.Origin)}
+	for _, row := range chosen {
+		bank.Rows++
+		bank.Vectors = append(bank.Vectors, l.patches[row*bank.Dim:(row+1)*bank.Dim]...)
+		if l.bank.Origin != nil {
+			o := l.origin[row]
+			bank.Origin = append(bank.Origin, patchcore.Origin{Picture: o.Picture + int32(l.pictures), Cell: o.Cell})
+		}
+	}
+	return bankModel{l.t, bank, len(pictures) * l.t.versions() * l.embedder.Grid, len(rows)}, nil
+}

@@ -1,0 +1,245 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"linectl/internal/hint"
+	"linectl/internal/inspect/calibrate"
+	"linectl/internal/inspect/picture"
+	"linectl/internal/inspect/recipe"
+	"linectl/internal/part"
+)
+
+const (
+	thumbnails = 9
+	// widened is how many changed copies of a picture are learned beside it.
+	widened = 3
+)
+
+// shot is one good picture: what the recipe keeps of it, and where it lies.
+type shot struct {
+	recipe.Picture
+	path string
+	size picture.Size
+	fold int
+	out  bool // unlike the rest, and left out
+}
+
+// gathered is the good pictures, each once.
+type gathered struct {
+	shots       []shot
+	descriptors []float32
+}
+
+// kept is the numbers of the pictures that are learned and counted.
+func (g *gathered) kept() []int {
+	var all []int
+	for i, s := range g.shots {
+		if !s.out {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+func (g *gathered) groups() []int {
+	groups := make([]int, len(g.shots))
+	for i, s := range g.shots {
+		groups[i] = s.Group
+	}
+	return groups
+}
+
+func (g *gathered) scores() []float64 {
+	scores := make([]float64, len(g.shots))
+	for i, s := range g.shots {
+		scores[i] = s.Score
+	}
+	return scores
+}
+
+// into writes what a recipe keeps of its pictures.
+func (g *gathered) into(r *recipe.Recipe) error {
+	var qualities []part.Quality
+	groups := make(map[int]bool)
+	kept := g.kept()
+	for _, i := range kept {
+		r.Pictures = append(r.Pictures, g.shots[i].Picture)
+		qualities = append(qualities, g.shots[i].Quality)
+		groups[g.shots[i].Group] = true
+	}
+	r.Quality = picture.LimitsOf(qualities)
+	r.Training.Pictures, r.Training.Groups = len(r.Pictures), len(groups)
+	for i := range min(thumbnails, len(kept)) {
+		frame, err := picture.Read(g.shots[kept[i*len(kept)/min(thumbnails, len(kept))]].path)
+		if err != nil {
+			return err
+		}
+		jpeg, err := picture.Thumbnail(frame, 192)
+		if err != nil {
+			return err
+		}
+		r.Thumbnails = append(r.Thumbnails, jpeg)
+	}
+	return nil
+}
+
+// gather looks at every picture once: its quality, its digest, what it looks like as a whole, and what the
+// learner takes from it. Pictures that were seen, by their digests, are passed over; seen grows. Pictures of the
+// same part get the same group.
+func (t *trainer) gather(ctx context.Context, files []string, l learner, seen map[string]bool) (*gathered, error) {
+	features := t.extractor.network.Features
+	describer := newDescriber(features[len(features)-1], t.options.Seed)
+	g := new(gathered)
+	var unreadable []string
+	err := readAll(ctx, files, func(i int, frame part.Frame, err error) error {
+		t.tell("pictures", i+1, len(files))
+		if err != nil {
+			unreadable = append(unreadable, err.Error())
+			return nil
+		}
+		digest := fmt.Sprintf("%x", frame.Digest())
+		if seen[digest] {
+			return nil
+		}
+		seen[digest] = true
+		s, err := t.shoot(frame, digest)
+		if err != nil {
+			return fmt.Errorf("picture %s: %w", frame.Source, err)
+		}
+		g.descriptors = append(g.descriptors, describer.describe()...)
+		number := len(g.shots)
+		g.shots = append(g.shots, s)
+		if err := t.teach(l, number, len(files), frame); err != nil {
+			return fmt.Errorf("picture %s: %w", frame.Source, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(unreadable) > 0 {
+		const shown = 5
+		more := ""
+		if len(unreadable) > shown {
+			more = fmt.Sprintf("; and %d more", len(unreadable)-shown)
+		}
+		return nil, hint.New(hint.Failure, fmt.Errorf("%d of %d pictures cannot be read: %s%s",
+			len(unreadable), len(files), strings.Join(unreadable[:min(shown, len(unreadable))], "; "), more),
+			"replace these files or take them away, then train again")
+	}
+	for i, group := range calibrate.Group(g.descriptors, descriptorDim) {
+		g.shots[i].Group = group
+	}
+	for i, fold := range calibrate.Folds(g.groups(), folds) {
+		g.shots[i].fold = fold
+	}
+	return g, nil
+}
+
+// shoot runs a frame through the network and notes what it is.
+func (t *trainer) shoot(frame part.Frame, digest string) (shot, error) {
+	quality, err := t.extractor.prepare.Measure(frame)
+	if err != nil {
+		return shot{}, err
+	}
+	if err := t.see(frame); err != nil {
+		return shot{}, err
+	}
+	for _, f := range t.extractor.network.Features {
+		for _, v := range f.Tensor.Data() {
+			if v != v || math.IsInf(float64(v), 0) {
+				return shot{}, errors.New("the network gives numbers that are not finite")
+			}
+		}
+	}
+	file, err := filepath.Rel(t.options.Good, frame.Source)
+	if err != nil {
+		return shot{}, err
+	}
+	return shot{Picture: recipe.Picture{File: file, SHA256: digest, Quality: quality}, path: frame.Source,
+		size: picture.Size{Width: frame.Width, Height: frame.Height}}, nil
+}
+
+// see puts a frame's features where the learner and scorers find them.
+func (t *trainer) see(frame part.Frame) error {
+	if err := t.extractor.load(frame); err != nil {
+		return err
+	}
+	return t.extractor.run()
+}
+
+// teach hands the learner a picture, whose features are there, and its changed copies.
+func (t *trainer) teach(l taker, number, pictures int, frame part.Frame) error {
+	if err := l.take(number, frame.Source, pictures*t.versions()); err != nil || len(t.options.Widen) == 0 {
+		return err
+	}
+	random := rand.New(rand.NewPCG(t.options.Seed, uint64(1000+number)))
+	for range widened {
+		changed, err := picture.Change(frame, t.options.Widen, random)
+		if err != nil {
+			return err
+		}
+		if err := t.see(changed); err != nil {
+			return err
+		}
+		if err := l.take(number, frame.Source, pictures*t.versions()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// versions is how many pictures are learned of each.
+func (t *trainer) versions() int {
+	if len(t.options.Widen) == 0 {
+		return 1
+	}
+	return 1 + widened
+}
+
+// look says what is odd about the folder as a whole.
+func (t *trainer) look(g *gathered) {
+	sizes := make(map[picture.Size]int)
+	var order []picture.Size
+	shapes := [2]float64{math.Inf(1), 0}
+	for _, s := range g.shots {
+		if sizes[s.size] == 0 {
+			order = append(order, s.size)
+		}
+		sizes[s.size]++
+		shape := float64(s.size.Width) / float64(s.size.Height)
+		shapes = [2]float64{min(shapes[0], shape), max(shapes[1], shape)}
+	}
+	slices.SortStableFunc(order, func(a, b picture.Size) int { return sizes[b] - sizes[a] })
+	if len(order) > 1 {
+		text := fmt.Sprintf("the pictures have %d different sizes, most of them %s (%d of %d)", len(order), order[0], sizes[order[0]], len(g.shots))
+		if shapes[1] > 1.1*shapes[0] {
+			text += fmt.Sprintf("; their shapes reach from %.2f to %.2f times as wide as high, and all are brought to %s: parts look stretched", shapes[0], shapes[1], t.options.Size)
+		}
+		t.note("%s", text)
+	}
+	groups := make(map[int]int)
+	most := 0
+	for _, s := range g.shots {
+		groups[s.Group]++
+		most = max(most, groups[s.Group])
+	}
+	if len(groups) < len(g.shots) {
+		t.note("%d pictures show about %d different parts, up to %d pictures of one: those of one part are held out together", len(g.shots), len(groups), most)
+	}
+	if a, b, ok := calibrate.Mixed(g.descriptors, descriptorDim); ok {
+		t.note("the pictures are of two kinds: %d are like %s, %d like %s; if these are two products, train a recipe for each",
+			len(a), g.shots[a[0]].File, len(b), g.shots[b[0]].File)
+	}
+	if len(g.shots) < calibrate.Enough {
+		t.note("%d pictures are few: with %d or more the promise is narrower and the threshold lower", len(g.shots), calibrate.Enough)
+	}
+}

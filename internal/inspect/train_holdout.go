@@ -1,0 +1,151 @@
+package inspect
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"linectl/internal/hint"
+	"linectl/internal/inspect/calibrate"
+	"linectl/internal/inspect/patchcore"
+	"linectl/internal/inspect/recipe"
+	"linectl/internal/part"
+)
+
+// heldScores is the scores of held-out pictures in both precisions; int8 is nil where it was not tried.
+type heldScores struct{ fp32, int8 []float64 }
+
+// holdOut gives every picture the score and the map that it has where neither it nor another picture of its
+// part was learned.
+func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner) (heldScores, error) {
+	held := heldScores{fp32: make([]float64, len(g.shots))}
+	if t.tryInt8() {
+		held.int8 = make([]float64, len(g.shots))
+	}
+	for fold := range folds {
+		var in, out []int
+		var files []string
+		for i, s := range g.shots {
+			if s.fold == fold {
+				out = append(out, i)
+				files = append(files, s.path)
+			} else {
+				in = append(in, i)
+			}
+		}
+		if len(out) == 0 {
+			continue
+		}
+		stage := fmt.Sprintf("hold out %d of %d", fold+1, folds)
+		m, err := l.learn(ctx, in, func(done, total int) { t.tell(stage, done, total+len(out)) })
+		if err != nil {
+			return held, err
+		}
+		err = t.score(ctx, m, files, held.int8 != nil, func(i int, fp32, int8 float64, cells part.Map) {
+			s := &g.shots[out[i]]
+			s.Score, s.Map = fp32, cells
+			held.fp32[out[i]] = fp32
+			if held.int8 != nil {
+				held.int8[out[i]] = int8
+			}
+		})
+		if err != nil {
+			return held, err
+		}
+	}
+	return held, nil
+}
+
+// score scores files by a model.
+func (t *trainer) score(ctx context.Context, m model, files []string, int8Too bool, use func(i int, fp32, int8 float64, cells part.Map)) error {
+	exact, err := m.scorer(patchcore.FP32)
+	if err != nil {
+		return err
+	}
+	defer exact.Close()
+	var fast scorer
+	if int8Too {
+		if fast, err = m.scorer(patchcore.Int8); err != nil {
+			return err
+		}
+		defer fast.Close()
+	}
+	return readAll(ctx, files, func(i int, frame part.Frame, err error) error {
+		if err != nil {
+			return err
+		}
+		if err := t.see(frame); err != nil {
+			return err
+		}
+		fp32, cells, err := exact.Score()
+		if err == nil && math.IsNaN(fp32) {
+			err = fmt.Errorf("picture %s: the score is not a finite number", files[i])
+		}
+		var int8 float64
+		if err == nil && fast != nil {
+			int8, _, err = fast.Score()
+		}
+		if err != nil {
+			return err
+		}
+		use(i, fp32, int8, cells)
+		return nil
+	})
+}
+
+// tryInt8 tells whether the memory bank could be int8.
+func (t *trainer) tryInt8() bool {
+	o := t.options
+	return o.Method == recipe.PatchCore && (o.Precision == patchcore.Int8 || o.Precision == Auto && t.runtime.Device().Int8())
+}
+
+// gate chooses the precision of the memory bank by what held-out pictures score in both.
+func (t *trainer) gate(held heldScores) (precision, why string, err error) {
+	if held.int8 == nil {
+		if t.options.Precision == Auto {
+			return patchcore.FP32, fmt.Sprintf("%s computes fp32 faster than int8", t.runtime.Device()), nil
+		}
+		return patchcore.FP32, "asked for", nil
+	}
+	a := patchcore.Agree(held.fp32, held.int8)
+	switch {
+	case a.OK:
+		return patchcore.Int8, "int8 agrees with fp32: " + a.String(), nil
+	case t.options.Precision == patchcore.Int8:
+		return "", "", hint.New(hint.Failure, fmt.Errorf("int8 does not score as fp32 does: %v", a), "train with --precision fp32, or auto")
+	}
+	t.note("the memory bank is fp32: int8 does not score as fp32 does (%v)", a)
+	return patchcore.FP32, "int8 does not agree with fp32: " + a.String(), nil
+}
+
+// leaveOut finds the pictures that are unlike the rest, says so, and names those that are left out.
+func (t *trainer) leaveOut(g *gathered) (left []string) {
+	suspects := calibrate.Suspects(g.scores())
+	for _, i := range suspects {
+		g.shots[i].Suspect = true
+		if !t.options.KeepSuspects {
+			g.shots[i].out = true
+			left = append(left, g.shots[i].File)
+		}
+	}
+	if len(suspects) == 0 {
+		return nil
+	}
+	const shown = 5
+	names := ""
+	for n, i := range suspects[:min(shown, len(suspects))] {
+		if n > 0 {
+			names += ", "
+		}
+		names += g.shots[i].File
+	}
+	if len(suspects) > shown {
+		names += fmt.Sprintf(" and %d more", len(suspects)-shown)
+	}
+	done := "they were left out, and the promise is for parts like the others; --keep-suspects learns and counts them"
+	if t.options.KeepSuspects {
+		done = "they were learned and counted as the others"
+	}
+	t.note("%d of %d pictures look unlike the rest, look at them: %s; %s", len(suspects), len(g.shots), names, done)
+	return left
+}

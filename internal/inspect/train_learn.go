@@ -1,0 +1,206 @@
+package inspect
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+
+	"linectl/internal/inspect/padim"
+	"linectl/internal/inspect/patchcore"
+	"linectl/internal/inspect/recipe"
+	"linectl/internal/part"
+)
+
+// trainBytes bounds the patches that a memory bank is chosen among, projected ones included; above it a
+// seeded sample of each picture is taken.
+const trainBytes = 512 << 20
+
+// taker takes what it needs of the picture that the features hold now, one of about so many.
+type taker interface {
+	take(number int, file string, pictures int) error
+}
+
+// learner learns from pictures by one method.
+type learner interface {
+	taker
+	// learn learns from the numbered pictures.
+	learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error)
+	close()
+}
+
+// model is what was learned.
+type model interface {
+	scorer(precision string) (scorer, error)
+	into(*recipe.Recipe)
+}
+
+func (t *trainer) newLearner() (learner, error) {
+	if t.options.Method == recipe.PaDiM {
+		channels := 0
+		for _, f := range t.extractor.network.Features {
+			channels += f.Channels
+		}
+		return &padimLearner{t: t, dims: padim.ChooseDims(channels, padim.DefaultDims(channels), t.options.Seed)}, nil
+	}
+	e, err := patchcore.NewEmbedder(t.runtime, t.extractor.network.Features, t.options.Seed)
+	if err != nil {
+		return nil, err
+	}
+	return &patchcoreLearner{t: t, embedder: e}, nil
+}
+
+// patchcoreLearner holds a sample of the patches of every picture.
+type patchcoreLearner struct {
+	t         *trainer
+	embedder  *patchcore.Embedder
+	each      int // patches sampled from a picture
+	taken     int
+	patches   []float32 // [.., embedder.Dim]
+	projected []float32 // the same patches: [.., patchcore.ProjectedDim]
+	origin    []patchcore.Origin
+}
+
+func (l *patchcoreLearner) close() { l.embedder.Close() }
+
+func (l *patchcoreLearner) take(number int, _ string, pictures int) error {
+	e := l.embedder
+	if l.each == 0 {
+		l.each = min(e.Grid, max(1, trainBytes/4/(e.Dim+patchcore.ProjectedDim)/pictures))
+		l.patches = make([]float32, 0, pictures*l.each*e.Dim)
+		l.projected = make([]float32, 0, pictures*l.each*patchcore.ProjectedDim)
+	}
+	if err := e.Run(); err != nil {
+		return err
+	}
+	random := rand.New(rand.NewPCG(l.t.options.Seed, uint64(2+l.taken)))
+	l.taken++
+	for _, cell := range random.Perm(e.Grid)[:l.each] {
+		l.patches = append(l.patches, e.Patches.Data()[cell*e.Dim:(cell+1)*e.Dim]...)
+		l.projected = append(l.projected, e.Projected.Data()[cell*patchcore.ProjectedDim:(cell+1)*patchcore.ProjectedDim]...)
+		l.origin = append(l.origin, patchcore.Origin{Picture: int32(number), Cell: int32(cell)})
+	}
+	return nil
+}
+
+// rows is the patches that were taken from the numbered pictures.
+func (l *patchcoreLearner) rows(pictures []int) (rows []int) {
+	wanted := make(map[int32]bool, len(pictures))
+	for _, p := range pictures {
+		wanted[int32(p)] = true
+	}
+	for row, o := range l.origin {
+		if wanted[o.Picture] {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+func (l *patchcoreLearner) learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error) {
+	place := make(map[int32]int32, len(pictures)) // of a picture among those that are learned
+	for i, p := range pictures {
+		place[int32(p)] = int32(i)
+	}
+	rows := l.rows(pictures)
+	size := l.t.options.Bank
+	chosen, err := patchcore.Coreset(ctx, l.projected, patchcore.ProjectedDim, rows, size, l.t.options.Seed, func(done int) { progress(done, size) })
+	if err != nil {
+		return nil, err
+	}
+	dim := l.embedder.Dim
+	bank := patchcore.Bank{Rows: len(chosen), Dim: dim, Vectors: make([]float32, 0, len(chosen)*dim)}
+	for _, row := range chosen {
+		bank.Vectors = append(bank.Vectors, l.patches[row*dim:(row+1)*dim]...)
+		bank.Origin = append(bank.Origin, patchcore.Origin{Picture: place[l.origin[row].Picture], Cell: l.origin[row].Cell})
+	}
+	return bankModel{l.t, bank, len(pictures) * l.t.versions() * l.embedder.Grid, len(rows)}, nil
+}
+
+// bankModel is a memory bank.
+type bankModel struct {
+	t                *trainer
+	bank             patchcore.Bank
+	patches, sampled int
+}
+
+func (m bankModel) scorer(precision string) (scorer, error) {
+	o := patchcore.Options{Score: m.t.options.Score, TopK: m.t.options.TopK, Precision: precision}
+	return patchcore.NewScorer(m.t.runtime, m.t.extractor.network.Features, m.bank, o)
+}
+
+func (m bankModel) into(r *recipe.Recipe) {
+	r.Bank = m.bank
+	r.Method.Bank, r.Method.Dim = m.bank.Rows, m.bank.Dim
+	r.Training.Patches, r.Training.Sampled = m.patches, m.sampled
+}
+
+// padimLearner reads the pictures again each time: the features of all of them would not fit into memory.
+type padimLearner struct {
+	t     *trainer
+	dims  []int32
+	files []string
+}
+
+func (l *padimLearner) close() {}
+
+func (l *padimLearner) take(number int, file string, _ int) error {
+	if number == len(l.files) { // not one of its changed copies
+		l.files = append(l.files, file)
+	}
+	return nil
+}
+
+// fitting takes pictures into a fit.
+type fitting struct{ *padim.Fitter }
+
+func (f fitting) take(int, string, int) error { return f.Add() }
+
+func (l *padimLearner) learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error) {
+	fitter, err := padim.NewFitter(l.t.extractor.network.Features, l.dims)
+	if err != nil {
+		return nil, err
+	}
+	files := make([]string, len(pictures))
+	for i, p := range pictures {
+		files[i] = l.files[p]
+	}
+	err = readAll(ctx, files, func(i int, frame part.Frame, err error) error {
+		if err != nil {
+			return err
+		}
+		progress(i+1, len(files))
+		if err := l.t.see(frame); err != nil {
+			return err
+		}
+		if err := l.t.teach(fitting{fitter}, pictures[i], len(files), frame); err != nil {
+			return fmt.Errorf("picture %s: %w", files[i], err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	m, err := fitter.Model()
+	if err != nil {
+		return nil, err
+	}
+	return gaussModel{l.t, m, len(pictures) * l.t.versions()}, nil
+}
+
+// gaussModel is a Gaussian for each place.
+type gaussModel struct {
+	t        *trainer
+	model    *padim.Model
+	pictures int
+}
+
+func (m gaussModel) scorer(string) (scorer, error) {
+	return padim.NewScorer(m.t.extractor.network.Features, m.model, m.t.options.Size.Width, m.t.options.Size.Height)
+}
+
+func (m gaussModel) into(r *recipe.Recipe) {
+	r.Gauss = m.model
+	r.Method.Dim = m.model.Dim()
+	r.Training.Patches = m.pictures * m.model.Cells()
+	r.Training.Sampled = r.Training.Patches
+}

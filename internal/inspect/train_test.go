@@ -1,0 +1,204 @@
+package inspect
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"linectl/internal/hint"
+	"linectl/internal/inspect/calibrate"
+	"linectl/internal/inspect/patchcore"
+	"linectl/internal/inspect/picture"
+	"linectl/internal/inspect/recipe"
+	"linectl/internal/part"
+)
+
+// TestTrainChoices: every method and score gives a recipe that passes good plates and rejects spots.
+func TestTrainChoices(t *testing.T) {
+	cfg, folders, o := bench(t)
+	for _, test := range []struct {
+		name   string
+		change func(*TrainOptions)
+	}{
+		{"padim", func(o *TrainOptions) { o.Method = recipe.PaDiM }},
+		{"reweighted", func(o *TrainOptions) { o.Score, o.Precision = patchcore.Reweighted, patchcore.FP32 }},
+		{"mean-of-3", func(o *TrainOptions) { o.Score, o.TopK, o.Layers = patchcore.MeanTopK, 3, "8,16" }},
+		{"widened", func(o *TrainOptions) { o.Widen = []string{picture.Rotate, picture.Light} }},
+	} {
+		c := o
+		c.Name, c.Review = test.name, 450
+		test.change(&c)
+		r, err := Train(t.Context(), cfg, folders, c, nil)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		m := r.Method
+		if c.Method != "" && m.Name != c.Method || c.Score != "" && m.Score != c.Score || m.TopK != c.TopK || len(r.Training.Widen) != len(c.Widen) {
+			t.Errorf("%s: method %+v", test.name, m)
+		}
+		if len(r.Golden) != goldenPictures || len(r.Pictures[0].Map.Cells) != 64 || r.Threshold.ReviewTarget != 450 || r.Threshold.Review >= r.Threshold.Value {
+			t.Errorf("%s: %d golden pictures, maps of %d, review %g of %g", test.name, len(r.Golden), len(r.Pictures[0].Map.Cells), r.Threshold.Review, r.Threshold.Value)
+		}
+		i, err := OpenRecipe(cfg, folders, r, quiet)
+		if err != nil {
+			t.Fatalf("%s: %v", test.name, err)
+		}
+		rejected := 0
+		for seed := range uint64(10) {
+			good, err := i.Inspect(t.Context(), frame(t, plate(1000+seed, false)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			bad, err := i.Inspect(t.Context(), frame(t, plate(2000+seed, true)))
+			if err != nil || bad.Reason != part.Anomaly {
+				t.Errorf("%s: a plate with a spot: %+v, %v", test.name, bad, err)
+			}
+			if good.Reason != part.None {
+				rejected++
+			}
+		}
+		if rejected > 3 {
+			t.Errorf("%s: %d of 10 good plates are rejected", test.name, rejected)
+		}
+		i.Close()
+	}
+}
+
+// TestSuspectsAreNamed: plates with a spot among the good ones are left out, named and drawn; kept, they are
+// learned.
+func TestSuspectsAreNamed(t *testing.T) {
+	cfg, folders, o := bench(t)
+	save(t, filepath.Join(o.Good, "spot.png"), plate(5000, true))
+	var notes []string
+	o.Note = func(text string) { notes = append(notes, text) }
+	o.Sheet = filepath.Join(t.TempDir(), "sheet.png")
+	r, err := Train(t.Context(), cfg, folders, o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(r.Training.LeftOut, []string{"spot.png"}) || r.Training.Pictures != 30 {
+		t.Errorf("%v are left out of %d pictures", r.Training.LeftOut, r.Training.Pictures)
+	}
+	if text := strings.Join(notes, "\n"); !strings.Contains(text, "1 of 31 pictures look unlike the rest, look at them: spot.png; they were left out") {
+		t.Errorf("notes:\n%s", text)
+	}
+	file, err := os.Open(o.Sheet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	sheet, _, err := image.Decode(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if red, green, _, _ := sheet.At(4, 4).RGBA(); red>>8 != 200 || green != 0 {
+		t.Errorf("the suspect's frame is not red: %v", sheet.At(4, 4))
+	}
+	o.KeepSuspects = true
+	kept, err := Train(t.Context(), cfg, folders, o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(kept.Training.LeftOut) > 0 || kept.Training.Pictures != 31 || kept.Threshold.Value <= r.Threshold.Value {
+		t.Errorf("kept: %d pictures, threshold %g after %g", kept.Training.Pictures, kept.Threshold.Value, r.Threshold.Value)
+	}
+}
+
+// TestAdd: more good pictures of another look are learned in a version of their own, whose parent still works.
+func TestAdd(t *testing.T) {
+	i, r, cfg, folders := trained(t)
+	dir := t.TempDir()
+	for n := range 8 {
+		save(t, filepath.Join(dir, fmt.Sprintf("%d.png", n)), plate(uint64(7000+n), true)) // spots are allowed from now on
+	}
+	spot := frame(t, plate(8000, true))
+	before, err := i.Inspect(t.Context(), spot)
+	if err != nil || before.Reason != part.Anomaly {
+		t.Fatalf("%+v, %v", before, err)
+	}
+	made, err := Add(t.Context(), cfg, folders, TrainOptions{Name: "plate", Good: dir, Who: "a", Why: "b"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made.Parent != r.Version || made.Version != r.Version+1 || len(made.Pictures) != len(r.Pictures)+8 || made.Bank.Rows <= r.Bank.Rows ||
+		!slices.Equal(made.Bank.Vectors[:len(r.Bank.Vectors)], r.Bank.Vectors) || made.Threshold.Scores != len(made.Pictures) {
+		t.Errorf("version %d of %d: %d pictures, %d vectors", made.Version, made.Parent, len(made.Pictures), made.Bank.Rows)
+	}
+	if last := made.History[len(made.History)-1]; last.Who != "a" || last.Why != "b" || last.What != "8 pictures added" {
+		t.Errorf("history %+v", made.History)
+	}
+	now, err := OpenRecipe(cfg, folders, made, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer now.Close()
+	if after, err := now.Inspect(t.Context(), spot); err != nil || after.Score > before.Score/2 {
+		t.Errorf("the spot scores %g, before %g; %v", after.Score, before.Score, err)
+	}
+	if _, err := Add(t.Context(), cfg, folders, TrainOptions{Name: "plate", Good: filepath.Join(filepath.Dir(dir), "none")}, nil); hint.KindOf(err) != hint.Usage {
+		t.Errorf("no folder: %v", err)
+	}
+}
+
+// TestChallengeDecides: a version that passes a known defect is made, is not active, and says so.
+func TestChallengeDecides(t *testing.T) {
+	cfg, folders, o := bench(t)
+	o.Challenge = t.TempDir()
+	save(t, filepath.Join(o.Challenge, "spot.png"), plate(1, true))
+	r, err := Train(t.Context(), cfg, folders, o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := recipe.Folder(folders.Recipes)
+	if active, err := folder.Active(o.Name); err != nil || active != r.Version {
+		t.Errorf("version %d is active, %v", active, err)
+	}
+	o.Name = "blind"
+	save(t, filepath.Join(o.Challenge, "good.png"), plate(1, false)) // nothing could reject this
+	r, err = Train(t.Context(), cfg, folders, o, nil)
+	if r == nil || err == nil || !strings.HasPrefix(err.Error(), "blind@1 is made but must not be used: it passes 1 of 2 challenge pictures: good.png (score ") {
+		t.Errorf("%v", err)
+	}
+	if active, err := folder.Active(o.Name); err == nil {
+		t.Errorf("version %d is active", active)
+	}
+}
+
+// TestPromiseBeyondThePictures is refused with what would do.
+func TestPromiseBeyondThePictures(t *testing.T) {
+	cfg, folders, o := bench(t)
+	o.Target = 20
+	_, err := Train(t.Context(), cfg, folders, o, nil)
+	var few *calibrate.TooFewError
+	if !errors.As(err, &few) || few.Needed() != 499 || !strings.Contains(hint.Of(err), "--false-rejects") {
+		t.Errorf("%v (%s)", err, hint.Of(err))
+	}
+}
+
+// TestReviewBand: with pictures enough the band lies below the threshold, and zones without a target take that
+// of the whole.
+func TestReviewBand(t *testing.T) {
+	r := &recipe.Recipe{Manifest: recipe.Manifest{Name: "x", Method: recipe.Method{Name: recipe.PatchCore, Score: patchcore.Max, Precision: patchcore.FP32},
+		Zones: []recipe.Zone{{Name: "left", Polygon: [][2]float64{{0, 0}, {0.5, 0}, {0.5, 1}, {0, 1}}}}}}
+	for i := range 300 {
+		m := part.Map{Width: 2, Height: 1, Cells: []float32{1 + float32(i%150)/1000, 2 + float32(i)/300}}
+		r.Pictures = append(r.Pictures, recipe.Picture{Score: float64(m.Cells[1]), Group: i, Map: m})
+	}
+	r.Threshold.Target, r.Threshold.ReviewTarget = 100, 400
+	if err := Calibrate(r); err != nil {
+		t.Fatal(err)
+	}
+	left := r.Zones[0].Threshold
+	if w := r.Threshold; !(w.Review > 2.9 && w.Review < w.Value && w.Value < 3.2) {
+		t.Errorf("whole: %+v", w)
+	}
+	if left.Target != 100 || !(left.Review > 1.1 && left.Review < left.Value && left.Value < 1.3) {
+		t.Errorf("zone: %+v", left)
+	}
+}
