@@ -205,7 +205,11 @@ func (f Filter) where() (clause string, args []any) {
 	}
 	if f.rare() {
 		if f.Lot != "" {
-			add(textTerm("rare_lot", f.Lot), fit(f.Lot))
+			term := textTerm("rare_lot", f.Lot)
+			if strings.HasSuffix(term, "GLOB ?") {
+				term = "+" + term // in the order of the ids, so that the limit ends the search
+			}
+			add(term, fit(f.Lot))
 		}
 		if f.Reason != nil {
 			column := "rare_reason"
