@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,10 +15,11 @@ import (
 func (p *program) recipeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "recipe",
-		Short: "list, show, verify and activate recipes",
+		Short: "recipes: their versions, zones, challenge pictures and history",
 	}
 	var d desk
 	c.PersistentFlags().StringVar(&d.recipes, "recipes", "", "folder of the recipes (that of the config; without a config file, ./recipes)")
+	c.PersistentFlags().StringVar(&d.backbone, "backbone", "", "network for challenge pictures (that of the config, or linectl's own)")
 	shelf := func() (recipe.Folder, error) {
 		_, folders, err := p.settings(d)
 		return recipe.Folder(folders.Recipes), err
@@ -40,11 +42,8 @@ func (p *program) recipeCommand() *cobra.Command {
 			Use: "show NAME[@VERSION]", Short: "what a version was made from and what it promises", Args: cobra.ExactArgs(1),
 			RunE: with(func(f recipe.Folder, args []string) error { return p.showRecipe(f, args[0]) }),
 		},
-		&cobra.Command{
-			Use: "activate NAME VERSION", Short: "make a version the one in use", Args: cobra.ExactArgs(2),
-			Long: "Activate verifies a version and makes it the one in use. A running daemon takes it with its next\nreload ('systemctl reload linectl').",
-			RunE: with(func(f recipe.Folder, args []string) error { return p.activateRecipe(f, args[0], args[1]) }),
-		},
+		p.recipeActivateCommand(&d), p.recipeRollbackCommand(&d), p.recipeRemoveCommand(&d),
+		p.recipeExportCommand(&d), p.recipeImportCommand(&d), p.recipeZoneCommand(&d), p.recipeChallengeCommand(&d),
 		&cobra.Command{
 			Use: "verify [NAME]", Short: "compare every file of every version with its seal", Args: cobra.MaximumNArgs(1),
 			RunE: with(func(f recipe.Folder, args []string) error { return p.verifyRecipes(f, args) }),
@@ -133,7 +132,14 @@ func (p *program) showRecipe(f recipe.Folder, text string) error {
 		return err
 	}
 	active, _ := f.Active(name)
-	t := r.Threshold
+	challenges, err := f.Challenges(name)
+	if err != nil {
+		return err
+	}
+	events, err := f.History(name)
+	if err != nil {
+		return err
+	}
 	rows := [][]string{
 		{"recipe", fmt.Sprintf("%s@%d", r.Name, r.Version)},
 		{"active", yesNo(active == r.Version)},
@@ -141,32 +147,93 @@ func (p *program) showRecipe(f recipe.Folder, text string) error {
 		{"hash", r.Hash},
 		{"backbone", fmt.Sprintf("%s, layers %v, SHA-256 %s", r.Manifest.Backbone.Name, r.Manifest.Backbone.Layers, r.Manifest.Backbone.SHA256)},
 		{"input", fmt.Sprintf("%s, resized by %s", r.Input.Size(), r.Input.Resize)},
-		{"method", fmt.Sprintf("%s, score %s, seed %d", r.Method.Name, r.Method.Score, r.Method.Seed)},
-		{"memory bank", fmt.Sprintf("%d vectors of %d numbers, of %d patches (%d sampled)", r.Bank.Rows, r.Bank.Dim, r.Training.Patches, r.Training.Sampled)},
-		{"pictures", fmt.Sprintf("%d, held out in %d runs", r.Training.Pictures, r.Training.Folds)},
-		{"threshold", fmt.Sprintf("%.6g by %s; the greatest held-out good score is %.6g", t.Value, t.Rule, t.Greatest)},
-		{"promise", fmt.Sprintf("%.0f of 10,000 good parts rejected; with 90 %% probability between %.0f and %.0f", t.Expected, t.Low, t.High)},
+		{"method", method(r)},
+		{"precision", strings.TrimSuffix(r.Method.Precision+", "+r.Method.Gate, ", ")},
+		{"learned", learned(r)},
+		{"pictures", fmt.Sprintf("%d, held out in %d parts", r.Training.Pictures, r.Training.Folds)},
+	}
+	rows = append(rows, newPromised(r.Threshold).rows()...)
+	for _, z := range r.Zones {
+		text := "not judged"
+		if !z.Ignore {
+			text = fmt.Sprintf("threshold %.6g, %.0f false rejects in 10,000 (%.0f to %.0f)", z.Threshold.Value, z.Threshold.Expected, z.Threshold.Low, z.Threshold.High)
+		}
+		rows = append(rows, []string{"zone " + z.Name, text})
+	}
+	rows = append(rows, [][]string{
 		{"brightness", fmt.Sprintf("%.1f to %.1f", r.Quality.Darkest, r.Quality.Brightest)},
 		{"sharpness", fmt.Sprintf("%.3g or more", r.Quality.Dullest)},
+		{"golden pictures", strconv.Itoa(len(r.Golden))},
+		{"challenge pictures", fmt.Sprintf("%d that every version must reject", len(challenges))},
+		{"suspects", suspects(r)},
 		{"folder", r.Path},
+	}...)
+	for _, c := range r.History {
+		rows = append(rows, []string{"made " + c.At.Local().Format(time.DateTime), said(c.Who, c.What, c.Why)})
+	}
+	for _, e := range events {
+		text := e.What
+		if e.Version > 0 {
+			text = fmt.Sprintf("%s@%d %s", r.Name, e.Version, e.What)
+		}
+		if len(e.Forced) > 0 {
+			text += " in spite of " + strings.Join(e.Forced, ", ")
+		}
+		rows = append(rows, []string{"on " + e.At.Local().Format(time.DateTime), said(e.Who, text, e.Why)})
 	}
 	manifest, err := r.Manifest.Table()
 	if err != nil {
 		return err
 	}
-	return p.print(map[string]any{"manifest": manifest, "hash": r.Hash, "active": active == r.Version, "path": r.Path}, nil, rows)
+	return p.print(map[string]any{"manifest": manifest, "hash": r.Hash, "active": active == r.Version, "path": r.Path,
+		"suspects": suspectFiles(r), "challenges": append([]recipe.Challenge{}, challenges...), "history": append([]recipe.Event{}, events...)}, nil, rows)
 }
 
-func (p *program) activateRecipe(f recipe.Folder, name, number string) error {
-	version, err := strconv.Atoi(number)
-	if err != nil || version < 1 {
-		return hint.New(hint.Usage, fmt.Errorf("%q is not a version; versions are 1, 2, 3 …", number), "'linectl recipe list' shows them")
+func method(r *recipe.Recipe) string {
+	text := fmt.Sprintf("%s, score %s", r.Method.Name, r.Method.Score)
+	if r.Method.TopK > 0 {
+		text += fmt.Sprintf(" of %d", r.Method.TopK)
 	}
-	if err := f.Activate(name, version, recipe.Event{}); err != nil {
-		return err
+	return fmt.Sprintf("%s, seed %d", text, r.Method.Seed)
+}
+
+func learned(r *recipe.Recipe) string {
+	if r.Gauss != nil {
+		return fmt.Sprintf("a distribution of %d numbers for each of %dx%d cells", r.Gauss.Dim(), r.Gauss.Width, r.Gauss.Height)
 	}
-	_, err = fmt.Fprintf(p.out, "%s@%d is active; a running daemon takes it with its next reload\n", name, version)
-	return err
+	return fmt.Sprintf("%d vectors of %d numbers, of %d patches (%d sampled)", r.Bank.Rows, r.Bank.Dim, r.Training.Patches, r.Training.Sampled)
+}
+
+func suspectFiles(r *recipe.Recipe) []string {
+	files := []string{}
+	for _, p := range r.Pictures {
+		if p.Suspect {
+			files = append(files, p.File)
+		}
+	}
+	return files
+}
+
+func suspects(r *recipe.Recipe) string {
+	text := "none"
+	if files := suspectFiles(r); len(files) > 0 {
+		text = fmt.Sprintf("%d pictures unlike the rest: %s", len(files), strings.Join(files, ", "))
+	}
+	if out := r.Training.LeftOut; len(out) > 0 {
+		text += fmt.Sprintf("; %d left out: %s", len(out), strings.Join(out, ", "))
+	}
+	return text
+}
+
+// said joins what was done with who did it and why.
+func said(who, what, why string) string {
+	if who != "" {
+		what += ", by " + who
+	}
+	if why != "" {
+		what += ": " + why
+	}
+	return what
 }
 
 func (p *program) verifyRecipes(f recipe.Folder, names []string) error {

@@ -153,7 +153,7 @@ func (f Folder) RemoveChallenge(name, picture string, by Change) (Challenge, err
 		}
 	}
 	if len(found) != 1 {
-		return Challenge{}, hint.New(hint.NoMatch, fmt.Errorf("recipe %s has %d challenge pictures that %q names", name, len(found), picture), "'linectl recipe challenge "+name+" list' shows them; give the SHA-256 or its beginning")
+		return Challenge{}, hint.New(hint.NoMatch, fmt.Errorf("recipe %s has %d challenge pictures that %q names", name, len(found), picture), "'linectl recipe challenge list "+name+"' shows them; give the SHA-256 or its beginning")
 	}
 	gone := all[found[0]]
 	if err := f.writeChallenges(name, slices.Delete(all, found[0], found[0]+1)); err != nil {

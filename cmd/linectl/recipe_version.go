@@ -1,0 +1,192 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"linectl/internal/hint"
+	"linectl/internal/inspect"
+	"linectl/internal/inspect/recipe"
+	"linectl/internal/store"
+)
+
+// author is who changes something, and why.
+type author struct{ who, why string }
+
+func (a *author) flags(c *cobra.Command) {
+	c.Flags().StringVar(&a.who, "who", store.UserName(), "who does it")
+	c.Flags().StringVar(&a.why, "why", "", "why")
+}
+
+func (a author) change() recipe.Change { return recipe.Change{Who: a.who, Why: a.why} }
+
+func (p *program) recipeActivateCommand(d *desk) *cobra.Command {
+	var by author
+	var force bool
+	c := &cobra.Command{
+		Use: "activate NAME VERSION", Short: "make a version the one in use, if it rejects every challenge picture", Args: cobra.ExactArgs(2),
+		Long: `Activate verifies a version, has it inspect the challenge pictures of the recipe, and makes it the one in use
+if it rejects them all. A running daemon takes it with its next reload ('systemctl reload linectl').
+
+--force with --why activates a version that passes known defects; the recipe's history names them.`,
+		RunE: func(c *cobra.Command, args []string) error {
+			version, err := parseVersion(args[1])
+			if err != nil {
+				return err
+			}
+			return p.activateRecipe(c, *d, args[0], version, by, force)
+		},
+	}
+	by.flags(c)
+	c.Flags().BoolVar(&force, "force", false, "activate even a version that passes challenge pictures; needs --why")
+	return c
+}
+
+func parseVersion(text string) (int, error) {
+	version, err := strconv.Atoi(text)
+	if err != nil || version < 1 {
+		return 0, hint.New(hint.Usage, fmt.Errorf("%q is not a version; versions are 1, 2, 3 …", text), "'linectl recipe list' shows them")
+	}
+	return version, nil
+}
+
+func (p *program) activateRecipe(c *cobra.Command, d desk, name string, version int, by author, force bool) error {
+	if force && by.why == "" {
+		return hint.New(hint.Usage, errors.New("--force needs --why"), "say in a few words why known defects may pass; the recipe's history keeps it")
+	}
+	cfg, folders, err := p.settings(d)
+	if err != nil {
+		return err
+	}
+	n, err := inspect.Activate(c.Context(), cfg, folders, name, version, recipe.Event{Who: by.who, Why: by.why}, force)
+	if err != nil {
+		return err
+	}
+	proof := ""
+	if n > 0 {
+		proof = fmt.Sprintf(" after %d challenge pictures", n)
+	}
+	_, err = fmt.Fprintf(p.out, "%s@%d is active%s; a running daemon takes it with its next reload\n", name, version, proof)
+	return err
+}
+
+func (p *program) recipeRollbackCommand(d *desk) *cobra.Command {
+	var by author
+	var force bool
+	c := &cobra.Command{
+		Use: "rollback NAME", Short: "back to the version that was in use before", Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			_, folders, err := p.settings(*d)
+			if err != nil {
+				return err
+			}
+			version, err := recipe.Folder(folders.Recipes).Previous(args[0])
+			if err != nil {
+				return err
+			}
+			if by.why == "" {
+				by.why = "rollback"
+			}
+			return p.activateRecipe(c, *d, args[0], version, by, force)
+		},
+	}
+	by.flags(c)
+	c.Flags().BoolVar(&force, "force", false, "even if that version passes challenge pictures that were added since")
+	return c
+}
+
+func (p *program) recipeRemoveCommand(d *desk) *cobra.Command {
+	var by author
+	c := &cobra.Command{
+		Use: "remove NAME@VERSION", Short: "take away a version that is not in use", Args: cobra.ExactArgs(1),
+		Long: "Remove takes away a version for good. Its number is not used again, since records speak of it.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, folders, err := p.settings(*d)
+			if err != nil {
+				return err
+			}
+			name, version, err := parseRecipe(args[0])
+			if err != nil {
+				return err
+			}
+			if version == 0 {
+				return hint.New(hint.Usage, errors.New("remove needs a version"), "NAME@VERSION; 'linectl recipe list' shows them")
+			}
+			if err := recipe.Folder(folders.Recipes).Remove(name, version, by.change()); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(p.out, "%s@%d is removed\n", name, version)
+			return err
+		},
+	}
+	by.flags(c)
+	return c
+}
+
+func (p *program) recipeExportCommand(d *desk) *cobra.Command {
+	return &cobra.Command{
+		Use: "export NAME[@VERSION] FILE.tar.gz", Short: "a version and the challenge pictures as one file", Args: cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) (err error) {
+			_, folders, err := p.settings(*d)
+			if err != nil {
+				return err
+			}
+			name, version, err := parseRecipe(args[0])
+			if err != nil {
+				return err
+			}
+			draft, err := os.CreateTemp(filepath.Dir(args[1]), ".export-")
+			if err != nil {
+				return fmt.Errorf("export: %w", err)
+			}
+			defer os.Remove(draft.Name()) // fails once the file has its name
+			r, err := recipe.Folder(folders.Recipes).Export(draft, name, version)
+			if err = errors.Join(err, draft.Sync(), draft.Close()); err != nil {
+				return err
+			}
+			if err := os.Chmod(draft.Name(), 0o644); err != nil {
+				return err
+			}
+			if err := os.Rename(draft.Name(), args[1]); err != nil {
+				return fmt.Errorf("export: %w", err)
+			}
+			_, err = fmt.Fprintf(p.out, "%s@%d, hash %s, is in %s\n", r.Name, r.Version, r.Hash, args[1])
+			return err
+		},
+	}
+}
+
+func (p *program) recipeImportCommand(d *desk) *cobra.Command {
+	var by author
+	var as string
+	c := &cobra.Command{
+		Use: "import FILE.tar.gz", Short: "take a version that was exported", Args: cobra.ExactArgs(1),
+		Long: `Import verifies the seal of a version that 'recipe export' wrote and puts it beside the others. It keeps its
+number and hash where the number is free; else it becomes the next version. It is not activated.`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, folders, err := p.settings(*d)
+			if err != nil {
+				return err
+			}
+			file, err := os.Open(args[0])
+			if err != nil {
+				return hint.New(hint.Usage, fmt.Errorf("import: %w", err), "check the path")
+			}
+			defer file.Close()
+			r, err := recipe.Folder(folders.Recipes).Import(file, as, by.change())
+			if err != nil {
+				return fmt.Errorf("import %s: %w", args[0], err)
+			}
+			_, err = fmt.Fprintf(p.out, "%s@%d, hash %s; 'linectl recipe activate %s %d' makes it the one in use\n", r.Name, r.Version, r.Hash, r.Name, r.Version)
+			return err
+		},
+	}
+	by.flags(c)
+	c.Flags().StringVar(&as, "as", "", "name to import it under (its own)")
+	return c
+}

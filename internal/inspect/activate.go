@@ -1,0 +1,79 @@
+package inspect
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"linectl/internal/hint"
+	"linectl/internal/inspect/recipe"
+	"linectl/internal/part"
+	"linectl/internal/raster"
+)
+
+// Challenged is what a version makes of a challenge picture.
+type Challenged struct {
+	recipe.Challenge
+	Finding part.Finding
+}
+
+// Rejected tells whether the version rejects it, as it must.
+func (c Challenged) Rejected() bool { return c.Finding.Reason != part.None }
+
+// Try inspects pictures by a version.
+func Try(ctx context.Context, cfg Config, folders Folders, r *recipe.Recipe, pictures []recipe.Challenge) ([]Challenged, error) {
+	if len(pictures) == 0 {
+		return nil, nil
+	}
+	i, err := OpenRecipe(cfg, folders, r, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	defer i.Close()
+	var all []Challenged
+	for _, c := range pictures {
+		frame, err := raster.Decode(c.Picture)
+		if err != nil {
+			return nil, fmt.Errorf("challenge picture %s: %w", c.Name, err)
+		}
+		found, err := i.Inspect(ctx, frame)
+		if err != nil {
+			return nil, fmt.Errorf("challenge picture %s: %w", c.Name, err)
+		}
+		all = append(all, Challenged{c, found})
+	}
+	return all, nil
+}
+
+// Activate makes a version the active one if it rejects every challenge picture of its name. With force it
+// becomes active all the same, and the recipe's history names the pictures that it passes and says why. It
+// returns how many challenge pictures there are.
+func Activate(ctx context.Context, cfg Config, folders Folders, name string, version int, by recipe.Event, force bool) (int, error) {
+	shelf := recipe.Folder(folders.Recipes)
+	r, err := shelf.Load(name, version)
+	if err != nil {
+		return 0, err
+	}
+	pictures, err := shelf.Challenges(name)
+	if err != nil {
+		return 0, err
+	}
+	tried, err := Try(ctx, cfg, folders, r, pictures)
+	if err != nil {
+		return 0, fmt.Errorf("%s@%d is not activated: %w", name, version, err)
+	}
+	var passed []string
+	by.Forced = nil
+	for _, c := range tried {
+		if !c.Rejected() {
+			by.Forced = append(by.Forced, c.Name)
+			passed = append(passed, fmt.Sprintf("%s (score %.4g, threshold %.4g)", c.Name, c.Finding.Score, c.Finding.Threshold))
+		}
+	}
+	if len(passed) > 0 && !force {
+		return 0, hint.New(hint.Failure, fmt.Errorf("%s@%d is not activated: it would pass %d of %d known defects: %s", name, version, len(passed), len(tried), strings.Join(passed, ", ")),
+			fmt.Sprintf("lower the threshold with 'linectl threshold %s', train again, or take a picture away with 'linectl recipe challenge remove %s'; --force --why TEXT activates it all the same and puts that on record", name, name))
+	}
+	return len(tried), shelf.Activate(name, version, by)
+}

@@ -1,0 +1,228 @@
+package inspect
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"linectl/internal/hint"
+	"linectl/internal/inspect/calibrate"
+	"linectl/internal/inspect/recipe"
+)
+
+// Wish says what a threshold is to be: a score, or the one that rejects so many good parts. The review band
+// below it stays as it was asked for where neither of its fields is set.
+type Wish struct {
+	Value        float64 // the score, if FalseRejects is 0
+	FalseRejects float64 // in 10,000 good parts
+
+	ReviewFrom   *float64 // the score; 0 is no review
+	ReviewTarget float64  // good parts in 10,000 that are rejected or reviewed
+}
+
+// Limit is a threshold of a recipe and the scores of the good pictures behind it.
+type Limit struct {
+	Zone      string // "" for the whole picture, or for what lies in no zone
+	Threshold recipe.Threshold
+	Scores    []float64 // while they were held out, in the order of the recipe's pictures
+	Groups    []int
+}
+
+// Limits gives the thresholds of a recipe: the whole's, or that of what lies in no zone and those of zones.
+func Limits(r *recipe.Recipe) ([]Limit, error) {
+	scores, groups := make([]float64, len(r.Pictures)), make([]int, len(r.Pictures))
+	for i, p := range r.Pictures {
+		scores[i], groups[i] = p.Score, p.Group
+	}
+	if len(r.Zones) == 0 {
+		return []Limit{{Threshold: r.Threshold, Scores: scores, Groups: groups}}, nil
+	}
+	if len(r.Pictures) == 0 || len(r.Pictures[0].Map.Cells) == 0 {
+		return nil, hint.New(hint.Failure, fmt.Errorf("recipe %s@%d keeps no maps of its held-out pictures, which zones need", r.Name, r.Version), "train it again; recipes of this format keep them")
+	}
+	m := r.Pictures[0].Map
+	j, err := newJudge(r.Manifest, m.Width, m.Height, nil)
+	if err != nil {
+		return nil, hint.New(hint.Usage, err, "")
+	}
+	var limits []Limit
+	for _, l := range j.limits {
+		own := make([]float64, len(r.Pictures))
+		for i, p := range r.Pictures {
+			own[i] = j.score(p.Map, l.place)
+		}
+		limits = append(limits, Limit{l.zone, l.Threshold, own, groups})
+	}
+	return limits, nil
+}
+
+// LimitOf gives the threshold of a zone, "" being the whole or what lies in no zone.
+func LimitOf(r *recipe.Recipe, zone string) (Limit, error) {
+	limits, err := Limits(r)
+	if err != nil {
+		return Limit{}, err
+	}
+	var names []string
+	for _, l := range limits {
+		if l.Zone == zone {
+			return l, nil
+		}
+		names = append(names, fmt.Sprintf("%q", l.Zone))
+	}
+	return Limit{}, hint.New(hint.Usage, fmt.Errorf("recipe %s@%d has no threshold for the zone %q", r.Name, r.Version, zone), "it has thresholds for: "+strings.Join(names, ", "))
+}
+
+// Wished is the threshold that a wish comes to, with its promise.
+func (l Limit) Wished(w Wish) (recipe.Threshold, error) {
+	t := l.Threshold
+	var err error
+	if w.FalseRejects != 0 {
+		t.Threshold, err = calibrate.Set(l.Scores, l.Groups, w.FalseRejects)
+	} else {
+		if !(w.Value > 0) || w.Value > 1e30 {
+			return t, hint.New(hint.Usage, fmt.Errorf("%g cannot be a threshold; it must be a positive number", w.Value), "")
+		}
+		t.Threshold, err = calibrate.At(l.Scores, l.Groups, w.Value)
+	}
+	if err != nil {
+		return t, hint.New(hint.Usage, err, "")
+	}
+	switch {
+	case w.ReviewFrom != nil:
+		t.Review, t.ReviewTarget = *w.ReviewFrom, 0
+	case w.ReviewTarget != 0:
+		t.ReviewTarget = w.ReviewTarget
+		fallthrough
+	case t.ReviewTarget != 0:
+		review, err := calibrate.Set(l.Scores, l.Groups, t.ReviewTarget)
+		if err != nil {
+			return t, hint.New(hint.Usage, fmt.Errorf("review: %w", err), "")
+		}
+		t.Review = review.Value
+	}
+	if t.Review != 0 && !(t.Review > 0 && t.Review < t.Value) {
+		return t, hint.New(hint.Usage, fmt.Errorf("review would begin at %g, which is not below the threshold %g", t.Review, t.Value), "--review-from 0 does without; or give another one")
+	}
+	return t, nil
+}
+
+// SetThreshold derives a version with another threshold. It is not saved.
+func SetThreshold(r *recipe.Recipe, zone string, w Wish, by recipe.Change) (*recipe.Recipe, error) {
+	l, err := LimitOf(r, zone)
+	if err != nil {
+		return nil, err
+	}
+	t, err := l.Wished(w)
+	if err != nil {
+		return nil, err
+	}
+	what := fmt.Sprintf("threshold %.6g, before %.6g", t.Value, l.Threshold.Value)
+	if zone != "" {
+		what = "zone " + zone + ": " + what
+	}
+	draft := derive(r, what, by)
+	put(&draft.Manifest, zone, t)
+	return draft, nil
+}
+
+// derive begins a version that comes from another one.
+func derive(r *recipe.Recipe, what string, by recipe.Change) *recipe.Recipe {
+	draft := *r
+	draft.Parent = r.Version
+	by.At, by.What = time.Now().UTC().Truncate(time.Second), what
+	draft.History = append(slices.Clone(r.History), by)
+	draft.Zones = slices.Clone(r.Zones)
+	return &draft
+}
+
+// put writes the threshold of a zone.
+func put(m *recipe.Manifest, zone string, t recipe.Threshold) {
+	if zone == "" {
+		m.Threshold = t
+	}
+	for i := range m.Zones {
+		if m.Zones[i].Name == zone {
+			m.Zones[i].Threshold = t
+		}
+	}
+}
+
+// AddZone derives a version with one more zone. Its threshold, and that of all cells that it takes cells from,
+// are set anew from the maps of the held-out pictures; a threshold that somebody chose stays and gets a new
+// promise. It is not saved.
+func AddZone(r *recipe.Recipe, z recipe.Zone, by recipe.Change) (*recipe.Recipe, error) {
+	if err := z.CheckShape(); err != nil {
+		return nil, hint.New(hint.Usage, err, "corners are 'x,y' in shares of the picture's width and height: --polygon \"0,0 0.5,0 0.5,1\"")
+	}
+	if zoneAt(r, z.Name) >= 0 {
+		return nil, hint.New(hint.Usage, fmt.Errorf("recipe %s@%d has a zone %s already", r.Name, r.Version, z.Name), "remove it first, or name this one otherwise")
+	}
+	what := "zone " + z.Name + " added"
+	if z.Ignore {
+		what += ", not judged"
+	}
+	draft := derive(r, what, by)
+	z.Threshold = recipe.Threshold{}
+	if !z.Ignore {
+		z.Threshold.Target, z.Threshold.ReviewTarget = r.Threshold.Target, r.Threshold.ReviewTarget
+	}
+	draft.Zones = append(draft.Zones, z)
+	return draft, recalibrate(draft)
+}
+
+// RemoveZone derives a version without a zone; the other thresholds are set anew. It is not saved.
+func RemoveZone(r *recipe.Recipe, name string, by recipe.Change) (*recipe.Recipe, error) {
+	at := zoneAt(r, name)
+	if at < 0 {
+		return nil, hint.New(hint.Usage, fmt.Errorf("recipe %s@%d has no zone %q", r.Name, r.Version, name), "'linectl recipe zone list "+r.Name+"' shows them")
+	}
+	draft := derive(r, "zone "+name+" removed", by)
+	draft.Zones = slices.Delete(draft.Zones, at, at+1)
+	return draft, recalibrate(draft)
+}
+
+func zoneAt(r *recipe.Recipe, name string) int {
+	return slices.IndexFunc(r.Zones, func(z recipe.Zone) bool { return z.Name == name })
+}
+
+// recalibrate sets every threshold anew for what it was set for.
+func recalibrate(r *recipe.Recipe) error {
+	limits, err := Limits(r)
+	if err != nil {
+		return err
+	}
+	for _, l := range limits {
+		w := Wish{Value: l.Threshold.Value, FalseRejects: l.Threshold.Target}
+		if w == (Wish{}) { // a new zone, and nobody has said for how many false rejects
+			n, err := calibrate.Effective(l.Scores, l.Groups)
+			if err != nil {
+				return err
+			}
+			w.FalseRejects = calibrate.DefaultTarget(n)
+		}
+		l.Threshold.Review = keepGiven(l.Threshold)
+		t, err := l.Wished(w)
+		if err != nil {
+			if l.Zone != "" {
+				err = hint.New(hint.KindOf(err), fmt.Errorf("zone %s: %w", l.Zone, err), hint.Of(err))
+			}
+			return err
+		}
+		put(&r.Manifest, l.Zone, t)
+	}
+	if len(limits) == 0 {
+		return errors.New("nothing is left to judge")
+	}
+	return nil
+}
+
+// keepGiven is the edge of a review band that somebody chose as a score; one that was asked for as a rate is
+// computed anew.
+func keepGiven(t recipe.Threshold) float64 {
+	if t.ReviewTarget != 0 {
+		return 0
+	}
+	return t.Review
+}
