@@ -1,0 +1,168 @@
+package exam
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"path/filepath"
+
+	"linectl/internal/inspect"
+	"linectl/internal/inspect/heatmap"
+	"linectl/internal/inspect/picture"
+	"linectl/internal/inspect/recipe"
+	"linectl/internal/part"
+	"linectl/internal/raster"
+)
+
+const (
+	shown = 6   // pictures of each kind
+	side  = 480 // pixels of the longer side of what a page embeds
+)
+
+// Evidence is one picture as a page shows it.
+type Evidence struct {
+	*Picture
+	Heatmap  template.URL // the map over the picture
+	Patch    template.URL // the picture, its highest patch framed
+	Nearest  template.URL // the training picture with the nearest good patch framed; "" where it is not at hand
+	File     string       // of that training picture; "" where the recipe does not know
+	Distance float64      // between the two patches
+}
+
+// Evidences judges the worst good and the weakest bad pictures again and draws them, each beside the good patch
+// seen in training that is nearest to its highest one. The training pictures are looked for in the folder, as
+// the recipe names them, and taken only where they are still the same; else among those that the recipe keeps.
+func Evidences(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, rep *Report, training string, bad bool) ([]Evidence, error) {
+	var all []Evidence
+	for _, k := range rep.extremes(bad, shown) {
+		e, err := evidence(ctx, i, r, &rep.Pictures[k], training)
+		if err != nil {
+			return nil, fmt.Errorf("page: %s: %w", rep.Pictures[k].File, err)
+		}
+		all = append(all, e)
+	}
+	return all, nil
+}
+
+func evidence(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, p *Picture, training string) (e Evidence, err error) {
+	e = Evidence{Picture: p}
+	frame, err := picture.Read(p.File)
+	if err != nil {
+		return e, err
+	}
+	found, err := i.Inspect(ctx, frame)
+	if err != nil {
+		return e, err
+	}
+	small, err := within(frame)
+	if err != nil {
+		return e, err
+	}
+	drawn, err := heatmap.Draw(small, found.Map, found.Score, found.Threshold)
+	if err != nil {
+		return e, err
+	}
+	if e.Heatmap, err = embed(drawn); err != nil {
+		return e, err
+	}
+	cell := highest(found.Map)
+	if e.Patch, err = framed(small, found.Map, cell); err != nil {
+		return e, err
+	}
+	row, distance, ok := i.Nearest(cell)
+	if !ok || row >= len(r.Bank.Origin) {
+		return e, nil
+	}
+	origin := r.Bank.Origin[row]
+	if origin.Picture < 0 || int(origin.Picture) >= len(r.Pictures) {
+		return e, nil
+	}
+	seen := r.Pictures[origin.Picture]
+	e.File, e.Distance = seen.File, distance
+	original, ok := stored(r, seen, training)
+	if !ok {
+		return e, nil
+	}
+	if original, err = within(original); err != nil {
+		return e, err
+	}
+	e.Nearest, err = framed(original, found.Map, int(origin.Cell))
+	return e, err
+}
+
+// stored is a training picture, from its folder where it is unchanged there, or as the recipe keeps it.
+func stored(r *recipe.Recipe, seen recipe.Picture, training string) (part.Frame, bool) {
+	if training != "" {
+		frame, err := picture.Read(filepath.Join(training, filepath.FromSlash(seen.File)))
+		if err == nil && fmt.Sprintf("%x", frame.Digest()) == seen.SHA256 {
+			return frame, true
+		}
+	}
+	for _, g := range r.Golden {
+		if g.File == seen.File {
+			frame, err := raster.Decode(g.Picture)
+			return frame, err == nil
+		}
+	}
+	return part.Frame{}, false
+}
+
+func highest(m part.Map) int {
+	best := 0
+	for i, v := range m.Cells {
+		if v > m.Cells[best] {
+			best = i
+		}
+	}
+	return best
+}
+
+func within(frame part.Frame) (part.Frame, error) {
+	return picture.Resized(frame, picture.Size{Width: frame.Width, Height: frame.Height}.Within(side))
+}
+
+// framed draws a frame round the cell of the grid, three cells wide and high: about what a patch has seen.
+func framed(frame part.Frame, grid part.Map, cell int) (template.URL, error) {
+	canvas := image.NewRGBA(image.Rect(0, 0, frame.Width, frame.Height))
+	for p := range frame.Width * frame.Height {
+		bgr := frame.Pixels[3*p : 3*p+3]
+		canvas.SetRGBA(p%frame.Width, p/frame.Width, color.RGBA{bgr[2], bgr[1], bgr[0], 255})
+	}
+	if cell >= 0 && cell < grid.Width*grid.Height {
+		x, y := cell%grid.Width, cell/grid.Width
+		box := image.Rect((x-1)*frame.Width/grid.Width, (y-1)*frame.Height/grid.Height, (x+2)*frame.Width/grid.Width, (y+2)*frame.Height/grid.Height)
+		for d := range 4 {
+			shade := color.RGBA{255, 200, 0, 255}
+			if d == 0 || d == 3 {
+				shade = color.RGBA{0, 0, 0, 255}
+			}
+			rim(canvas, box.Inset(-d), shade)
+		}
+	}
+	return embed(canvas)
+}
+
+// rim draws a rectangle's edge, as far as it is on the canvas.
+func rim(canvas *image.RGBA, box image.Rectangle, shade color.RGBA) {
+	for x := box.Min.X; x < box.Max.X; x++ {
+		canvas.SetRGBA(x, box.Min.Y, shade)
+		canvas.SetRGBA(x, box.Max.Y-1, shade)
+	}
+	for y := box.Min.Y; y < box.Max.Y; y++ {
+		canvas.SetRGBA(box.Min.X, y, shade)
+		canvas.SetRGBA(box.Max.X-1, y, shade)
+	}
+}
+
+func embed(picture image.Image) (template.URL, error) {
+	var file bytes.Buffer
+	if err := jpeg.Encode(&file, picture, &jpeg.Options{Quality: 82}); err != nil {
+		return "", err
+	}
+	return template.URL("data:image/jpeg;base64," + base64.StdEncoding.EncodeToString(file.Bytes())), nil
+}
