@@ -37,6 +37,9 @@ func Decode(data []byte) (part.Frame, error) {
 	if err := whole(data); err != nil {
 		return part.Frame{}, err
 	}
+	if err := fits(data); err != nil {
+		return part.Frame{}, err
+	}
 	mat, err := gocv.IMDecode(data, gocv.IMReadColor)
 	if err != nil {
 		return part.Frame{}, fmt.Errorf("cannot be decoded: %w", err)
@@ -51,7 +54,7 @@ func Decode(data []byte) (part.Frame, error) {
 // FromMat copies a picture out of OpenCV's memory.
 func FromMat(mat gocv.Mat) (part.Frame, error) {
 	if pixels := mat.Rows() * mat.Cols(); pixels > maxPixels {
-		return part.Frame{}, fmt.Errorf("is %dx%d; at most %d million pixels are read", mat.Cols(), mat.Rows(), maxPixels>>20)
+		return part.Frame{}, tooLarge(uint64(mat.Cols()), uint64(mat.Rows()))
 	}
 	if mat.Type() != gocv.MatTypeCV8UC3 {
 		return part.Frame{}, fmt.Errorf("has pixels of type %v where 8-bit BGR is needed", mat.Type())

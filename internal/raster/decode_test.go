@@ -127,9 +127,12 @@ func TestNamed(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, data := range files(f) {
+	for name, data := range files(f) {
 		f.Add(data)
 		f.Add(data[:len(data)/2])
+		if huge := claiming(name, data); huge != nil {
+			f.Add(huge)
+		}
 	}
 	f.Add([]byte("\xff\xd8\xff\xff\xff\xff\xff\xff"))
 	f.Add([]byte("\x89PNG\r\n\x1a\n\xff\xff\xff\xffIEND"))
