@@ -159,28 +159,12 @@ func (m *Model) Cut(outputs []string) error {
 	slices.Reverse(kept)
 	m.graph.Node = kept
 	m.graph.Initializer = slices.DeleteFunc(m.graph.Initializer, func(t *format.TensorProto) bool { return !needed[t.GetName()] })
-	m.graph.SparseInitializer = slices.DeleteFunc(m.graph.SparseInitializer, func(t *format.SparseTensorProto) bool { return !needed[t.GetValues().GetName()] })
 	if !needed[m.graph.Input[0].GetName()] {
 		return errors.New("the layers do not depend on the picture")
 	}
 	// Shapes that an exporter noted are those of its own input size.
 	m.graph.ValueInfo, m.graph.QuantizationAnnotation, m.proto.TrainingInfo = nil, nil, nil
-	for _, t := range m.graph.Initializer {
-		if err := finite(t); err != nil {
-			return err
-		}
-	}
-	for _, node := range kept {
-		for _, a := range node.Attribute {
-			if a.T == nil {
-				continue
-			}
-			if err := finite(a.T); err != nil {
-				return fmt.Errorf("node %q: %w", node.GetName(), err)
-			}
-		}
-	}
-	return nil
+	return m.constants(finite)
 }
 
 // real is the type of a tensor of float32; without dimensions its shape is left to be inferred.
