@@ -36,6 +36,8 @@ func (t *trainer) sheet(file string, g *gathered) error {
 	for _, i := range calibrate.Suspects(g.scores()) {
 		suspect[i] = true
 	}
+	// Coloured against the greatest score but those of suspects, so that pictures can be compared.
+	scale := g.shots[order[min(len(suspect), len(order)-1)]].Score
 	middle := slices.Sorted(slices.Values(g.scores()))[len(g.shots)/2]
 	const cell = sheetSide + 12
 	rows := (len(order) + sheetColumns - 1) / sheetColumns
@@ -48,8 +50,7 @@ func (t *trainer) sheet(file string, g *gathered) error {
 		if err != nil {
 			return err
 		}
-		// Coloured against the greatest score of all, so that pictures can be compared.
-		drawn, err := heatmap.Draw(frame, s.Map, s.Score, g.shots[order[0]].Score)
+		drawn, err := heatmap.Draw(frame, s.Map, s.Score, scale)
 		if err != nil {
 			return err
 		}
