@@ -118,13 +118,17 @@ func (t promised) rows() [][]string {
 	if t.Effective > 0 && t.Effective < float64(t.Scores)-0.5 {
 		pictures = fmt.Sprintf("%d held-out good pictures, worth %.0f of different parts; the greatest scores %.6g", t.Scores, t.Effective, t.Greatest)
 	}
+	confidence := 95
+	if t.Rule == "exponential-tail/1" { // of recipes in format 1
+		confidence = 90
+	}
 	review := "none"
 	if t.Review > 0 {
 		review = fmt.Sprintf("from %.6g on", t.Review)
 	}
 	return [][]string{
 		{"threshold", fmt.Sprintf("%.6g, %s, by %s", t.Value, chosen, t.Rule)},
-		{"promise", fmt.Sprintf("%.0f of 10,000 good parts rejected; with 95 %% confidence between %.0f and %.0f", t.Expected, t.Low, t.High)},
+		{"promise", fmt.Sprintf("about %.0f false rejects in 10,000 good parts, %d %% interval %.0f to %.0f", t.Expected, confidence, t.Low, t.High)},
 		{"from", pictures},
 		{"review", review},
 	}
@@ -229,7 +233,7 @@ func (p *program) threshold(ctx context.Context, o thresholdOptions, text string
 		}
 		rows = append(rows, []string{"new version", state})
 	}
-	if err := p.print(page, []string{"field", "value"}, rows); err != nil || p.output != "table" {
+	if err := p.print(page, nil, rows); err != nil || p.output != "table" {
 		return err
 	}
 	_, err = fmt.Fprint(p.out, "\n", scoreBars(l.Scores, marks))

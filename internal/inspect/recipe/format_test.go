@@ -17,6 +17,7 @@ func TestFormat1(t *testing.T) {
 	}
 	want := draft("x")
 	want.Pictures[1].Group = 1 // each picture counts for itself
+	want.Threshold.Rule = "exponential-tail/1"
 	if r.Format != 1 || r.Threshold != want.Threshold || r.Method != want.Method || !reflect.DeepEqual(r.Bank, want.Bank) || !reflect.DeepEqual(r.Pictures, want.Pictures) {
 		t.Errorf("read %+v", r)
 	}
