@@ -66,7 +66,7 @@ func (p *program) command() *cobra.Command {
 	root.PersistentFlags().StringVarP(&p.output, "output", "o", "table", "form of the output: table, json or csv")
 	root.AddCommand(
 		p.runCommand(), p.checkCommand(), p.demoCommand(),
-		p.trainCommand(), p.inspectCommand(), p.evalCommand(), p.recipeCommand(), p.thresholdCommand(), p.backboneCommand(), p.benchCommand(),
+		p.trainCommand(), p.inspectCommand(), p.evalCommand(), p.featuresCommand(), p.recipeCommand(), p.thresholdCommand(), p.backboneCommand(), p.benchCommand(),
 		p.queryCommand(), p.showCommand(), p.statsCommand(), p.sinceCommand(),
 		p.reviewCommand(), p.verifyCommand(), p.pruneCommand(), p.backupCommand(), p.restoreCommand(),
 		p.cameraCommand(), p.plcCommand(),
