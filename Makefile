@@ -67,6 +67,11 @@ bench: setup ## the benchmarks; on a quiet machine
 crash: setup ## kill the writer of the record CRASHES (1000) times under load, and see that nothing is lost
 	@LINECTL_TEST_CRASHES=$(or $(CRASHES),1000) $(go) test -count 1 -timeout 60m -run Killed -v ./internal/store </dev/null
 
+.PHONY: soak
+soak: setup ## the PLC link for hours: every fault for longer, a million handshakes
+	@scripts/setup.sh test
+	@. scripts/env.sh && LINECTL_SOAK=1 go test -count=1 -timeout 24h -v -run 'TestFaultSuite|TestManyHandshakes' ./internal/opcua </dev/null
+
 .PHONY: fuzz
 fuzz: setup ## every fuzz test for FUZZTIME (10s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),10s)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"linectl/internal/part"
+	"linectl/internal/setting"
 	"linectl/internal/sim/plc"
 )
 
@@ -273,16 +276,43 @@ func TestMinimalProfile(t *testing.T) {
 
 // One part after another, with a client that is always asking, must come out exactly as told.
 func TestManyHandshakes(t *testing.T) {
+	parts := 300
+	if os.Getenv("LINECTL_SOAK") != "" {
+		parts = 1_000_000
+	}
 	p := startPLC(t, plc.Config{ResultLimit: patience, Width: 32})
-	l, heard := startLink(t, configFor(p))
+	cfg := configFor(p)
+	cfg.Poll = setting.Duration(time.Millisecond)
+	l, heard := startLink(t, cfg)
 	heard.want(t, "connected")
 	beat(t, l)
 	until(t, "linectl's heartbeat", func() bool { return p.Tag("vision_heartbeat") != uint16(0) })
-	for n := range 200 {
+	// What is in use after the first parts is all that it ever takes.
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	const warm = 100
+	var memory uint64
+	var goroutines int
+	for n := range parts {
 		verdict := part.Verdict(n % 2)
 		if o := inspect(t, p, l, heard, verdict); o.Pass != (verdict == part.Pass) || !o.Told || o.Seq != uint32(n+1) {
 			t.Fatalf("part %d, %s: %+v", n+1, verdict, o)
 		}
+		if n == warm {
+			memory, goroutines = heap(), runtime.NumGoroutine()
+		}
+	}
+	after := heap()
+	t.Logf("%d handshakes; heap %d kB, then %d kB; %d goroutines, then %d", parts, memory>>10, after>>10, goroutines, runtime.NumGoroutine())
+	if after > memory+8<<20 {
+		t.Errorf("the heap grew from %d to %d bytes", memory, after)
+	}
+	if now := runtime.NumGoroutine(); now > goroutines+3 {
+		t.Errorf("%d goroutines became %d", goroutines, now)
 	}
 }
 

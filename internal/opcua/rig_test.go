@@ -24,7 +24,7 @@ var certificates string
 func TestMain(m *testing.M) {
 	log.SetOutput(io.Discard) // the server library reports its own start there
 	flag.Parse()
-	flag.Set("test.parallel", "32") // the parallel tests are those that wait most of the time
+	flag.Set("test.parallel", "16") // the parallel tests are those that wait most of the time
 	folder, err := os.MkdirTemp("", "linectl-pki-")
 	if err != nil {
 		log.Fatal(err)

@@ -127,6 +127,7 @@ type suiteRig struct {
 	mu     sync.Mutex
 	now    *plc.PLC
 	part   string // in view
+	met    uint32 // counter value of the part that the fault meets
 	rows   []part.Record
 	hooks  struct {
 		named, presented      func()
@@ -150,7 +151,7 @@ func (r *suiteRig) plc() *plc.PLC {
 }
 
 // plcLimit is how long the PLC waits for a result.
-const plcLimit = 1200 * time.Millisecond
+const plcLimit = 4 * time.Second
 
 func (r *suiteRig) plcConfig() plc.Config {
 	return plc.Config{Folder: certificates, ResultLimit: plcLimit, Log: filepath.Join(r.folder, "seen.jsonl"), OnWrite: func(written map[string]any) {
@@ -286,7 +287,7 @@ func suiteRun(t *testing.T, state stateKind, kind faultKind, length time.Duratio
 	cfg.Endpoint = "opc.tcp://" + r.cable.Address()
 	cfg.ServerCertificate = filepath.Join(r.folder, "pinned.der")
 	lineConfig := line.DefaultConfig()
-	lineConfig.Cycle = setting.Duration(time.Second)
+	lineConfig.Cycle = setting.Duration(3 * time.Second)
 	quiet := slog.New(slog.DiscardHandler)
 	runner := line.NewRunner(lineConfig, line.Deps{Camera: r, Inspector: r, Store: r, Log: quiet})
 	link, err := New(cfg, certificates, runner, quiet)
@@ -306,11 +307,11 @@ func suiteRun(t *testing.T, state stateKind, kind faultKind, length time.Duratio
 	end := sync.OnceFunc(func() { stop(); linkStop(); work.Wait() })
 	defer end()
 	until(t, "ready at the start", func() bool { return r.plc().Tag("ready") == true })
-	if o := r.show("good-first"); !o.Pass {
-		t.Errorf("before the fault: %+v", o)
-	}
+	r.passes(time.Now())
 
 	until(t, "the result is cleared", func() bool { return r.plc().Tag("result_valid") == false && r.plc().Tag("reject") == true })
+
+	r.met = uint32(r.plc().Tag("trigger_seq").(uint16)) + 1
 
 	// The fault.
 	struck := make(chan struct{})
@@ -403,7 +404,7 @@ func (r *suiteRig) judge(allowed []part.Reason) (reasons []string) {
 		for _, row := range r.rows {
 			if covers(row, seq) {
 				count++
-				if seq == 2 {
+				if seq == r.met {
 					reasons = append(reasons, cmp.Or(row.Reason.String(), "pass"))
 					if !slices.Contains(allowed, row.Reason) {
 						r.t.Errorf("the part that the fault met: %s; allowed is %v", row.Reason, allowed)
@@ -422,22 +423,24 @@ func (r *suiteRig) judge(allowed []part.Reason) (reasons []string) {
 // the file of LINECTL_FAULT_TABLE, or to the test's log.
 func TestFaultSuite(t *testing.T) {
 	lengths := []time.Duration{50 * time.Millisecond, 900 * time.Millisecond}
-	switch {
-	case testing.Short():
-		lengths = lengths[:1]
-	case os.Getenv("LINECTL_SOAK") != "":
+	soak := os.Getenv("LINECTL_SOAK") != ""
+	if soak {
 		lengths = append(lengths, 3*time.Second, 12*time.Second)
 	}
 	var mu sync.Mutex
 	var results []suiteResult
 	t.Run("cases", func(t *testing.T) {
-		for _, state := range stateKinds {
-			for _, kind := range faultKinds {
-				for _, length := range lengths {
+		for i, state := range stateKinds {
+			for j, kind := range faultKinds {
+				for k, length := range lengths {
+					if !soak && k > 0 && (i+j)%2 > 0 {
+						continue // half of the long ones are enough for every day
+					}
 					t.Run(fmt.Sprintf("%s/%s/%s", state.name, kind.name, length), func(t *testing.T) {
 						t.Parallel()
 						result := suiteRun(t, state, kind, length)
-						if result.recovery > 5*time.Second {
+						// Only on a machine that has nothing else to do does the time say something about the link.
+						if soak && result.recovery > 5*time.Second {
 							t.Errorf("a good part passed only %s after the fault", result.recovery)
 						}
 						mu.Lock()
