@@ -234,7 +234,7 @@ func TestScoreOfWhatTheBankHolds(t *testing.T) {
 // small score.
 func TestScoreCarriesNaN(t *testing.T) {
 	r := start(t)
-	bank := Bank{Rows: 2, Dim: 11, Vectors: make([]float32, 22)}
+	bank := Bank{Rows: neighbours, Dim: 11, Vectors: make([]float32, neighbours*11)}
 	for i := range bank.Dim {
 		bank.Vectors[i] = float32(i)
 	}
@@ -279,6 +279,10 @@ func TestScorerRefusesAWrongBank(t *testing.T) {
 		if _, err := NewScorer(r, features, bank, DefaultOptions()); err == nil {
 			t.Errorf("a bank of %d x %d with %d numbers is taken for patches of 11", bank.Rows, bank.Dim, len(bank.Vectors))
 		}
+	}
+	// The share of the nearest among few neighbours is great, and so the score of anything is small.
+	if _, err := NewScorer(r, features, Bank{Rows: 8, Dim: 11, Vectors: make([]float32, 88)}, Options{Score: Reweighted, Precision: FP32}); err == nil {
+		t.Error("a bank of 8 vectors is taken for the reweighted score")
 	}
 }
 

@@ -35,6 +35,9 @@ func NewScorer(r *network.Runtime, features []network.Feature, bank Bank, o Opti
 	if err := bank.check(dim); err != nil {
 		return nil, err
 	}
+	if o.Score == Reweighted && bank.Rows < neighbours {
+		return nil, fmt.Errorf("the score %s needs a bank of at least %d vectors; this one has %d", Reweighted, neighbours, bank.Rows)
+	}
 	s := &Scorer{options: o, width: features[0].Width, height: features[0].Height, search: newSearch(bank), patch: make([]float32, dim)}
 	if o.Precision == Int8 {
 		nearestInt8(&g, bank)
