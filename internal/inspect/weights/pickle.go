@@ -280,8 +280,11 @@ func (p *pickle) literal(op byte) (any, error) {
 		}
 		return strconv.Atoi(line)
 	case opBinInt:
-		n, err := p.number(4)
-		return int(int32(uint32(n))), err
+		b, err := p.take(4)
+		if err != nil {
+			return nil, err
+		}
+		return int(int32(binary.LittleEndian.Uint32(b))), nil
 	case opBinInt1:
 		return p.number(1)
 	case opBinInt2:
