@@ -415,6 +415,7 @@ func plotScores(path, title string, scores []float64, marks []mark) error {
 	bars.FillColor, bars.LineStyle.Color = faint, ink
 	c.Add(plotter.NewGrid(), bars)
 	top := c.Y.Max
+	c.Y.Max *= 1.25 // room for the legend
 	for i, m := range marks {
 		line, err := plotter.NewLine(plotter.XYs{{X: m.at, Y: 0}, {X: m.at, Y: top}})
 		if err != nil {

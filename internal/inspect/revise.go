@@ -3,6 +3,7 @@ package inspect
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -149,9 +150,9 @@ func put(m *recipe.Manifest, zone string, t recipe.Threshold) {
 	}
 }
 
-// AddZone derives a version with one more zone. Its threshold, and that of all cells that it takes cells from,
-// are set anew from the maps of the held-out pictures; a threshold that somebody chose stays and gets a new
-// promise. It is not saved.
+// AddZone derives a version with one more zone. Its threshold and the others are set anew from the maps of the
+// held-out pictures: for as many false rejects as before, or as few as the pictures can speak for in that
+// zone. A threshold that somebody chose as a score stays and gets a new promise. It is not saved.
 func AddZone(r *recipe.Recipe, z recipe.Zone, by recipe.Change) (*recipe.Recipe, error) {
 	if err := z.CheckShape(); err != nil {
 		return nil, hint.New(hint.Usage, err, "corners are 'x,y' in shares of the picture's width and height: --polygon \"0,0 0.5,0 0.5,1\"")
@@ -195,12 +196,18 @@ func recalibrate(r *recipe.Recipe) error {
 	}
 	for _, l := range limits {
 		w := Wish{Value: l.Threshold.Value, FalseRejects: l.Threshold.Target}
-		if w == (Wish{}) { // a new zone, and nobody has said for how many false rejects
+		if w.Value == 0 || w.FalseRejects != 0 { // but for one that somebody chose as a score
 			n, err := calibrate.Effective(l.Scores, l.Groups)
 			if err != nil {
-				return err
+				return hint.New(hint.Failure, fmt.Errorf("zone %q: %w", l.Zone, err), "")
 			}
-			w.FalseRejects = calibrate.DefaultTarget(n)
+			if w.FalseRejects == 0 {
+				w.FalseRejects = calibrate.DefaultTarget(n)
+			}
+			w.FalseRejects = max(w.FalseRejects, math.Ceil(calibrate.Least(n)))
+			if t := &l.Threshold.ReviewTarget; *t != 0 && *t <= w.FalseRejects {
+				*t = 0 // nothing is left between the two
+			}
 		}
 		l.Threshold.Review = keepGiven(l.Threshold)
 		t, err := l.Wished(w)
