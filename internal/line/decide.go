@@ -201,6 +201,7 @@ func (m *machine) record(t part.Trigger, verdict part.Verdict, reason part.Reaso
 		Station:  m.settings.Station,
 		Trigger:  t,
 		Mode:     string(m.settings.Mode),
+		Cycle:    m.settings.Cycle,
 		Verdict:  verdict,
 		Reason:   reason,
 		Detail:   detail,

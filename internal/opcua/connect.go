@@ -193,7 +193,7 @@ func (p peer) explain(err error) error {
 		return say("have the PLC make a new certificate, and trust that one with 'linectl plc trust'", "the PLC's certificate is malformed")
 	}
 	if strings.Contains(err.Error(), "opcua: message too large") { // the library has no name for it
-		return say("shorten what the PLC keeps in the tags part_id, lot and recipe_id", "the PLC's answer is too long")
+		return say("shorten what the PLC keeps in the tags part_id, lot, recipe_id and user_data", "the PLC's answer is too long")
 	}
 	return say("is that the address of the PLC's OPC UA server? Its usual port is 4840", "what listens at %s does not speak OPC UA as it should", endpoint)
 }

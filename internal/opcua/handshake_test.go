@@ -85,13 +85,13 @@ func TestTriggerNamesThePart(t *testing.T) {
 	_, heard := startLink(t, configFor(p))
 	heard.want(t, "connected")
 	before := time.Now()
-	p.Present(plc.Part{ID: "A7", Lot: "L9", Recipe: "bracket"})
+	p.Present(plc.Part{ID: "A7", Lot: "L9", Recipe: "bracket", UserData: "cavity 3"})
 	got := heard.want(t, "triggered").trigger
 	if got.SeenAt.Before(before) || got.SeenAt.After(time.Now()) {
 		t.Errorf("seen at %s, presented at %s", got.SeenAt, before)
 	}
 	got.SeenAt = time.Time{}
-	if want := (part.Trigger{Sequence: part.Sequence{Value: 1, Bits: 16}, PartID: "A7", Lot: "L9", Recipe: "bracket"}); got != want {
+	if want := (part.Trigger{Sequence: part.Sequence{Value: 1, Bits: 16}, PartID: "A7", Lot: "L9", Recipe: "bracket", UserData: "cavity 3"}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	heard.silent(t) // one part, one trigger

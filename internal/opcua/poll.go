@@ -22,7 +22,7 @@ func (f first) sample() sample { return f.values.sample(f.at) }
 func (f first) trigger() part.Trigger { return f.values.trigger(f.values.sequence(triggerSeq), f.at) }
 
 func (v values) trigger(sequence part.Sequence, at time.Time) part.Trigger {
-	return part.Trigger{Sequence: sequence, PartID: v.text(partID), Lot: v.text(lot), Recipe: v.text(recipeID), SeenAt: at}
+	return part.Trigger{Sequence: sequence, PartID: v.text(partID), Lot: v.text(lot), Recipe: v.text(recipeID), UserData: v.text(userData), SeenAt: at}
 }
 
 // snapshot is the PLC's state and its record of the last result.
@@ -47,7 +47,7 @@ func (s *session) begin(ctx context.Context) (first, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.limits.write)
 	defer cancel()
 	var wanted []signal
-	for _, sig := range []signal{partPresent, triggerSeq, partID, recipeID, lot, resultAck, plcHeartbeat,
+	for _, sig := range []signal{partPresent, triggerSeq, partID, recipeID, lot, userData, resultAck, plcHeartbeat,
 		accept, reject, resultSeq, resultPartID, resultCode, score, resultValid} {
 		if s.has(sig) {
 			wanted = append(wanted, sig)

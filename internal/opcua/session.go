@@ -52,7 +52,7 @@ func newSession(cfg Config, limits limits) *session {
 			s.polled = append(s.polled, p)
 		}
 	}
-	for _, l := range []signal{triggerSeq, partID, recipeID, lot} {
+	for _, l := range []signal{triggerSeq, partID, recipeID, lot, userData} {
 		if cfg.Tags.has(l) {
 			s.latched = append(s.latched, l)
 		}

@@ -23,6 +23,8 @@ type Tags struct {
 	RecipeID string `toml:"recipe_id"`
 	// Lot (String) is the lot that the part belongs to.
 	Lot string `toml:"lot"`
+	// UserData (String) is whatever else should be kept with the part: a cavity, a shift, a tool.
+	UserData string `toml:"user_data"`
 	// ResultAck (Boolean) rises when the PLC has taken the result. Where it is set, the fall of
 	// part_present means nothing: it is for lines where that falls early.
 	ResultAck string `toml:"result_ack"`
@@ -71,6 +73,7 @@ const (
 	partID
 	recipeID
 	lot
+	userData
 	resultAck
 	plcHeartbeat
 	accept
@@ -115,6 +118,7 @@ var table = [signals]struct {
 	partID:          {"part_id", func(t Tags) string { return t.PartID }, text, false, Full},
 	recipeID:        {"recipe_id", func(t Tags) string { return t.RecipeID }, slices.Concat(text, integer), false, Full},
 	lot:             {"lot", func(t Tags) string { return t.Lot }, text, false, Full},
+	userData:        {"user_data", func(t Tags) string { return t.UserData }, text, false, ""},
 	resultAck:       {"result_ack", func(t Tags) string { return t.ResultAck }, boolean, false, ""},
 	plcHeartbeat:    {"plc_heartbeat", func(t Tags) string { return t.PLCHeartbeat }, slices.Concat(boolean, integer), false, Standard},
 	accept:          {"accept", func(t Tags) string { return t.Accept }, boolean, true, Standard},

@@ -55,6 +55,7 @@ type Finding struct {
 	Reason    Reason
 	Detail    string // figures behind the reason, for people
 	Zone      string // the zone of the picture that Score and Threshold belong to; "" where the recipe has none
+	Device    string // that computed it
 	Review    bool   // passed, but so close to the threshold that a person should look at it later
 	Stages    []Stage
 }
@@ -73,8 +74,9 @@ type Recipe struct {
 type Record struct {
 	Station   string
 	Trigger   Trigger
-	Missed    uint32 // parts that went by unseen, where Reason is MissedTrigger
-	Mode      string // auto, shadow, bypass, maintenance
+	Missed    uint32        // parts that went by unseen, where Reason is MissedTrigger
+	Mode      string        // auto, shadow, bypass, maintenance
+	Cycle     time.Duration // within which the PLC had to have the verdict
 	Verdict   Verdict
 	Reason    Reason
 	Detail    string

@@ -47,6 +47,7 @@ type Trigger struct {
 	PartID   string // serial or data-matrix code; "" where the PLC gives none
 	Lot      string
 	Recipe   string    // the recipe that the PLC asks for; "" leaves the choice to linectl
+	UserData string    // whatever else the PLC wants kept with the part
 	SeenAt   time.Time // when linectl learned of it (wall and monotonic clock); the deadline runs from here
 }
 

@@ -29,8 +29,8 @@ func newTable(kind int64, name, columns string) table {
 
 var (
 	recipes     = newTable(1, "recipe", "name version hash backbone")
-	inspections = newTable(2, "inspection", `at station sequence sequence_bits missed part_id lot recipe_asked user_data mode
-		verdict reason detail recipe_id found found_detail score threshold brightness spread sharpness zone review map
+	inspections = newTable(2, "inspection", `at station sequence sequence_bits missed part_id lot recipe_asked user_data mode cycle_us
+		verdict reason detail recipe_id found found_detail score threshold brightness spread sharpness zone device review map
 		digest recovered software`)
 	countings  = newTable(3, "counting", "at station sequence sequence_bits fresh after")
 	deliveries = newTable(4, "delivery", "inspection_id at verdict reason outcome total_us stages error")

@@ -43,9 +43,9 @@ func insertRecord(tx *ledger, r part.Record) (id int64, err error) {
 	verdict, reason := r.Verdict.String(), r.Reason.String()
 	id, err = tx.add(inspections,
 		r.Trigger.SeenAt.UnixMicro(), fit(r.Station), sequence, int64(r.Trigger.Sequence.Bits), int64(r.Missed),
-		fit(r.Trigger.PartID), fit(r.Trigger.Lot), fit(r.Trigger.Recipe), "", fit(r.Mode), verdict, reason, fit(r.Detail),
+		fit(r.Trigger.PartID), fit(r.Trigger.Lot), fit(r.Trigger.Recipe), fit(r.Trigger.UserData), fit(r.Mode), r.Cycle.Microseconds(), verdict, reason, fit(r.Detail),
 		found.recipe, found.reason, found.detail, found.score, found.threshold, found.brightness, found.spread, found.sharpness,
-		found.zone, found.review, found.heatmap.hash(), fit(r.Digest), flag(r.Recovered), fit(r.Software))
+		found.zone, found.device, found.review, found.heatmap.hash(), fit(r.Digest), flag(r.Recovered), fit(r.Software))
 	if err != nil {
 		return 0, err
 	}
@@ -68,7 +68,7 @@ func insertRecord(tx *ledger, r part.Record) (id int64, err error) {
 // zone and the flag are NULL.
 type findingColumns struct {
 	recipe, reason, detail, score, threshold, brightness, spread, sharpness any
-	zone                                                                    string
+	zone, device                                                            string
 	review                                                                  int64
 	heatmap                                                                 *grid
 }
@@ -80,7 +80,7 @@ func columnsOf(tx *ledger, f part.Finding) (c findingColumns, err error) {
 	c.reason, c.detail = f.Reason.String(), fit(f.Detail)
 	c.score, c.threshold = number(f.Score), number(f.Threshold)
 	c.brightness, c.spread, c.sharpness = number(f.Quality.Brightness), number(f.Quality.Spread), number(f.Quality.Sharpness)
-	c.zone, c.review = fit(f.Zone), flag(f.Review)
+	c.zone, c.device, c.review = fit(f.Zone), fit(f.Device), flag(f.Review)
 	c.heatmap, err = gridOf(f.Map)
 	return c, err
 }

@@ -72,12 +72,12 @@ type found struct {
 	score, threshold, brightness, spread, sharpness sql.NullFloat64
 	name, hash, backbone                            sql.NullString
 	version                                         sql.NullInt64
-	zone                                            string
+	zone, device                                    string
 	review                                          bool
 }
 
 func (f *found) targets() []any {
-	return []any{&f.reason, &f.detail, &f.score, &f.threshold, &f.brightness, &f.spread, &f.sharpness, &f.name, &f.version, &f.hash, &f.backbone, &f.zone, &f.review}
+	return []any{&f.reason, &f.detail, &f.score, &f.threshold, &f.brightness, &f.spread, &f.sharpness, &f.name, &f.version, &f.hash, &f.backbone, &f.zone, &f.device, &f.review}
 }
 
 func (f *found) finding() part.Finding {
@@ -89,28 +89,30 @@ func (f *found) finding() part.Finding {
 		Reason:    reasonFrom(f.reason.String),
 		Detail:    f.detail.String,
 		Zone:      f.zone,
+		Device:    f.device,
 		Review:    f.review,
 	}
 }
 
 func readRecord(ctx context.Context, tx *sql.Tx, s *Story) error {
-	var at int64
+	var at, cycle int64
 	var sequence sql.NullInt64
 	var bits int
 	var verdict, reason, told, toldReason string
 	var f found
 	r := &s.Record
-	targets := []any{&at, &r.Station, &sequence, &bits, &r.Missed, &r.Trigger.PartID, &r.Trigger.Lot, &r.Trigger.Recipe, &r.Mode,
+	targets := []any{&at, &r.Station, &sequence, &bits, &r.Missed, &r.Trigger.PartID, &r.Trigger.Lot, &r.Trigger.Recipe, &r.Trigger.UserData, &r.Mode, &cycle,
 		&verdict, &reason, &r.Detail, &r.Digest, &r.Recovered, &r.Software, &told, &toldReason}
-	err := tx.QueryRowContext(ctx, `SELECT i.at, i.station, i.sequence, i.sequence_bits, i.missed, i.part_id, i.lot, i.recipe_asked, i.mode,
+	err := tx.QueryRowContext(ctx, `SELECT i.at, i.station, i.sequence, i.sequence_bits, i.missed, i.part_id, i.lot, i.recipe_asked, i.user_data, i.mode, i.cycle_us,
 			i.verdict, i.reason, i.detail, i.digest, i.recovered, i.software, p.verdict, p.reason,
-			i.found, i.found_detail, i.score, i.threshold, i.brightness, i.spread, i.sharpness, r.name, r.version, r.hash, r.backbone, i.zone, i.review
+			i.found, i.found_detail, i.score, i.threshold, i.brightness, i.spread, i.sharpness, r.name, r.version, r.hash, r.backbone, i.zone, i.device, i.review
 		FROM inspection i JOIN part p ON p.id = i.id LEFT JOIN recipe r ON r.id = i.recipe_id WHERE i.id = ?`, s.ID).
 		Scan(append(targets, f.targets()...)...)
 	if err != nil {
 		return err
 	}
 	r.Trigger.SeenAt, r.Trigger.Sequence = instant(at), sequenceFrom(sequence, bits)
+	r.Cycle = time.Duration(cycle) * time.Microsecond
 	r.Verdict, r.Reason = verdictFrom(verdict), reasonFrom(reason)
 	s.Verdict, s.Reason = verdictFrom(told), reasonFrom(toldReason)
 	if f.reason.Valid {
@@ -147,7 +149,7 @@ func readLate(ctx context.Context, tx *sql.Tx, s *Story) error {
 	var at int64
 	var stages string
 	var f found
-	err := tx.QueryRowContext(ctx, `SELECT l.at, l.stages, l.found, l.found_detail, l.score, l.threshold, l.brightness, l.spread, l.sharpness, r.name, r.version, r.hash, r.backbone, l.zone, 0
+	err := tx.QueryRowContext(ctx, `SELECT l.at, l.stages, l.found, l.found_detail, l.score, l.threshold, l.brightness, l.spread, l.sharpness, r.name, r.version, r.hash, r.backbone, l.zone, '', 0
 		FROM late l LEFT JOIN recipe r ON r.id = l.recipe_id WHERE l.inspection_id = ?`, s.ID).Scan(append([]any{&at, &stages}, f.targets()...)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil

@@ -8,9 +8,10 @@ import (
 
 // Part is a part as the PLC presents it.
 type Part struct {
-	ID     string
-	Lot    string
-	Recipe string
+	ID       string
+	Lot      string
+	Recipe   string
+	UserData string
 }
 
 // Outcome is what the PLC made of one part.
@@ -116,6 +117,7 @@ func (p *PLC) present(part Part) <-chan Outcome {
 	p.change("part_id", part.ID)
 	p.change("lot", part.Lot)
 	p.change("recipe_id", part.Recipe)
+	p.change("user_data", part.UserData)
 	p.Skip(1)
 	p.mu.Lock()
 	defer p.mu.Unlock()

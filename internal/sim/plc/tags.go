@@ -13,7 +13,7 @@ import (
 const Namespace = "urn:linectl:simulated-plc"
 
 // inputs are the tags that the PLC writes itself; linectl can only read them.
-var inputs = []string{"part_present", "trigger_seq", "part_id", "recipe_id", "lot", "result_ack", "plc_heartbeat"}
+var inputs = []string{"part_present", "trigger_seq", "part_id", "recipe_id", "lot", "user_data", "result_ack", "plc_heartbeat"}
 
 // initial are the tags as after a cold start. The type of a value is the type of its tag.
 func initial(cfg Config) map[string]any {
@@ -22,7 +22,7 @@ func initial(cfg Config) map[string]any {
 		sequence = uint32(0)
 	}
 	tags := map[string]any{
-		"part_present": false, "trigger_seq": sequence, "part_id": "", "recipe_id": "", "lot": "", "result_ack": false, "plc_heartbeat": uint16(0),
+		"part_present": false, "trigger_seq": sequence, "part_id": "", "recipe_id": "", "lot": "", "user_data": "", "result_ack": false, "plc_heartbeat": uint16(0),
 		"accept": false, "reject": true, "result_seq": sequence, "result_part_id": "", "result_code": int16(0), "score": float32(0), "result_valid": false,
 		"ready": false, "busy": false, "fault": false, "fault_code": int16(0), "vision_heartbeat": uint16(0),
 		"missed_count": uint32(0), "overrun_count": uint32(0), "deadline_count": uint32(0), "station_state": int16(0),

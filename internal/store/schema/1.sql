@@ -32,6 +32,7 @@ CREATE TABLE inspection (
   recipe_asked  TEXT NOT NULL,               -- the recipe that the PLC named
   user_data     TEXT NOT NULL,               -- what else the PLC said of the part
   mode          TEXT NOT NULL,
+  cycle_us      INTEGER NOT NULL,            -- within which the PLC had to have the verdict; 0 where that is not known
   verdict       TEXT NOT NULL CHECK (verdict IN ('pass', 'reject')),
   reason        TEXT NOT NULL,
   detail        TEXT NOT NULL,
@@ -44,6 +45,7 @@ CREATE TABLE inspection (
   spread        REAL,
   sharpness     REAL,
   zone          TEXT NOT NULL,               -- that score and threshold belong to; '' where there is none
+  device        TEXT NOT NULL,               -- that computed it; '' where nothing was inspected
   review        INTEGER NOT NULL CHECK (review IN (0, 1)),  -- a person should look at it later
   map           BLOB,                        -- SHA-256 of the heatmap; NULL where there is none
   digest        TEXT NOT NULL,               -- of the frame
