@@ -10,9 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -139,6 +141,9 @@ func TestChild(t *testing.T) {
 		return
 	}
 	r.KeepEngines(filepath.Join(filepath.Dir(os.Getenv(childOut)), "engines"))
+	if err := closeElsewhere(r); err != nil {
+		t.Fatal(err)
+	}
 	for _, size := range [][2]int{{160, 96}, {96, 160}} {
 		begun := time.Now()
 		all, err := features(r, size[0], size[1])
@@ -176,6 +181,28 @@ func child(t *testing.T, library, device string) (string, []float32) {
 		all[i] = math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:]))
 	}
 	return string(text), all
+}
+
+// closeElsewhere opens a network on one thread, closes it on another and sends the first one a signal, as Go's
+// scheduler does at any time.
+func closeElsewhere(r *Runtime) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	b, err := ReadBackbone(ours)
+	if err != nil {
+		return err
+	}
+	n, err := r.Open(b, b.PatchOf, 64, 64)
+	if err != nil {
+		return err
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		n.Close()
+	}()
+	<-closed
+	return syscall.Tgkill(os.Getpid(), syscall.Gettid(), syscall.SIGURG)
 }
 
 // TestOpenVINO computes on OpenVINO's CPU device, with the library that set-up brings for tests, and holds

@@ -115,7 +115,8 @@ func (r *Runtime) newModel(bytes []byte, inputs, outputs []string, f form) (*mod
 		return nil, flat(err)
 	}
 	defer options.Destroy()
-	for _, set := range []func() error{
+	var session *ort.DynamicAdvancedSession
+	steps := []func() error{
 		func() error { return options.SetIntraOpNumThreads(r.threads) },
 		func() error { return options.SetInterOpNumThreads(1) },
 		func() error { return options.SetGraphOptimizationLevel(ort.GraphOptimizationLevelEnableAll) },
@@ -123,13 +124,19 @@ func (r *Runtime) newModel(bytes []byte, inputs, outputs []string, f form) (*mod
 		func() error { return options.AddSessionConfigEntry("session.force_spinning_stop", "1") },
 		func() error { return options.AddSessionConfigEntry("session.use_env_allocators", "1") },
 		func() error { return r.device.use(options, r.threads, r.engines, f) },
-	} {
-		if err := set(); err != nil {
-			return nil, flat(err)
-		}
+		func() (err error) {
+			session, err = ort.NewDynamicAdvancedSessionWithONNXData(bytes, inputs, outputs, options)
+			return err
+		},
 	}
-	session, err := ort.NewDynamicAdvancedSessionWithONNXData(bytes, inputs, outputs, options)
-	if err != nil {
+	if err := keepSignalStack(func() error {
+		for _, step := range steps {
+			if err := step(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
 		return nil, flat(err)
 	}
 	return &model{session: session, copies: r.device.nvidia()}, nil
