@@ -44,7 +44,9 @@ type inspected struct {
 	File      string   `json:"file"`
 	Score     *float64 `json:"score"` // nil where there is none
 	Threshold float64  `json:"threshold"`
+	Zone      string   `json:"zone,omitempty"` // that decided
 	Verdict   string   `json:"verdict"`
+	Review    bool     `json:"review,omitempty"` // passed, but a person should look
 	Reason    string   `json:"reason,omitempty"`
 	Detail    string   `json:"detail,omitempty"`
 	Millis    float64  `json:"ms"`
@@ -128,6 +130,7 @@ func inspectFile(ctx context.Context, inspector *inspect.Inspector, file, overla
 	found, err := inspector.Inspect(ctx, frame)
 	result.Millis = math.Round(time.Since(begun).Seconds()*1e5) / 100
 	result.Threshold, result.Reason, result.Detail = found.Threshold, found.Reason.String(), found.Detail
+	result.Zone, result.Review = found.Zone, found.Review
 	if !math.IsNaN(found.Score) {
 		result.Score = &found.Score
 	}
@@ -157,6 +160,9 @@ func (r inspected) row() []string {
 	detail := r.Detail
 	if r.Score != nil && r.Reason == part.Anomaly.String() {
 		detail = "" // score and threshold stand in their columns
+		if r.Zone != "" {
+			detail = "zone " + r.Zone
+		}
 	}
 	return []string{r.File, score, threshold, r.Verdict, r.Reason, millis, detail}
 }
