@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -59,7 +60,11 @@ func (p *program) show(ctx context.Context, name string, byPart bool, overlay st
 		overlay = fmt.Sprintf("part-%d.png", story.ID)
 	}
 	drawing := drawStory(story, overlay)
-	page := newStoryPage(story, drawing, cfg.Line.Cycle.Std())
+	opinions, err := reader.Opinions(ctx, story.ID)
+	if err != nil {
+		return err
+	}
+	page := newStoryPage(story, opinions, drawing, cfg.Line.Cycle.Std())
 	switch p.output {
 	case "json":
 		err = p.print(page, nil, nil)
@@ -148,7 +153,11 @@ type storyPage struct {
 	Sharpness  *float64       `json:"sharpness"`
 	Digest     string         `json:"frame_sha256"`
 	Software   string         `json:"software"`
-	CycleMS    float64        `json:"cycle_ms"` // as configured now
+	Device     string         `json:"device"`
+	UserData   string         `json:"user_data"`
+	ForReview  bool           `json:"for_review"` // passed, but near the threshold
+	CycleMS    float64        `json:"cycle_ms"`   // that the part had; as configured now where the record does not say
+	Reviews    []reviewPage   `json:"reviews"`
 	Deliveries []deliveryPage `json:"deliveries"`
 	LateBy     string         `json:"late_at,omitempty"` // when the late finding came
 	Pictures   []keptPicture  `json:"pictures"`
@@ -156,6 +165,12 @@ type storyPage struct {
 	NoOverlay  string         `json:"no_overlay,omitempty"`
 	Note       string         `json:"note,omitempty"`
 	bits       int
+}
+
+type reviewPage struct {
+	Verdict string `json:"verdict"`
+	Who     string `json:"who"`
+	Why     string `json:"why"`
 }
 
 type deliveryPage struct {
@@ -183,7 +198,7 @@ type keptPicture struct {
 	SHA256    string `json:"sha256"`
 }
 
-func newStoryPage(s store.Story, d drawing, cycle time.Duration) storyPage {
+func newStoryPage(s store.Story, opinions []store.Opinion, d drawing, cycle time.Duration) storyPage {
 	r := s.Record
 	page := storyPage{
 		foundPart: foundPart{
@@ -193,14 +208,19 @@ func newStoryPage(s store.Story, d drawing, cycle time.Duration) storyPage {
 			Recovered: r.Recovered,
 		},
 		bits: r.Trigger.Sequence.Bits, Detail: r.Detail, ReasonText: s.Reason.Text(), Hint: s.Reason.Hint(),
-		Digest: r.Digest, Software: r.Software, CycleMS: milliseconds(cycle),
-		Deliveries: []deliveryPage{}, Pictures: []keptPicture{}, Overlay: d.path,
+		Digest: r.Digest, Software: r.Software, UserData: r.Trigger.UserData, CycleMS: milliseconds(cmp.Or(r.Cycle, cycle)),
+		Deliveries: []deliveryPage{}, Pictures: []keptPicture{}, Reviews: []reviewPage{}, Overlay: d.path,
+	}
+	for _, o := range opinions {
+		page.Reviews = append(page.Reviews, reviewPage{string(o.Verdict), o.Who, o.Why})
+		page.Review = string(o.Verdict) // the newest counts
 	}
 	f := r.Finding
 	if f == nil && s.Late != nil {
 		f, page.Late, page.LateBy = &s.Late.Finding, true, rfc3339(s.Late.At)
 	}
 	if f != nil {
+		page.Zone, page.Device, page.ForReview = f.Zone, f.Device, f.Review
 		page.Score, page.Threshold = numeric(f.Score), numeric(f.Threshold)
 		page.Recipe, page.Version, page.Hash, page.Backbone = f.Recipe.Name, f.Recipe.Version, f.Recipe.Hash, f.Recipe.Backbone
 		page.Brightness, page.Spread, page.Sharpness = numeric(f.Quality.Brightness), numeric(f.Quality.Spread), numeric(f.Quality.Sharpness)

@@ -31,6 +31,7 @@ func (s storyPage) fields(clean func(string) string) [][]string {
 	}
 	add("part", s.PartID)
 	add("lot", s.Lot)
+	add("user data", s.UserData)
 	add("mode", s.Mode)
 	if s.Recovered {
 		add("recovered", "from the PLC's tags, after linectl had been cut off")
@@ -50,6 +51,13 @@ func (s storyPage) fields(clean func(string) string) [][]string {
 		}
 		add("score", score)
 	}
+	add("zone", s.Zone)
+	if s.ForReview {
+		add("review", "passed near the threshold: a person should look at it")
+	}
+	for _, r := range s.Reviews {
+		add("reviewed", fmt.Sprintf("%s, by %s: %s", r.Verdict, r.Who, r.Why))
+	}
 	if s.Recipe != "" {
 		add("recipe", fmt.Sprintf("%s version %d", s.Recipe, s.Version))
 	}
@@ -66,6 +74,7 @@ func (s storyPage) fields(clean func(string) string) [][]string {
 	if len(s.Pictures) == 0 {
 		add("frame", s.Digest)
 	}
+	add("device", s.Device)
 	add("software", s.Software)
 	for _, d := range s.Deliveries {
 		add("told plc", fmt.Sprintf("%s, %s at %s", joined(d.Verdict, d.Reason), d.Outcome, d.At))

@@ -40,6 +40,7 @@ type Inspector struct {
 	recipe    part.Recipe
 	limits    picture.Limits
 	threshold recipe.Threshold
+	device    string
 
 	busy      sync.Mutex
 	extractor *extractor
@@ -97,7 +98,7 @@ func OpenRecipe(cfg Config, folders Folders, r *recipe.Recipe, log *slog.Logger)
 // newInspector makes an inspector of a recipe, which need not have been saved, on an open network. The
 // inspector has run once. It owns the extractor unless there is an error.
 func newInspector(runtime *network.Runtime, e *extractor, r *recipe.Recipe) (*Inspector, error) {
-	i := &Inspector{recipe: r.ID(), limits: r.Quality, threshold: r.Threshold, extractor: e}
+	i := &Inspector{recipe: r.ID(), limits: r.Quality, threshold: r.Threshold, device: runtime.Device().String(), extractor: e}
 	features := e.network.Features
 	var exact func(cell int) float64
 	if r.Gauss != nil {
@@ -141,7 +142,7 @@ func (i *Inspector) Recipe() part.Recipe { return i.recipe }
 func (i *Inspector) Inspect(ctx context.Context, frame part.Frame) (part.Finding, error) {
 	i.busy.Lock()
 	defer i.busy.Unlock()
-	f := part.Finding{Recipe: i.recipe, Score: math.NaN(), Threshold: i.threshold.Value, Reason: part.None}
+	f := part.Finding{Recipe: i.recipe, Score: math.NaN(), Threshold: i.threshold.Value, Device: i.device, Reason: part.None}
 	for _, stage := range []struct {
 		name string
 		run  func(part.Frame, *part.Finding) error
