@@ -12,15 +12,15 @@ import (
 )
 
 func (p *program) backboneCommand() *cobra.Command {
-	c := &cobra.Command{Use: "backbone", Short: "networks that pictures go through: list, import and fetch them"}
+	c := &cobra.Command{Use: "backbone", Short: "networks that pictures go through: list, show, import and fetch them"}
 	var folder string
-	c.PersistentFlags().StringVar(&folder, "backbones", "", "folder of the plant's own backbones (that of the config)")
+	c.PersistentFlags().StringVar(&folder, "backbones", "", "folder of the plant's own backbones (that of the config; without a config file, ./backbones)")
 	c.AddCommand(
 		&cobra.Command{
 			Use: "list", Short: "every backbone that a name finds", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return p.listBackbones(folder) },
 		},
-		p.backboneImportCommand(&folder), p.backboneFetchCommand(&folder),
+		p.backboneShowCommand(&folder), p.backboneDefaultCommand(&folder), p.backboneImportCommand(&folder), p.backboneFetchCommand(&folder),
 	)
 	return c
 }
@@ -45,16 +45,13 @@ func listBackbone(b network.Backbone) listedBackbone {
 }
 
 func (p *program) listBackbones(folder string) error {
-	_, folders, err := p.settings(desk{})
+	_, folders, err := p.settings(desk{backbones: folder})
 	if err != nil {
 		return err
 	}
-	if folder == "" {
-		folder = folders.Backbones
-	}
 	var all []listedBackbone
 	var rows [][]string
-	for _, f := range network.ListBackbones(folder) {
+	for _, f := range network.ListBackbones(folders.Backbones) {
 		l := listedBackbone{Name: f.Name, Path: f.Path}
 		if f.Err != nil {
 			l.Damage = f.Err.Error()
@@ -67,7 +64,7 @@ func (p *program) listBackbones(folder string) error {
 		all = append(all, l)
 	}
 	if len(all) == 0 {
-		return hint.New(hint.NoMatch, fmt.Errorf("there is no backbone in %s", strings.Join(network.Folders(folder), ", ")), "'linectl backbone import FILE' brings one")
+		return hint.New(hint.NoMatch, fmt.Errorf("there is no backbone in %s", strings.Join(network.Folders(folders.Backbones), ", ")), "'linectl backbone import FILE' brings one")
 	}
 	return p.print(all, []string{"name", "layers (stride/channels)", "licence", "file"}, rows)
 }
@@ -127,18 +124,15 @@ func prepare(s *network.Source, preprocess string, mean, std []float32) error {
 }
 
 func (p *program) importBackbone(s network.Source, folder string) error {
-	cfg, folders, err := p.settings(desk{})
+	cfg, folders, err := p.settings(desk{backbones: folder})
 	if err != nil {
 		return err
-	}
-	if folder == "" {
-		folder = folders.Backbones
 	}
 	r, err := network.Start(cfg.Library, network.CPU, cfg.Threads)
 	if err != nil {
 		return err
 	}
-	i, err := r.Import(s, folder)
+	i, err := r.Import(s, folders.Backbones)
 	if err != nil {
 		return err
 	}

@@ -40,12 +40,13 @@ func (p *program) fetchBackbone(ctx context.Context, name, from, folder string) 
 	if !ok {
 		return hint.New(hint.NoMatch, fmt.Errorf("no published backbone is known by the name %q", name), "'linectl backbone fetch --help' lists those that are; 'linectl backbone import FILE' takes any other")
 	}
-	_, folders, err := p.settings(desk{})
+	_, folders, err := p.settings(desk{backbones: folder})
 	if err != nil {
 		return err
 	}
-	if folder == "" {
-		folder = folders.Backbones
+	folder = folders.Backbones
+	if err := network.Vacant(name, folder); err != nil { // before the minutes of a download, not after them
+		return err
 	}
 	if from == "" {
 		from = k.URL

@@ -29,8 +29,9 @@ import (
 // desk is where recipes are made and tried: on a configured line, or, without a config file, on the desk
 // of somebody who only has pictures.
 type desk struct {
-	recipes  string // --recipes
-	backbone string // --backbone
+	recipes   string // --recipes
+	backbone  string // --backbone
+	backbones string // --backbones
 }
 
 func (d *desk) flags(c *cobra.Command) {
@@ -48,12 +49,15 @@ func (p *program) settings(d desk) (inspect.Config, inspect.Folders, error) {
 	case err == nil:
 		c, folders = *loaded, loaded.Folders()
 	case p.configPath == config.DefaultPath && missing(p.configPath):
-		folders.Recipes = "recipes"
+		folders.Recipes, folders.Backbones = "recipes", "backbones"
 	default:
 		return inspect.Config{}, inspect.Folders{}, err
 	}
 	if d.recipes != "" {
 		folders.Recipes = d.recipes
+	}
+	if d.backbones != "" {
+		folders.Backbones = d.backbones
 	}
 	if d.backbone != "" {
 		c.Inspect.Backbone = d.backbone

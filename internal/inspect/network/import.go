@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -65,8 +66,8 @@ func (r *Runtime) Import(s Source, folder string) (*Imported, error) {
 	if s.Name == "" {
 		s.Name = strings.TrimSuffix(filepath.Base(s.File), filepath.Ext(s.File))
 	}
-	if !namePattern.MatchString(s.Name) {
-		return nil, hint.New(hint.Usage, fmt.Errorf("%q is no name for a backbone; letters, digits, dot, dash and underscore are, up to 64", s.Name), "choose one with --name")
+	if err := Vacant(s.Name, folder); err != nil {
+		return nil, err
 	}
 	model, before, err := s.read()
 	if err != nil {
@@ -109,6 +110,23 @@ func (r *Runtime) Import(s Source, folder string) (*Imported, error) {
 	}
 	b, err := ReadBackbone(path)
 	return &Imported{b, before.size, int64(len(cut)), deviation}, err
+}
+
+// Vacant refuses what is no name for a backbone, and one that the folder has a backbone of.
+func Vacant(name, folder string) error {
+	if !namePattern.MatchString(name) {
+		return hint.New(hint.Usage, fmt.Errorf("%q is no name for a backbone; letters, digits, dot, dash and underscore are, up to 64", name), "choose one with --name")
+	}
+	path := filepath.Join(folder, name+ending)
+	_, err := os.Lstat(path)
+	if err == nil {
+		return hint.New(hint.Usage, fmt.Errorf("there is a backbone %s already: %s", name, path),
+			"choose another name with --name; recipes that were made with it need it as it is")
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("backbone %s: %w", name, err)
+	}
+	return nil
 }
 
 type origin struct {
@@ -385,10 +403,6 @@ func (c Card) write(model []byte, folder string) (string, error) {
 		return "", err
 	}
 	path := filepath.Join(folder, c.Name+ending)
-	if _, err := os.Stat(path); err == nil {
-		return "", hint.New(hint.Usage, fmt.Errorf("there is a backbone %s already: %s", c.Name, path),
-			"choose another name with --name; recipes that were made with it need it as it is")
-	}
 	for _, file := range []struct {
 		path string
 		data []byte
@@ -433,8 +447,8 @@ func (r *Runtime) importFolder(s Source, folder string) (*Imported, error) {
 	if s.Licence != "" {
 		b.Licence = s.Licence
 	}
-	if !namePattern.MatchString(b.Name) {
-		return nil, hint.New(hint.Usage, fmt.Errorf("%q is no name for a backbone", b.Name), "choose one with --name")
+	if err := Vacant(b.Name, folder); err != nil {
+		return nil, err
 	}
 	for _, size := range trials {
 		var names []string
