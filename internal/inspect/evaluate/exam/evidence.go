@@ -67,7 +67,9 @@ func evidence(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, p *Pi
 	if err != nil {
 		return e, err
 	}
-	if e.Heatmap, err = embed(drawn); err != nil {
+	// The legend would repeat what the page says.
+	inner := image.Rect(0, 0, drawn.Rect.Dx(), drawn.Rect.Dx()*small.Height/small.Width)
+	if e.Heatmap, err = embed(drawn.SubImage(inner)); err != nil {
 		return e, err
 	}
 	cell := highest(found.Map)
