@@ -31,7 +31,7 @@ func TestTrainChoices(t *testing.T) {
 		{"widened", func(o *TrainOptions) { o.Widen = []string{picture.Rotate, picture.Light} }},
 	} {
 		c := o
-		c.Name, c.Review = test.name, 450
+		c.Name, c.Target, c.Review = test.name, 400, 450
 		test.change(&c)
 		r, err := Train(t.Context(), cfg, folders, c, nil)
 		if err != nil {

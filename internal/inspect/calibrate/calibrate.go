@@ -39,9 +39,10 @@ type Threshold struct {
 	Greatest  float64 `toml:"greatest" comment:"the greatest of their scores"`
 }
 
-// DefaultTarget is what is asked for where nobody says otherwise: as few false rejects as n independent
-// pictures can speak for, which is one in n+1, but not fewer than 50 in 10,000.
-func DefaultTarget(n float64) float64 { return min(max(50, math.Ceil(Least(n))), MostTarget) }
+// DefaultTarget is what is asked for where nobody says otherwise: twice as many false rejects as the least
+// that n independent pictures can speak for, but not fewer than 50 in 10,000 nor more than 500. At the least
+// itself the one strangest good picture would set the threshold, and its oddity would let defects through.
+func DefaultTarget(n float64) float64 { return min(max(50, math.Ceil(2*Least(n))), MostTarget) }
 
 // Least is the smallest rate in 10,000 that n independent pictures can speak for. Of a new good part and n
 // others each is equally likely to score highest (Wilks, "Determination of sample sizes for setting

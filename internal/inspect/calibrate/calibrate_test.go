@@ -120,7 +120,7 @@ func TestSet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if few.Target != 250 || math.Abs(few.Expected-250) > 1e-6 || few.Scores != 39 || few.Effective != 39 || few.Tail != 10 || few.Greatest != scores[0] || few.Rule != Rule {
+	if few.Target != 500 || math.Abs(few.Expected-500) > 1e-6 || few.Scores != 39 || few.Effective != 39 || few.Tail != 10 || few.Greatest != scores[0] || few.Rule != Rule {
 		t.Errorf("%+v", few)
 	}
 	if few.Low > few.Expected || few.High <= few.Expected {
@@ -130,9 +130,9 @@ func TestSet(t *testing.T) {
 	if err != nil || again != few {
 		t.Errorf("the same scores give another promise: %+v, %v", again, err)
 	}
-	lax, err := Set(scores, nil, 500)
-	if err != nil || lax.Value >= few.Value {
-		t.Errorf("more false rejects must allow a lower threshold: %g for 500, %g for 250; %v", lax.Value, few.Value, err)
+	strict, err := Set(scores, nil, 250)
+	if err != nil || strict.Value <= few.Value {
+		t.Errorf("more false rejects must allow a lower threshold: %g for 500, %g for 250; %v", few.Value, strict.Value, err)
 	}
 	at, err := At(scores, nil, few.Value)
 	at.Target = few.Target
