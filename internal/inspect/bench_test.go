@@ -137,7 +137,13 @@ func TestMemory(t *testing.T) {
 	}
 	run(3 * len(all))
 	open := resident(t)
-	run(inspections)
+	for done := 0; done < inspections; {
+		n := min(10000, inspections-done) // of a long run, something is to be seen on the way
+		run(n)
+		if done += n; done < inspections {
+			t.Logf("%.0f MB after %d inspections", resident(t), done)
+		}
+	}
 	after := resident(t)
 	t.Logf("resident: %.0f MB before, %.0f MB with ten recipes open, %.0f MB after %d inspections", before, open, after, inspections)
 	if !raceEnabled && after > 400 {
@@ -147,6 +153,20 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%d inspections leave %.0f MB behind", inspections, after-open)
 	}
 	runtime.KeepAlive(frames)
+}
+
+// TestInspectionAllocates: no buffer of an inspection is made anew. What is, is small and the part's own: the
+// finding, its stages and its map; the cells that decide, in two lists; and the three stages as functions.
+func TestInspectionAllocates(t *testing.T) {
+	i, _, _, _ := trained(t)
+	good := frame(t, plate(1000, false))
+	if allocations := testing.AllocsPerRun(20, func() {
+		if _, err := i.Inspect(t.Context(), good); err != nil {
+			t.Fatal(err)
+		}
+	}); allocations > 8 {
+		t.Errorf("an inspection allocates %g times", allocations)
+	}
 }
 
 // BenchmarkInspection is one inspection at 256x256 against 4096 vectors; it reports how much memory is left

@@ -142,7 +142,7 @@ func (i *Inspector) Recipe() part.Recipe { return i.recipe }
 func (i *Inspector) Inspect(ctx context.Context, frame part.Frame) (part.Finding, error) {
 	i.busy.Lock()
 	defer i.busy.Unlock()
-	f := part.Finding{Recipe: i.recipe, Score: math.NaN(), Threshold: i.threshold.Value, Device: i.device, Reason: part.None}
+	f := part.Finding{Recipe: i.recipe, Score: math.NaN(), Threshold: i.threshold.Value, Device: i.device, Reason: part.None, Stages: make([]part.Stage, 0, 3)}
 	for _, stage := range []struct {
 		name string
 		run  func(part.Frame, *part.Finding) error
