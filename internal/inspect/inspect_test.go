@@ -142,7 +142,7 @@ func TestTrainAndInspect(t *testing.T) {
 	if i.Recipe() != r.ID() {
 		t.Errorf("judges by %+v, trained %+v", i.Recipe(), r.ID())
 	}
-	if r.Training.Pictures != 30 || r.Bank.Rows != 200 || r.Bank.Dim != 384 || len(r.Thumbnails) != 9 || r.Training.Patches != 30*64 {
+	if r.Training.Pictures != 30 || r.Bank.Rows != 200 || r.Bank.Dim != 384 || len(r.Thumbnails) != 30 || r.Training.Patches != 30*64 {
 		t.Errorf("manifest %+v", r.Manifest)
 	}
 	rejected := 0

@@ -278,9 +278,7 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 		return nil, err
 	}
 	m.into(r)
-	if err := g.into(r); err != nil {
-		return nil, err
-	}
+	g.into(r)
 	if err := t.calibrate(r); err != nil {
 		return nil, err
 	}

@@ -99,7 +99,7 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	}
 	r := *parent
 	r.Parent, r.Zones, r.History, r.Golden, r.Hash = parent.Version, slices.Clone(parent.Zones), slices.Clone(parent.History), nil, ""
-	r.Pictures = slices.Clone(parent.Pictures)
+	r.Pictures, r.Thumbnails = slices.Clone(parent.Pictures), slices.Clone(parent.Thumbnails)
 	all := make([]int, len(g.shots))
 	first := 0
 	for _, p := range parent.Pictures {
@@ -111,6 +111,9 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 		all[i] = i
 		s.Group += first
 		r.Pictures = append(r.Pictures, s.Picture)
+		if len(parent.Thumbnails) == len(parent.Pictures) {
+			r.Thumbnails = append(r.Thumbnails, s.jpeg)
+		}
 	}
 	for _, p := range r.Pictures {
 		qualities = append(qualities, p.Quality)

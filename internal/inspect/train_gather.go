@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	thumbnails = 9
+	thumbnail = 256 // pixels of the longer side of what a recipe keeps of each picture
 	// widened is how many changed copies of a picture are learned beside it.
 	widened = 3
 )
@@ -29,7 +29,8 @@ type shot struct {
 	path string
 	size picture.Size
 	fold int
-	out  bool // unlike the rest, and left out
+	out  bool   // unlike the rest, and left out
+	jpeg []byte // a small copy
 }
 
 // gathered is the good pictures, each once.
@@ -66,29 +67,18 @@ func (g *gathered) scores() []float64 {
 }
 
 // into writes what a recipe keeps of its pictures.
-func (g *gathered) into(r *recipe.Recipe) error {
+func (g *gathered) into(r *recipe.Recipe) {
 	var qualities []part.Quality
 	groups := make(map[int]bool)
 	kept := g.kept()
 	for _, i := range kept {
 		r.Pictures = append(r.Pictures, g.shots[i].Picture)
+		r.Thumbnails = append(r.Thumbnails, g.shots[i].jpeg)
 		qualities = append(qualities, g.shots[i].Quality)
 		groups[g.shots[i].Group] = true
 	}
 	r.Quality = picture.LimitsOf(qualities)
 	r.Training.Pictures, r.Training.Groups = len(r.Pictures), len(groups)
-	for i := range min(thumbnails, len(kept)) {
-		frame, err := picture.Read(g.shots[kept[i*len(kept)/min(thumbnails, len(kept))]].path)
-		if err != nil {
-			return err
-		}
-		jpeg, err := picture.Thumbnail(frame, 192)
-		if err != nil {
-			return err
-		}
-		r.Thumbnails = append(r.Thumbnails, jpeg)
-	}
-	return nil
 }
 
 // gather looks at every picture once: its quality, its digest, what it looks like as a whole, and what the
@@ -112,6 +102,9 @@ func (t *trainer) gather(ctx context.Context, files []string, l learner, seen ma
 		seen[digest] = true
 		s, err := t.shoot(frame, digest)
 		if err != nil {
+			return fmt.Errorf("picture %s: %w", frame.Source, err)
+		}
+		if s.jpeg, err = picture.Thumbnail(frame, thumbnail); err != nil {
 			return fmt.Errorf("picture %s: %w", frame.Source, err)
 		}
 		g.descriptors = append(g.descriptors, describer.describe()...)

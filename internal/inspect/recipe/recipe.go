@@ -124,12 +124,14 @@ type Golden struct {
 // Recipe is one version, complete.
 type Recipe struct {
 	Manifest
-	Hash       string         // SHA-256 over the seal, which holds the SHA-256 of every file
-	Bank       patchcore.Bank // what PatchCore learned
-	Gauss      *padim.Model   // what PaDiM learned
-	Pictures   []Picture
-	Golden     []Golden
-	Thumbnails [][]byte // small JPEGs of good pictures
+	Hash     string         // SHA-256 over the seal, which holds the SHA-256 of every file
+	Bank     patchcore.Bank // what PatchCore learned
+	Gauss    *padim.Model   // what PaDiM learned
+	Pictures []Picture
+	Golden   []Golden
+	// Thumbnails are small JPEGs of the pictures, in their order; of some only, and nobody knows which, in what
+	// earlier versions of linectl trained.
+	Thumbnails [][]byte
 	// Challenge holds known defects that Save adds to those of the recipe's name. Load leaves it empty: they
 	// belong to all versions, and Folder.Challenges reads them.
 	Challenge []Challenge

@@ -86,7 +86,7 @@ func evidence(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, p *Pi
 	}
 	seen := r.Pictures[origin.Picture]
 	e.File, e.Distance = seen.File, distance
-	original, ok := stored(r, seen, training)
+	original, ok := stored(r, int(origin.Picture), training)
 	if !ok {
 		return e, nil
 	}
@@ -97,21 +97,20 @@ func evidence(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, p *Pi
 	return e, err
 }
 
-// stored is a training picture, from its folder where it is unchanged there, or as the recipe keeps it.
-func stored(r *recipe.Recipe, seen recipe.Picture, training string) (part.Frame, bool) {
+// stored is a training picture, from its folder where it is unchanged there, or as the recipe keeps it, small.
+func stored(r *recipe.Recipe, number int, training string) (part.Frame, bool) {
+	seen := r.Pictures[number]
 	if training != "" {
 		frame, err := picture.Read(filepath.Join(training, filepath.FromSlash(seen.File)))
 		if err == nil && fmt.Sprintf("%x", frame.Digest()) == seen.SHA256 {
 			return frame, true
 		}
 	}
-	for _, g := range r.Golden {
-		if g.File == seen.File {
-			frame, err := raster.Decode(g.Picture)
-			return frame, err == nil
-		}
+	if len(r.Thumbnails) != len(r.Pictures) {
+		return part.Frame{}, false
 	}
-	return part.Frame{}, false
+	frame, err := raster.Decode(r.Thumbnails[number])
+	return frame, err == nil
 }
 
 func highest(m part.Map) int {
