@@ -53,6 +53,7 @@ type Timing struct {
 // Duty is how much is measured.
 type Duty struct {
 	Inspections int
+	Limit       time.Duration // ends it as soon as p99 must exceed this; 0 for none
 	Pause       time.Duration // then so long nothing and one inspection more; 0 for none
 	Progress    Progress
 }
@@ -92,6 +93,7 @@ func (s stages) once(frame part.Frame) (took [3]time.Duration, err error) {
 // measure inspects the frames in turn.
 func (s stages) measure(ctx context.Context, frames []part.Frame, d Duty, t Timing) (Timing, error) {
 	var times [4][]time.Duration
+	over := 0
 	for i := range warmUp + d.Inspections {
 		if err := ctx.Err(); err != nil {
 			return t, err
@@ -106,12 +108,18 @@ func (s stages) measure(ctx context.Context, frames []part.Frame, d Duty, t Timi
 		for stage, d := range took {
 			times[stage] = append(times[stage], d)
 		}
-		times[3] = append(times[3], took[0]+took[1]+took[2])
+		whole := took[0] + took[1] + took[2]
+		times[3] = append(times[3], whole)
+		if d.Limit > 0 && whole > d.Limit {
+			if over++; over > d.Inspections/100 {
+				break
+			}
+		}
 		if d.Progress != nil {
 			d.Progress(t.What+" "+t.Input.String(), i-warmUp+1, d.Inspections)
 		}
 	}
-	t.Inspections = d.Inspections
+	t.Inspections = len(times[3])
 	t.Picture, t.Network, t.Score, t.Whole = latency(times[0]), latency(times[1]), latency(times[2]), latency(times[3])
 	if d.Pause > 0 {
 		select {

@@ -63,6 +63,9 @@ func TestMeasure(t *testing.T) {
 	if got.Whole.Max < got.Network.P50 || got.AfterPause <= 0 || steps != 20 || got.Inspections != 20 || got.Device != "cpu" {
 		t.Errorf("%+v after %d steps", got, steps)
 	}
+	if hopeless, err := m.Measure(t.Context(), s, Duty{Inspections: 200, Limit: time.Nanosecond}); err != nil || hopeless.Inspections != 3 || hopeless.Whole.P99 <= 0 {
+		t.Errorf("a limit that nothing keeps: %+v, %v", hopeless, err)
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	if _, err := m.Measure(ctx, s, Duty{Inspections: 1}); !errors.Is(err, context.Canceled) {

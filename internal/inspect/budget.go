@@ -138,7 +138,7 @@ func (s *search) choose(ctx context.Context, backbones []network.Backbone) (Choi
 	}
 	least := slices.MinFunc(s.tried, func(a, b Trial) int { return cmp.Compare(a.Whole.P50, b.Whole.P50) })
 	return Choice{Tried: s.tried}, hint.New(hint.Failure,
-		fmt.Errorf("nothing keeps within %s on %s: the fastest was %s at %s with %d vectors, p50 %.1f ms", s.budget, least.Device, least.What, least.Input, least.Bank, least.Whole.P50),
+		fmt.Errorf("nothing keeps within %s on %s: the fastest was %s at %s with %d vectors, p50 %.1f ms, p99 %.1f ms", s.budget, least.Device, least.What, least.Input, least.Bank, least.Whole.P50, least.Whole.P99),
 		"give more time, a smaller backbone or a faster device; 'linectl bench' shows where the time goes")
 }
 
@@ -160,7 +160,11 @@ func (s Setting) is(t Trial) bool {
 func (s *search) try(ctx context.Context, setting Setting) (bool, error) {
 	limit := float64(s.budget.Microseconds()) / 1000
 	for _, n := range []int{glances, proof} {
-		t, err := s.measure(ctx, setting, Duty{Inspections: n, Progress: s.progress})
+		d := Duty{Inspections: n, Progress: s.progress}
+		if n == proof {
+			d.Limit = s.budget
+		}
+		t, err := s.measure(ctx, setting, d)
 		if err != nil {
 			return false, err
 		}
