@@ -96,7 +96,7 @@ func TestTrainRefuses(t *testing.T) {
 	}{
 		{"name", func(o *TrainOptions) { o.Name = "a b" }, `"a b" is not a recipe name; use letters, digits, '.', '_' and '-', at most 64, the first a letter or digit`},
 		{"bank", func(o *TrainOptions) { o.Bank = -1 }, "a bank of -1 vectors is out of range; allowed is 1 to 65536"},
-		{"target", func(o *TrainOptions) { o.Target = 5000 }, "5000 false rejects in 10,000 cannot be promised; allowed is 1 to 500"},
+		{"target", func(o *TrainOptions) { o.Target = 5000 }, "5000 false rejects in 10,000 cannot be promised; allowed is 1 to 1000"},
 		{"size", func(o *TrainOptions) { o.Size = picture.Size{Width: 100, Height: 64} }, "input size 100x64: backbone linectl_resnet18 needs multiples of 32"},
 		{"empty folder", func(o *TrainOptions) { o.Good = empty }, "folder " + empty + " holds no picture; looked for .png .jpg .jpeg .bmp .tif .tiff .webp, in folders inside it too"},
 		{"copies", func(o *TrainOptions) { o.Good = few }, "folder " + few + " holds 5 different pictures; at least 12 are needed, 100 or more are better"},

@@ -20,7 +20,7 @@ const (
 	// Enough is the number of good pictures from which on the promise is more than a guess.
 	Enough = 100
 	// LeastTarget and MostTarget bound what can be asked for.
-	LeastTarget, MostTarget = 1, 500
+	LeastTarget, MostTarget = 1, 1000
 
 	leastTail, mostTail = 4, 60
 )
@@ -40,9 +40,13 @@ type Threshold struct {
 }
 
 // DefaultTarget is what is asked for where nobody says otherwise: twice as many false rejects as the least
-// that n independent pictures can speak for, but not fewer than 50 in 10,000 nor more than 500. At the least
-// itself the one strangest good picture would set the threshold, and its oddity would let defects through.
-func DefaultTarget(n float64) float64 { return min(max(50, math.Ceil(2*Least(n))), MostTarget) }
+// that n independent pictures can speak for, but not fewer than 50 in 10,000 nor, where so few can be spoken
+// for, more than 500. At the least itself the one strangest good picture would set the threshold, and its
+// oddity would let defects through.
+func DefaultTarget(n float64) float64 {
+	least := math.Ceil(Least(n))
+	return min(max(50, 2*least), max(500, least), MostTarget)
+}
 
 // Least is the smallest rate in 10,000 that n independent pictures can speak for. Of a new good part and n
 // others each is equally likely to score highest (Wilks, "Determination of sample sizes for setting

@@ -157,8 +157,8 @@ func TestSetRefuses(t *testing.T) {
 	}{
 		{good[:11], nil, 500, "good pictures of 11 different parts are too few to set a threshold; at least 12 are needed, 100 or more are better"},
 		{good, twins, 500, "good pictures of 10 different parts are too few to set a threshold; at least 12 are needed, 100 or more are better"},
-		{good, nil, 0.5, "0.5 false rejects in 10,000 cannot be promised; allowed is 1 to 500"},
-		{good, nil, 501, "501 false rejects in 10,000 cannot be promised; allowed is 1 to 500"},
+		{good, nil, 0.5, "0.5 false rejects in 10,000 cannot be promised; allowed is 1 to 1000"},
+		{good, nil, 1001, "1001 false rejects in 10,000 cannot be promised; allowed is 1 to 1000"},
 		{bad, nil, 500, "a good picture scores NaN"},
 		{good, nil, 50, "50 false rejects in 10,000 cannot be promised from 40 pictures: they can speak for 244 at best; 50 needs 199 pictures of different parts"},
 		{make([]float64, 20), nil, 500, "the 5 greatest scores of 20 good pictures are all 0: the pictures are copies of one another"},
