@@ -17,7 +17,7 @@ destination=${DESTDIR:-}
 program=$prefix/bin/linectl
 library=$prefix/lib/linectl # linectl looks in ../lib/linectl and ../share/linectl from where it lies
 share=$prefix/share/linectl
-unit=$prefix/lib/systemd/system/linectl.service
+units=$prefix/lib/systemd/system
 user=/usr/lib/sysusers.d/linectl.conf # systemd reads no other place below /usr
 config=/etc/linectl/linectl.toml
 
@@ -45,8 +45,10 @@ install_all() {
 	while IFS= read -r file; do put 644 "$from/lib/$file" "$library/$file"; done < <(cd "$from/lib" && find . -type f -printf '%P\n' | sort)
 	for file in "$from"/backbones/*; do put 644 "$file" "$share/backbones/${file##*/}"; done
 	put 644 "$root/systemd/linectl.sysusers" "$user"
-	put 644 "$root/systemd/linectl.service" "$unit"
-	sed -i "s#^ExecStart=/usr/bin/linectl#ExecStart=$program#" "$destination$unit"
+	for file in linectl.service linectl-backup.service linectl-backup.timer; do
+		put 644 "$root/systemd/$file" "$units/$file"
+		sed -i "s#^ExecStart=/usr/bin/linectl#ExecStart=$program#" "$destination$units/$file"
+	done
 	if live && command -v systemd-sysusers >/dev/null; then systemd-sysusers "$user"; fi
 	if [ -e "$destination$config" ]; then
 		printf 'install: %s is kept as it is\n' "$destination$config"
@@ -63,8 +65,8 @@ install_all() {
 }
 
 uninstall_all() {
-	if managed; then systemctl disable --now linectl || true; fi
-	rm -f "$destination$program" "$destination$unit" "$destination$user"
+	if managed; then systemctl disable --now linectl linectl-backup.timer || true; fi
+	rm -f "$destination$program" "$destination$units"/linectl{.service,-backup.service,-backup.timer} "$destination$user"
 	rm -rf "$destination$library" "$destination$share"
 	if managed; then systemctl daemon-reload; fi
 	printf 'uninstall: done; /etc/linectl and /var/lib/linectl are kept, and so is the user linectl\n'

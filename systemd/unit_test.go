@@ -127,6 +127,8 @@ func TestInstallAndUninstall(t *testing.T) {
 		"/etc/linectl/linectl.toml",
 		"/opt/here/bin/linectl",
 		"/opt/here/lib/linectl/libonnxruntime.so.1",
+		"/opt/here/lib/systemd/system/linectl-backup.service",
+		"/opt/here/lib/systemd/system/linectl-backup.timer",
 		"/opt/here/lib/systemd/system/linectl.service",
 		"/opt/here/share/linectl/backbones/net.onnx",
 		"/opt/here/share/linectl/backbones/net.toml",
