@@ -123,6 +123,8 @@ func (r *Runtime) newModel(bytes []byte, inputs, outputs []string, f form) (*mod
 		// The threads of one session must not spin while another session of the same part computes.
 		func() error { return options.AddSessionConfigEntry("session.force_spinning_stop", "1") },
 		func() error { return options.AddSessionConfigEntry("session.use_env_allocators", "1") },
+		// Processors without VNNI add products of 8 bits in 16, which saturate; this keeps them from it.
+		func() error { return options.AddSessionConfigEntry("session.x64quantprecision", "1") },
 		func() error { return r.device.use(options, r.threads, r.engines, f) },
 		func() (err error) {
 			session, err = ort.NewDynamicAdvancedSessionWithONNXData(bytes, inputs, outputs, options)
