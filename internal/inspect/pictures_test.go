@@ -15,7 +15,10 @@ import (
 )
 
 // TestRealPictures trains on two sets of real pictures and measures on what was held out of them. It
-// fails where the default backbone tells good from bad less well than it is known to.
+// fails where the default backbone tells good from bad less well than it is known to. On magnetic_tile the
+// AUROC of one recipe is a draw: which patches the bank holds hangs on its seed, and eight seeds of an
+// independent fp32 PatchCore gave 0.794 to 0.819, mean 0.804, standard deviation 0.009. The bound lies three
+// of them below the mean, so that it speaks of the engine and not of a seed.
 func TestRealPictures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes minutes; leave -short out to run it")
@@ -27,7 +30,7 @@ func TestRealPictures(t *testing.T) {
 	for _, set := range []struct {
 		name  string
 		least float64
-	}{{"figure", 0.97}, {"magnetic_tile", 0.80}} {
+	}{{"figure", 0.97}, {"magnetic_tile", 0.777}} {
 		t.Run(set.name, func(t *testing.T) {
 			list, err := os.Open(filepath.Join(data, set.name+".csv"))
 			if err != nil {
@@ -116,14 +119,14 @@ func measureSet(t *testing.T, good string, files []string, bad []bool, least flo
 		t.Fatal(err)
 	}
 	auroc := evaluate.AUROC(goods, bads)
-	t.Logf("image AUROC %.3f (at least %.2f); input %s, bank %d of %d patches (%d sampled) of %d pictures, trained in %s",
+	t.Logf("image AUROC %.3f (at least %.3f); input %s, bank %d of %d patches (%d sampled) of %d pictures, trained in %s",
 		auroc, least, r.Input.Size(), r.Method.Bank, r.Training.Patches, r.Training.Sampled, r.Training.Pictures, trained.Round(time.Second))
 	t.Logf("threshold %.4g (greatest held-out good score %.4g): %.0f false rejects in 10,000 expected (%.0f to %.0f)",
 		r.Threshold.Value, r.Threshold.Greatest, r.Threshold.Expected, r.Threshold.Low, r.Threshold.High)
 	t.Logf("rejected %d of %d good and %d of %d bad pictures; the quality gate refused %d; %s a picture",
 		rejected, len(goods), caught, len(bads), refused, (time.Since(begun) / time.Duration(len(files))).Round(100*time.Microsecond))
 	if !(auroc >= least) {
-		t.Errorf("image AUROC %.3f is less than %.2f", auroc, least)
+		t.Errorf("image AUROC %.3f is less than %.3f", auroc, least)
 	}
 	if refused > 0 {
 		t.Errorf("the quality gate refused %d pictures of parts under the same light", refused)
