@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"linectl/internal/hint"
+	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/recipe"
 )
 
@@ -146,6 +148,7 @@ func (p *program) showRecipe(f recipe.Folder, text string) error {
 		{"created", r.Created.Local().Format(time.DateTime)},
 		{"hash", r.Hash},
 		{"backbone", fmt.Sprintf("%s, layers %v, SHA-256 %s", r.Manifest.Backbone.Name, r.Manifest.Backbone.Layers, r.Manifest.Backbone.SHA256)},
+		{"network", strings.TrimSuffix(cmp.Or(r.Manifest.Backbone.Precision, patchcore.FP32)+", "+r.Manifest.Backbone.Gate, ", ")},
 		{"input", fmt.Sprintf("%s, resized by %s", r.Input.Size(), r.Input.Resize)},
 		{"method", method(r)},
 		{"precision", strings.TrimSuffix(r.Method.Precision+", "+r.Method.Gate, ", ")},

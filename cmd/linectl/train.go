@@ -105,7 +105,7 @@ The first version of a name becomes active at once, a later one with 'recipe act
 				return hint.New(hint.Usage, errors.New("train takes either --good or --add"), "usage: "+c.UseLine())
 			}
 			if add != "" {
-				for _, name := range []string{"method", "layers", "size", "bank", "score", "top-k", "precision", "widen", "budget", "seed", "sheet"} {
+				for _, name := range []string{"method", "layers", "size", "bank", "score", "top-k", "precision", "backbone-precision", "widen", "budget", "seed", "sheet"} {
 					if c.Flags().Changed(name) {
 						return hint.New(hint.Usage, fmt.Errorf("--%s does not go with --add: the version keeps what it was made with", name), "train anew with --good to change it")
 					}
@@ -127,6 +127,7 @@ The first version of a name becomes active at once, a later one with 'recipe act
 	c.Flags().StringVar(&o.Score, "score", "", "how a picture's score follows from its patches: max, reweighted (anomalib's) or mean_top_k (max)")
 	c.Flags().IntVar(&o.TopK, "top-k", 0, fmt.Sprintf("patches that mean_top_k averages (%d)", inspect.DefaultTopK))
 	c.Flags().StringVar(&o.Precision, "precision", inspect.Auto, "of the memory bank: fp32, int8, or auto for int8 where held-out pictures prove that it agrees")
+	c.Flags().StringVar(&o.BackbonePrecision, "backbone-precision", inspect.Auto, "of the network: fp32, int8, or auto for int8 where good, spoiled and --challenge pictures prove that it agrees")
 	c.Flags().DurationVar(&budget, "budget", 0, "time that the inspection of a part may take, as 50ms: network, input and bank are chosen by measuring this machine")
 	c.Flags().StringVar(&widen, "widen", "", "changes that good parts really show, learned as well: rotate, shift, light, with commas between them")
 	c.Flags().Float64Var(&o.Target, "false-rejects", 0, "good parts in 10,000 that may be rejected (as few as the pictures can speak for, at best 50)")
@@ -159,6 +160,8 @@ type trained struct {
 	Method      string   `json:"method"`
 	Precision   string   `json:"precision"`
 	Gate        string   `json:"gate,omitempty"`
+	Network     string   `json:"backbone_precision"`
+	NetworkGate string   `json:"backbone_gate,omitempty"`
 	Review      float64  `json:"review,omitempty"`
 	LeftOut     []string `json:"left_out,omitempty"`
 	Notes       []string `json:"notes,omitempty"`
@@ -224,6 +227,7 @@ func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad
 		Patches: r.Training.Patches, Sampled: r.Training.Sampled,
 		Threshold: r.Threshold.Value, Expected: r.Threshold.Expected, Low: r.Threshold.Low, High: r.Threshold.High,
 		Effective: math.Round(r.Threshold.Effective), Method: r.Method.Name, Precision: r.Method.Precision, Gate: r.Method.Gate,
+		Network: r.Manifest.Backbone.Precision, NetworkGate: r.Manifest.Backbone.Gate,
 		Review: r.Threshold.Review, LeftOut: r.Training.LeftOut, Notes: notes,
 		Seconds: math.Round(time.Since(begun).Seconds()*10) / 10,
 	}
@@ -279,6 +283,7 @@ func (t trained) rows(active int) [][]string {
 		{"pictures", pictures},
 		{"input", t.Input},
 		{"memory bank", among},
+		{"network", t.Network + "; " + t.NetworkGate},
 		{"precision", t.Precision + "; " + t.Gate},
 		{"threshold", fmt.Sprintf("%.4g", t.Threshold)},
 		{"promise", fmt.Sprintf("about %.0f false rejects in 10,000 good parts, 95 %% interval %.0f to %.0f, from %d held-out pictures", t.Expected, t.Low, t.High, t.Pictures)},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"linectl/internal/hint"
 	"linectl/internal/inspect/network"
 	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
@@ -35,6 +36,22 @@ func newExtractor(r *network.Runtime, b network.Backbone, layers []string, in re
 		return nil, err
 	}
 	return &extractor{picture.NewPreparer(in.Size(), in.Mean, in.Std), n}, nil
+}
+
+// open opens the network that a recipe works with, as it works with it.
+func open(runtime *network.Runtime, cfg Config, folders Folders, r *recipe.Recipe) (*extractor, error) {
+	backbone, err := network.FindBackbone(cfg.Backbone, folders.Backbones)
+	if err != nil {
+		return nil, err
+	}
+	if backbone, err = r.Through(backbone); err != nil {
+		return nil, hint.New(hint.Usage, err, "name the recipe's own network in inspect.backbone or with --backbone, or train the recipe again with this one")
+	}
+	if r.Manifest.Backbone.Int8() && !runtime.Device().Int8() {
+		return nil, hint.New(hint.Usage, fmt.Errorf("recipe %s@%d computes its network in 8 bits, which %s does otherwise than the processor that it was trained on", r.Name, r.Version, runtime.Device()),
+			"use the device cpu, or train it again on this device or with --backbone-precision fp32")
+	}
+	return newExtractor(runtime, backbone, r.Manifest.Backbone.Layers, r.Input)
 }
 
 // load puts a frame into the network's input.

@@ -69,14 +69,7 @@ func OpenRecipe(cfg Config, folders Folders, r *recipe.Recipe, log *slog.Logger)
 	if err != nil {
 		return nil, err
 	}
-	backbone, err := network.FindBackbone(cfg.Backbone, folders.Backbones)
-	if err != nil {
-		return nil, err
-	}
-	if err := r.CheckBackbone(backbone); err != nil {
-		return nil, hint.New(hint.Usage, err, "name the recipe's own network in inspect.backbone, or train the recipe again with this one")
-	}
-	extractor, err := newExtractor(runtime, backbone, r.Manifest.Backbone.Layers, r.Input)
+	extractor, err := open(runtime, cfg, folders, r)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +83,7 @@ func OpenRecipe(cfg Config, folders Folders, r *recipe.Recipe, log *slog.Logger)
 		return nil, fmt.Errorf("recipe %s@%d: %w", r.Name, r.Version, err)
 	}
 	log.Info("recipe ready", "recipe", r.Name, "version", r.Version, "hash", r.Hash[:12], "method", r.Method.Name, "precision", r.Method.Precision,
-		"backbone", backbone.Name, "device", cfg.Device, "input", r.Input.Size(), "bank", r.Bank.Rows, "threshold", r.Threshold.Value,
+		"backbone", r.Manifest.Backbone.Name, "backbone precision", r.Manifest.Backbone.Precision, "device", cfg.Device, "input", r.Input.Size(), "bank", r.Bank.Rows, "threshold", r.Threshold.Value,
 		"zones", len(r.Zones), "golden", len(r.Golden), "took", time.Since(begun).Round(time.Millisecond))
 	return i, nil
 }

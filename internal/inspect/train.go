@@ -1,11 +1,11 @@
 package inspect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"linectl/internal/hint"
@@ -43,11 +43,13 @@ type TrainOptions struct {
 	Bank      int          // vectors in the memory bank
 	Score     string       // patchcore's; PaDiM has one only
 	TopK      int          // patches that patchcore.MeanTopK averages
-	Precision string       // Auto, patchcore.FP32 or patchcore.Int8
-	Widen     []string     // changes that good parts show and that pictures are learned under as well: picture.Changes
-	Seed      uint64
-	Target    float64 // false rejects in 10,000 to set the threshold for; 0 is as few as the pictures can speak for
-	Review    float64 // good parts in 10,000 that may be rejected or sent to review; 0 is no review
+	Precision string       // of the memory bank: Auto, patchcore.FP32 or patchcore.Int8
+	// BackbonePrecision is that of the network: Auto, patchcore.FP32 or patchcore.Int8.
+	BackbonePrecision string
+	Widen             []string // changes that good parts show and that pictures are learned under as well: picture.Changes
+	Seed              uint64
+	Target            float64 // false rejects in 10,000 to set the threshold for; 0 is as few as the pictures can speak for
+	Review            float64 // good parts in 10,000 that may be rejected or sent to review; 0 is no review
 	// KeepSuspects learns and counts pictures that are unlike the rest as the others. Otherwise they are left out,
 	// and the recipe names them.
 	KeepSuspects bool
@@ -78,7 +80,7 @@ func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, pro
 	if err != nil {
 		return nil, err
 	}
-	runtime, err := network.Start(cfg.Library, cfg.Device, cfg.Threads)
+	runtime, err := start(cfg, folders)
 	if err != nil {
 		return nil, err
 	}
@@ -86,9 +88,11 @@ func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, pro
 	if err != nil {
 		return nil, err
 	}
-	layers, err := parseLayers(backbone.Card, o.Layers)
-	if err != nil {
-		return nil, hint.New(hint.Usage, fmt.Errorf("layers of backbone %s: %w", backbone.Name, err), "'linectl backbone show "+backbone.Name+"' lists them")
+	layers := backbone.PatchOf
+	if o.Layers != "" {
+		if layers, err = backbone.Parse(o.Layers); err != nil {
+			return nil, hint.New(hint.Usage, err, "'linectl backbone show "+backbone.Name+"' lists them")
+		}
 	}
 	if o.Size == (picture.Size{}) {
 		if o.Size, err = inputSize(files, backbone.Multiple); err != nil {
@@ -96,15 +100,22 @@ func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, pro
 		}
 	}
 	in := recipe.Input{Width: o.Size.Width, Height: o.Size.Height, Resize: picture.Resize, Mean: backbone.Mean, Std: backbone.Std}
-	extractor, err := newExtractor(runtime, backbone, layers, in)
+	t := &trainer{options: o, runtime: runtime, progress: progress}
+	own := recipe.Backbone{Name: backbone.Name, SHA256: backbone.SHA256, Layers: layers, Precision: patchcore.FP32}
+	eight, err := t.eightBits(ctx, backbone, &own, in, files, challenge)
 	if err != nil {
 		return nil, err
 	}
-	defer extractor.close()
-	t := &trainer{options: o, runtime: runtime, extractor: extractor, progress: progress}
+	if eight != nil {
+		backbone = backbone.Computing(eight)
+	}
+	if t.extractor, err = newExtractor(runtime, backbone, layers, in); err != nil {
+		return nil, err
+	}
+	defer t.extractor.close()
 	draft := recipe.Manifest{
 		Name:     o.Name,
-		Backbone: recipe.Backbone{Name: backbone.Name, SHA256: backbone.SHA256, Layers: layers},
+		Backbone: own,
 		Input:    in,
 		Method:   recipe.Method{Name: o.Method, Score: o.Score, TopK: o.TopK, Precision: patchcore.FP32, Seed: o.Seed},
 		Training: recipe.Training{Folds: folds, Widen: o.Widen},
@@ -113,7 +124,7 @@ func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, pro
 	if err != nil {
 		return nil, err
 	}
-	r.Challenge = challenge
+	r.Network, r.Challenge = eight, challenge
 	return t.save(ctx, folders, r, fmt.Sprintf("trained from %d pictures", len(r.Pictures)))
 }
 
@@ -129,9 +140,8 @@ func (o *TrainOptions) fill() {
 	case o.Score == patchcore.MeanTopK && o.TopK == 0:
 		o.TopK = DefaultTopK
 	}
-	if o.Precision == "" {
-		o.Precision = Auto
-	}
+	o.Precision = cmp.Or(o.Precision, Auto)
+	o.BackbonePrecision = cmp.Or(o.BackbonePrecision, Auto)
 	if o.Bank == 0 {
 		o.Bank = DefaultBank
 	}
@@ -166,6 +176,8 @@ func (o TrainOptions) check() error {
 	}
 	switch {
 	case wrong != nil:
+	case !slices.Contains([]string{Auto, patchcore.FP32, patchcore.Int8}, o.BackbonePrecision):
+		wrong = fmt.Errorf("there is no precision %q of the backbone; choose %s, %s or %s", o.BackbonePrecision, Auto, patchcore.FP32, patchcore.Int8)
 	case o.Bank < 1 || o.Bank > MostBank:
 		wrong = fmt.Errorf("a bank of %d vectors is out of range; allowed is 1 to %d", o.Bank, MostBank)
 	case o.Target != 0 && !(o.Target >= calibrate.LeastTarget && o.Target <= calibrate.MostTarget):
@@ -176,26 +188,6 @@ func (o TrainOptions) check() error {
 		wrong = picture.CheckChanges(o.Widen)
 	}
 	return hint.New(hint.Usage, wrong, "")
-}
-
-// parseLayers reads layer names or strides with commas between them; "" is the card's own choice.
-func parseLayers(card network.Card, text string) ([]string, error) {
-	if text == "" {
-		return card.PatchOf, nil
-	}
-	var names []string
-	for _, word := range strings.Split(text, ",") {
-		word = strings.TrimSpace(word)
-		for _, l := range card.Layers {
-			if fmt.Sprint(l.Stride) == word {
-				word = l.Name
-				break
-			}
-		}
-		names = append(names, word)
-	}
-	_, err := card.Choose(names)
-	return names, err
 }
 
 // inputSize looks at some of the pictures to choose the network's input.

@@ -1,13 +1,13 @@
 package inspect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 
 	"linectl/internal/hint"
-	"linectl/internal/inspect/network"
 	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
@@ -38,24 +38,18 @@ func Add(ctx context.Context, cfg Config, folders Folders, o TrainOptions, progr
 	if err != nil {
 		return nil, err
 	}
-	runtime, err := network.Start(cfg.Library, cfg.Device, cfg.Threads)
+	runtime, err := start(cfg, folders)
 	if err != nil {
 		return nil, err
 	}
-	backbone, err := network.FindBackbone(cfg.Backbone, folders.Backbones)
-	if err != nil {
-		return nil, err
-	}
-	if err := parent.CheckBackbone(backbone); err != nil {
-		return nil, hint.New(hint.Usage, err, "name the recipe's own network with --backbone")
-	}
-	extractor, err := newExtractor(runtime, backbone, parent.Manifest.Backbone.Layers, parent.Input)
+	extractor, err := open(runtime, cfg, folders, parent)
 	if err != nil {
 		return nil, err
 	}
 	defer extractor.close()
 	m := parent.Method
 	o.Method, o.Score, o.TopK, o.Precision, o.Seed, o.Bank = m.Name, m.Score, m.TopK, m.Precision, m.Seed, m.Bank
+	o.BackbonePrecision = cmp.Or(parent.Manifest.Backbone.Precision, patchcore.FP32)
 	o.Size, o.Widen = parent.Input.Size(), parent.Training.Widen
 	if o.Target == 0 {
 		o.Target = parent.Threshold.Target

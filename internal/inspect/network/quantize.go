@@ -9,33 +9,45 @@ import (
 	"linectl/internal/inspect/onnx"
 )
 
-// Quantize makes the network of a backbone, cut to the named layers, that computes its convolutions in 8 bits. next
-// puts one picture after the other into the input, and says when there are no more: the numbers that the network
-// makes of them say which ranges the 8 bits span. The same backbone, layers and pictures give the same bytes.
-func (r *Runtime) Quantize(b Backbone, layers []string, width, height int, next func(input []float32) (more bool, err error)) ([]byte, error) {
+// Observer runs a backbone on pictures and notes between what the numbers inside it lie, so that it can be
+// computed in 8 bits.
+type Observer struct {
+	Input *Tensor // [1, 3, height, width], to be filled before Look
+
+	backbone Backbone
+	layers   []string
+	model    *model
+	names    []string
+	seen     []onnx.Range
+}
+
+// Observe opens a backbone, cut to the named layers, to be observed.
+func (r *Runtime) Observe(b Backbone, layers []string, width, height int) (*Observer, error) {
 	m, err := cut(b, layers)
 	if err != nil {
 		return nil, err
 	}
-	names := m.Rounded()
-	m.Watch(names)
+	o := &Observer{backbone: b, layers: layers, names: m.Rounded()}
+	if len(o.names) == 0 {
+		return nil, fmt.Errorf("backbone %s has no convolution that could be computed in 8 bits", b.Name)
+	}
+	o.seen = make([]onnx.Range, len(o.names))
+	m.Watch(o.names)
 	watched, err := m.Encode()
 	if err != nil {
 		return nil, err
 	}
-	ranges, err := r.observe(watched, b.Input, names, width, height, next)
-	if err != nil {
-		return nil, fmt.Errorf("observe backbone %s: %w", b.Name, err)
-	}
-	if m, err = cut(b, layers); err != nil { // Watch has changed the other one
+	if o.model, err = r.newModel(watched, []string{b.Input}, o.names, form{}); err != nil {
 		return nil, err
 	}
-	if err := m.Quantize(ranges); err != nil {
-		return nil, fmt.Errorf("backbone %s in 8 bits: %w", b.Name, err)
+	if o.Input, err = r.NewTensor(1, 3, height, width); err != nil {
+		o.Close()
+		return nil, err
 	}
-	return m.Encode()
+	return o, nil
 }
 
+// cut reads a backbone's file and takes away what the layers do not need.
 func cut(b Backbone, layers []string) (*onnx.Model, error) {
 	m, err := onnx.Read(b.model)
 	if err == nil {
@@ -50,46 +62,9 @@ func cut(b Backbone, layers []string) (*onnx.Model, error) {
 	return m, nil
 }
 
-// observe runs a model on pictures and notes between what its outputs lie.
-func (r *Runtime) observe(model []byte, input string, outputs []string, width, height int, next func([]float32) (bool, error)) (map[string]onnx.Range, error) {
-	m, err := r.newModel(model, []string{input}, outputs, form{})
-	if err != nil {
-		return nil, err
-	}
-	defer m.session.Destroy()
-	in, err := r.NewTensor(1, 3, height, width)
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	seen := make([]onnx.Range, len(outputs))
-	pictures := 0
-	for {
-		more, err := next(in.Data())
-		if err != nil {
-			return nil, err
-		}
-		if !more {
-			break
-		}
-		pictures++
-		if err := m.look(in, seen); err != nil {
-			return nil, err
-		}
-	}
-	if pictures == 0 {
-		return nil, errors.New("there is no picture")
-	}
-	ranges := make(map[string]onnx.Range, len(outputs))
-	for i, name := range outputs {
-		ranges[name] = seen[i]
-	}
-	return ranges, nil
-}
-
-// look runs the model and widens the ranges to what its outputs hold.
-func (m *model) look(in *Tensor, seen []onnx.Range) error {
-	values := make([]ort.Value, len(seen)) // nil ones are allocated by the run
+// Look runs the network on the picture in Input.
+func (o *Observer) Look() error {
+	values := make([]ort.Value, len(o.names)) // nil ones are allocated by the run
 	defer func() {
 		for _, v := range values {
 			if v != nil {
@@ -97,7 +72,7 @@ func (m *model) look(in *Tensor, seen []onnx.Range) error {
 			}
 		}
 	}()
-	if err := m.session.Run([]ort.Value{in.value}, values); err != nil {
+	if err := o.model.session.Run([]ort.Value{o.Input.value}, values); err != nil {
 		return flat(err)
 	}
 	for i, v := range values {
@@ -106,10 +81,35 @@ func (m *model) look(in *Tensor, seen []onnx.Range) error {
 			return errors.New("a layer is no tensor of float32")
 		}
 		for _, x := range t.GetData() {
-			seen[i].Include(x)
+			o.seen[i].Include(x)
 		}
 	}
 	return nil
+}
+
+// Quantize makes the network that computes its convolutions in 8 bits, which span what was seen. The same
+// backbone, layers and pictures give the same bytes.
+func (o *Observer) Quantize() ([]byte, error) {
+	m, err := cut(o.backbone, o.layers)
+	if err != nil {
+		return nil, err
+	}
+	ranges := make(map[string]onnx.Range, len(o.names))
+	for i, name := range o.names {
+		ranges[name] = o.seen[i]
+	}
+	if err := m.Quantize(ranges); err != nil {
+		return nil, fmt.Errorf("backbone %s in 8 bits: %w", o.backbone.Name, err)
+	}
+	return m.Encode()
+}
+
+// Close frees the observer; it may be called on one that is half open.
+func (o *Observer) Close() {
+	o.model.session.Destroy()
+	if o.Input != nil {
+		o.Input.Close()
+	}
 }
 
 // Computing is the backbone with another model of its layers in the file's place: one that Quantize has made.

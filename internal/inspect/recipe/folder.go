@@ -141,6 +141,9 @@ func parse(files map[string][]byte) (_ *Recipe, err error) {
 	}
 	need(manifestName, func(data []byte) (err error) { r.Manifest, err = parseManifest(data); return err })
 	need(calibrationName, func(data []byte) (err error) { r.Pictures, err = parsePictures(data); return err })
+	if r.Manifest.Backbone.Int8() {
+		need(networkName, func(data []byte) error { r.Network = data; return nil })
+	}
 	if r.Method.Name == PaDiM {
 		need(gaussName, r.parseGauss)
 	} else {

@@ -23,9 +23,24 @@ func TestFormat1(t *testing.T) {
 	}
 }
 
-// full is a version that uses everything format 2 has.
+// TestFormat2 opens a folder that the second format's linectl has written.
+func TestFormat2(t *testing.T) {
+	r, err := Folder("testdata/format2").Load("x", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := full("x")
+	want.Manifest.Backbone.Precision, want.Manifest.Backbone.Gate, want.Network = "", "", nil
+	want.Format, want.Version, want.Created, want.Hash, want.Path = 2, 1, r.Created, r.Hash, r.Path
+	if !reflect.DeepEqual(r, want) {
+		t.Errorf("read\n%+v\nwant\n%+v", r, want)
+	}
+}
+
+// full is a version that uses everything format 3 has.
 func full(name string) *Recipe {
 	r := draft(name)
+	r.Manifest.Backbone.Precision, r.Manifest.Backbone.Gate, r.Network = patchcore.Int8, "it agrees", []byte("8 bits")
 	r.Threshold.Review, r.Threshold.ReviewTarget = 0.25, 200
 	r.Zones = []Zone{
 		{Name: "rim", Polygon: [][2]float64{{0, 0}, {1, 0}, {0.5, 0.125}}, Threshold: r.Threshold},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -69,6 +70,8 @@ func (m Manifest) check() error {
 		{m.Format < 1, "format is missing"},
 		{m.Version < 1, "version must be 1 or more"},
 		{m.Backbone.SHA256 == "" || len(m.Backbone.Layers) == 0, "backbone is not named"},
+		{!slices.Contains([]string{"", patchcore.FP32, patchcore.Int8}, m.Backbone.Precision), fmt.Sprintf("there is no precision %q of the backbone", m.Backbone.Precision)},
+		{m.Format < 3 && m.Backbone.Precision != "", "only from format 3 on has the backbone a precision"},
 		{m.Input.Width < 1 || m.Input.Height < 1 || m.Input.Width > 1<<14 || m.Input.Height > 1<<14, "input size is out of range"},
 		{m.Input.Resize != picture.Resize, fmt.Sprintf("pictures were resized by %q; this linectl knows %q", m.Input.Resize, picture.Resize)},
 		{m.Parent < 0 || m.Parent >= m.Version, fmt.Sprintf("version %d cannot come from version %d", m.Version, m.Parent)},

@@ -17,8 +17,9 @@ import (
 )
 
 // Format is the newest form of the folder that this linectl reads, and the one that it writes. Format 1 had no
-// zones, golden pictures, maps or history, and knew PatchCore's greatest distance only.
-const Format = 2
+// zones, golden pictures, maps or history, and knew PatchCore's greatest distance only; format 2 had no network
+// of 8 bits.
+const Format = 3
 
 // Manifest is recipe.toml: everything about a version that is not a picture or what was learned itself.
 type Manifest struct {
@@ -54,10 +55,15 @@ type Change struct {
 
 // Backbone is the network that the recipe was trained with and works with alone.
 type Backbone struct {
-	Name   string   `toml:"name"`
-	SHA256 string   `toml:"sha256" comment:"of the ONNX file"`
-	Layers []string `toml:"layers"`
+	Name      string   `toml:"name"`
+	SHA256    string   `toml:"sha256" comment:"of the ONNX file"`
+	Layers    []string `toml:"layers"`
+	Precision string   `toml:"precision,omitempty" comment:"of the network: fp32, or int8, which network.onnx computes; none is fp32"`
+	Gate      string   `toml:"gate,omitempty" comment:"why that precision may be used"`
 }
+
+// Int8 tells whether the recipe's own network of 8 bits computes the features.
+func (b Backbone) Int8() bool { return b.Precision == patchcore.Int8 }
 
 // Input is how pictures go into the network.
 type Input struct {
@@ -125,6 +131,7 @@ type Golden struct {
 type Recipe struct {
 	Manifest
 	Hash     string         // SHA-256 over the seal, which holds the SHA-256 of every file
+	Network  []byte         // the backbone in 8 bits, as an ONNX file; nil where it computes in fp32
 	Bank     patchcore.Bank // what PatchCore learned
 	Gauss    *padim.Model   // what PaDiM learned
 	Pictures []Picture
@@ -146,13 +153,16 @@ func (r *Recipe) ID() part.Recipe {
 // Size is the network's input size.
 func (i Input) Size() picture.Size { return picture.Size{Width: i.Width, Height: i.Height} }
 
-// CheckBackbone refuses a network that the recipe was not trained with.
-func (r *Recipe) CheckBackbone(b network.Backbone) error {
-	if b.SHA256 == r.Manifest.Backbone.SHA256 {
-		return nil
+// Through is the backbone as the recipe computes it. One that it was not trained with is refused.
+func (r *Recipe) Through(b network.Backbone) (network.Backbone, error) {
+	if b.SHA256 != r.Manifest.Backbone.SHA256 {
+		return b, fmt.Errorf("recipe %s@%d was trained with backbone %s (SHA-256 %.12s…); %s is another one (%.12s…)",
+			r.Name, r.Version, r.Manifest.Backbone.Name, r.Manifest.Backbone.SHA256, b.Path, b.SHA256)
 	}
-	return fmt.Errorf("recipe %s@%d was trained with backbone %s (SHA-256 %.12s…); %s is another one (%.12s…)",
-		r.Name, r.Version, r.Manifest.Backbone.Name, r.Manifest.Backbone.SHA256, b.Path, b.SHA256)
+	if r.Manifest.Backbone.Int8() {
+		b = b.Computing(r.Network)
+	}
+	return b, nil
 }
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)

@@ -138,8 +138,10 @@ func TestDamage(t *testing.T) {
 			put(t, path, sealName, strings.Repeat("0", 64)+"  ../../../etc/passwd\n")
 		}, "SHA256SUMS: line \"" + strings.Repeat("0", 64) + "  ../../../etc/passwd\\n\" is not a hash and a name"},
 		{"newer format", func(t *testing.T, path string) {
-			replace(t, path, "format = 2", "format = 3\nwhatever = 'new'")
-		}, "recipe.toml: was made by a newer linectl: it is written in format 3, this one reads formats up to 2"},
+			replace(t, path, "format = 3", "format = 4\nwhatever = 'new'")
+		}, "recipe.toml: was made by a newer linectl: it is written in format 4, this one reads formats up to 3"},
+		{"precision of the network", func(t *testing.T, path string) { replace(t, path, "[input]", "precision = 'int4'\n[input]") }, `recipe.toml: there is no precision "int4" of the backbone`},
+		{"network missing", func(t *testing.T, path string) { replace(t, path, "[input]", "precision = 'int8'\n[input]") }, "network.onnx is missing"},
 		{"unknown key", func(t *testing.T, path string) { replace(t, path, "[input]", "[input]\nlens = 'new'") }, "recipe.toml: unknown key input.lens"},
 		{"other resize", func(t *testing.T, path string) { replace(t, path, picture.Resize, "other/7") }, `recipe.toml: pictures were resized by "other/7"; this linectl knows "area-linear/1"`},
 		{"no threshold", func(t *testing.T, path string) { replace(t, path, "value = 0.3333333333333333", "value = nan") }, "recipe.toml: the threshold is not a positive number"},

@@ -16,6 +16,7 @@ import (
 
 const (
 	manifestName    = "recipe.toml"
+	networkName     = "network.onnx"
 	bankName        = "bank.f32"
 	gaussName       = "gauss.f32"
 	calibrationName = "calibration.csv"
@@ -152,6 +153,9 @@ func (r *Recipe) files() (map[string][]byte, error) {
 	}
 	if maps != nil {
 		files[mapsName] = maps
+	}
+	if r.Manifest.Backbone.Int8() {
+		files[networkName] = r.Network
 	}
 	if r.Gauss != nil {
 		files[gaussName] = encodeGauss(r.Gauss)
