@@ -46,8 +46,9 @@ type Config struct {
 	Namespaces     int            // how many others come before that of the tags
 	IgnoreWatchdog bool           // pass parts even though vision_heartbeat stands: for a client that has no such signal
 
-	OnBusy  func(seq uint32)             // called when linectl raises busy
-	OnWrite func(written map[string]any) // called with every write request that was carried out whole
+	OnBusy    func(seq uint32)             // called when linectl raises busy
+	OnWrite   func(written map[string]any) // called with every write request that was carried out whole
+	OnSession func(client string)          // called when a client, by its application URI, has opened a session
 }
 
 // PLC is a running simulated PLC.
@@ -65,6 +66,9 @@ type PLC struct {
 
 	reading, writing atomic.Int64 // delay of each service, ns
 	frozen           atomic.Bool  // the PLC's program stands; its server goes on
+	hung             atomic.Int64 // until when the server answers nothing, ns since 1970
+	clock            atomic.Int64 // how far the PLC's clock is off, ns
+	revoked          atomic.Bool  // no client is trusted any more
 
 	mu      sync.Mutex
 	tags    map[string]any
@@ -227,6 +231,9 @@ func (p *PLC) CertificateFile() string { return p.identity.File }
 // Certificate is the certificate (DER) to pin.
 func (p *PLC) Certificate() []byte { return p.identity.Certificate }
 
+// Width is that of the part counter in bits.
+func (p *PLC) Width() int { return p.cfg.Width }
+
 // StopHeartbeat stops the PLC's program, as in STOP, or lets it run again. The server goes on either way.
 func (p *PLC) StopHeartbeat(stop bool) { p.frozen.Store(stop) }
 
@@ -253,8 +260,40 @@ func (p *PLC) Spoil(key string, status ua.StatusCode) {
 // DropSessions makes the server forget every session, as after a download of the PLC program.
 func (p *PLC) DropSessions() { p.sessions.drop() }
 
+// Hang makes the server answer nothing for so long; what comes meanwhile is answered afterwards.
+func (p *PLC) Hang(d time.Duration) { p.hung.Store(time.Now().Add(d).UnixNano()) }
+
+// SetClock lets the PLC's clock go wrong by so much.
+func (p *PLC) SetClock(off time.Duration) { p.clock.Store(int64(off)) }
+
+// Revoke withdraws the trust in every client, and ends their sessions; or trusts them again.
+func (p *PLC) Revoke(revoke bool) {
+	p.revoked.Store(revoke)
+	if revoke {
+		p.DropSessions()
+	}
+}
+
+// Lose makes a tag one that is not there; or brings it back.
+func (p *PLC) Lose(key string, lose bool) {
+	status := ua.StatusOK
+	if lose {
+		status = ua.StatusBadNodeIDUnknown
+	}
+	p.Refuse(key, status)
+	p.Spoil(key, status)
+}
+
 func (p *PLC) delay(d *atomic.Int64) {
-	if d := time.Duration(d.Load()); d > 0 {
+	p.hangs()
+	p.wait(time.Duration(d.Load()))
+}
+
+// hangs holds the server, and with it every client, as long as Hang said.
+func (p *PLC) hangs() { p.wait(time.Until(time.Unix(0, p.hung.Load()))) }
+
+func (p *PLC) wait(d time.Duration) {
+	if d > 0 {
 		select {
 		case <-time.After(d):
 		case <-p.done:

@@ -25,11 +25,21 @@ type Outcome struct {
 	Why     string        // for people, where it did not pass
 }
 
+// Slip is what the PLC's program does wrong with one part. The zero value is nothing.
+type Slip struct {
+	Repeat   bool          // the counter stays at the value of the part before
+	Skip     uint32        // the counter leaves out so many values
+	Hurry    time.Duration // goes on to the next part after so long, whether there is a result or not; part_present stays TRUE
+	Withdraw time.Duration // takes the part away after so long
+	Hold     time.Duration // acknowledges the result so much too late
+}
+
 // program is the state of the PLC's own program. It runs whenever a tag changes, as a PLC's does with
 // each scan.
 type program struct {
 	presented time.Time
 	decision  chan Outcome // takes the one decision on the part in view; nil while there is none
+	hold      bool         // the part in view stays after its decision
 	wasValid  bool
 	wasBusy   bool
 	beat      any
@@ -81,7 +91,9 @@ func (p *PLC) scan() {
 // decide takes the decision on the part in view and acknowledges by dropping part_present.
 func (p *PLC) decide(o Outcome) {
 	g := &p.program
-	p.tags["part_present"] = false
+	if !g.hold {
+		p.tags["part_present"] = false
+	}
 	if g.decision != nil {
 		o.Latency = time.Since(g.presented)
 		g.decision <- o
@@ -108,21 +120,23 @@ func (p *PLC) alive(now time.Time) bool {
 // Present shows a part to linectl: what names it first, then the counter, then part_present. It returns
 // the part's counter value. A part that was still in view is forgotten.
 func (p *PLC) Present(part Part) uint32 {
-	p.present(part)
+	p.present(part, Slip{})
 	return p.sequence()
 }
 
-func (p *PLC) present(part Part) <-chan Outcome {
+func (p *PLC) present(part Part, slip Slip) <-chan Outcome {
 	// One tag at a time, so that a client that reads meanwhile can see any of it half done.
 	p.change("part_id", part.ID)
 	p.change("lot", part.Lot)
 	p.change("recipe_id", part.Recipe)
 	p.change("user_data", part.UserData)
-	p.Skip(1)
+	if !slip.Repeat {
+		p.Skip(slip.Skip + 1)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	decision := make(chan Outcome, 1)
-	p.program.decision, p.program.presented = decision, time.Now()
+	p.program.decision, p.program.presented, p.program.hold = decision, time.Now(), slip.Hold > 0
 	p.tags["part_present"] = true
 	p.scan()
 	return decision
@@ -152,15 +166,29 @@ func (p *PLC) Withdraw() {
 // the result up to the PLC's own limit, decides, and acknowledges. A part is passed only on positive
 // proof.
 func (p *PLC) Inspect(ctx context.Context, part Part) (Outcome, error) {
-	if err := p.cleared(ctx); err != nil {
-		return Outcome{}, err
+	return p.InspectBadly(ctx, part, Slip{})
+}
+
+// InspectBadly is Inspect by a program that makes mistakes.
+func (p *PLC) InspectBadly(ctx context.Context, part Part, slip Slip) (Outcome, error) {
+	if in, _ := p.Tag("part_present").(bool); !in { // one that is in view was hurried past: there is no waiting then
+		if err := p.cleared(ctx); err != nil {
+			return Outcome{}, err
+		}
 	}
-	decision := p.present(part)
-	limit := time.NewTimer(p.cfg.ResultLimit)
+	decision := p.present(part, slip)
+	wait, why := p.cfg.ResultLimit, "no result within "+p.cfg.ResultLimit.String()
+	switch {
+	case slip.Hurry > 0:
+		wait, why = slip.Hurry, "the PLC went on to the next part after "+slip.Hurry.String()
+	case slip.Withdraw > 0:
+		wait, why = slip.Withdraw, "the PLC took the part away after "+slip.Withdraw.String()
+	}
+	limit := time.NewTimer(wait)
 	defer limit.Stop()
 	select {
 	case o := <-decision:
-		return o, nil
+		return o, p.holdOn(ctx, slip.Hold)
 	case <-ctx.Done():
 		p.Withdraw()
 		return Outcome{}, ctx.Err()
@@ -170,13 +198,30 @@ func (p *PLC) Inspect(ctx context.Context, part Part) (Outcome, error) {
 	defer p.mu.Unlock()
 	select {
 	case o := <-decision:
+		p.tags["part_present"] = false
 		return o, nil
 	default:
 	}
-	o := Outcome{Seq: p.number("trigger_seq"), Latency: time.Since(p.program.presented), Why: fmt.Sprintf("no result within %s", p.cfg.ResultLimit)}
+	o := Outcome{Seq: p.number("trigger_seq"), Latency: time.Since(p.program.presented), Why: why}
 	p.program.decision = nil
-	p.tags["part_present"] = false
+	p.tags["part_present"] = slip.Hurry > 0
 	return o, nil
+}
+
+// holdOn leaves a part in view whose decision is made, and then acknowledges it.
+func (p *PLC) holdOn(ctx context.Context, d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	defer p.Withdraw()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.done:
+		return nil
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // cleared waits until result_valid is FALSE, but no longer than for a result: a PLC that waited for ever

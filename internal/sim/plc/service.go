@@ -15,7 +15,8 @@ func (p *PLC) getEndpoints(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Re
 	if !ok {
 		return nil, ua.StatusBadRequestTypeInvalid
 	}
-	return &ua.GetEndpointsResponse{ResponseHeader: header(r), Endpoints: p.endpoints(request.EndpointURL)}, nil
+	p.hangs()
+	return &ua.GetEndpointsResponse{ResponseHeader: p.header(r), Endpoints: p.endpoints(request.EndpointURL)}, nil
 }
 
 func (p *PLC) endpoints(url string) []*ua.EndpointDescription {
@@ -41,7 +42,7 @@ func (p *PLC) registerNodes(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.R
 	if err := p.sessions.check(request.RequestHeader); err != nil {
 		return nil, err
 	}
-	response := &ua.RegisterNodesResponse{ResponseHeader: header(r)}
+	response := &ua.RegisterNodesResponse{ResponseHeader: p.header(r)}
 	for _, node := range request.NodesToRegister {
 		response.RegisteredNodeIDs = append(response.RegisteredNodeIDs, p.space.register(node))
 	}
@@ -62,7 +63,7 @@ func (p *PLC) browse(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response
 	if err := p.sessions.check(request.RequestHeader); err != nil {
 		return nil, err
 	}
-	response := &ua.BrowseResponse{ResponseHeader: header(r)}
+	response := &ua.BrowseResponse{ResponseHeader: p.header(r)}
 	for _, n := range request.NodesToBrowse {
 		result := &ua.BrowseResult{StatusCode: ua.StatusGood, References: []*ua.ReferenceDescription{}}
 		switch {
@@ -93,7 +94,7 @@ func (p *PLC) read(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, 
 		return nil, err
 	}
 	p.delay(&p.reading)
-	response := &ua.ReadResponse{ResponseHeader: header(r)}
+	response := &ua.ReadResponse{ResponseHeader: p.header(r)}
 	for _, n := range request.NodesToRead {
 		namespace, err := p.server.Namespace(int(n.NodeID.Namespace()))
 		if err != nil {
@@ -119,7 +120,7 @@ func (p *PLC) write(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response,
 		return nil, err
 	}
 	p.delay(&p.writing)
-	response := &ua.WriteResponse{ResponseHeader: header(r), Results: make([]ua.StatusCode, len(request.NodesToWrite))}
+	response := &ua.WriteResponse{ResponseHeader: p.header(r), Results: make([]ua.StatusCode, len(request.NodesToWrite))}
 	written := map[string]any{}
 	for i := len(request.NodesToWrite) - 1; i >= 0; i-- {
 		n := request.NodesToWrite[i]

@@ -23,6 +23,7 @@ type sessions struct {
 type session struct {
 	nonce  []byte
 	client []byte // certificate, DER
+	uri    string // of the client's application, as it says
 	active bool
 }
 
@@ -76,17 +77,20 @@ func (p *PLC) createSession(sc *uasc.SecureChannel, r ua.Request, _ uint32) (ua.
 	if open := signature == nil; open != (p.cfg.Mode == ua.MessageSecurityModeNone) {
 		return nil, ua.StatusBadSecurityModeRejected
 	}
+	if p.revoked.Load() {
+		return nil, ua.StatusBadCertificateRevoked
+	}
 	if p.cfg.Trusted != nil && !slices.ContainsFunc(p.cfg.Trusted, func(t []byte) bool { return bytes.Equal(t, request.ClientCertificate) }) {
 		return nil, ua.StatusBadSecurityChecksFailed
 	}
 	token := make([]byte, 32)
-	n := &session{client: request.ClientCertificate, nonce: make([]byte, nonceLength)}
+	n := &session{client: request.ClientCertificate, uri: request.ClientDescription.ApplicationURI, nonce: make([]byte, nonceLength)}
 	rand.Read(token)
 	rand.Read(n.nonce)
 	authentication := ua.NewByteStringNodeID(0, token)
 	p.sessions.add(authentication, n)
 	return &ua.CreateSessionResponse{
-		ResponseHeader:        header(r),
+		ResponseHeader:        p.header(r),
 		SessionID:             ua.NewNumericNodeID(1, binary.LittleEndian.Uint32(token)),
 		AuthenticationToken:   authentication,
 		RevisedSessionTimeout: float64(sessionTimeout.Milliseconds()),
@@ -115,7 +119,10 @@ func (p *PLC) activateSession(sc *uasc.SecureChannel, r ua.Request, _ uint32) (u
 	p.sessions.mu.Lock()
 	s.active = true
 	p.sessions.mu.Unlock()
-	return &ua.ActivateSessionResponse{ResponseHeader: header(r), ServerNonce: s.nonce}, nil
+	if p.cfg.OnSession != nil {
+		p.cfg.OnSession(s.uri)
+	}
+	return &ua.ActivateSessionResponse{ResponseHeader: p.header(r), ServerNonce: s.nonce}, nil
 }
 
 // checkUser compares the user and password. The password comes encrypted as its length, itself, and
@@ -159,12 +166,12 @@ func (p *PLC) closeSession(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Re
 	p.sessions.mu.Lock()
 	delete(p.sessions.open, request.RequestHeader.AuthenticationToken.String())
 	p.sessions.mu.Unlock()
-	return &ua.CloseSessionResponse{ResponseHeader: header(r)}, nil
+	return &ua.CloseSessionResponse{ResponseHeader: p.header(r)}, nil
 }
 
-func header(r ua.Request) *ua.ResponseHeader {
+func (p *PLC) header(r ua.Request) *ua.ResponseHeader {
 	return &ua.ResponseHeader{
-		Timestamp:          time.Now(),
+		Timestamp:          time.Now().Add(time.Duration(p.clock.Load())),
 		RequestHandle:      r.Header().RequestHandle,
 		ServiceDiagnostics: &ua.DiagnosticInfo{},
 		StringTable:        []string{},

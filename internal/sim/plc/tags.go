@@ -37,6 +37,9 @@ func initial(cfg Config) map[string]any {
 	return tags
 }
 
+// Keys are the keys of all tags that a simulated PLC can have.
+func Keys() []string { return slices.Sorted(maps.Keys(initial(Config{}))) }
+
 // Memory is a copy of all tags by key, as a PLC with retentive memory keeps them over a restart: give
 // it to the next one as Config.Tags.
 func (p *PLC) Memory() map[string]any {
