@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"linectl/internal/store"
 )
 
 // ask runs a command that must end with that code, and returns what it printed.
@@ -110,4 +112,30 @@ func TestVerifyBackupRestorePruneAtTheCommandLine(t *testing.T) {
 	ask(t, 0, "-c", config, "restore", "copies")
 	ask(t, 0, "-c", config, "verify", "--pictures", "--seals", "kept.jsonl")
 	ask(t, 3, "-c", config, "restore", t.TempDir())
+}
+
+func TestExportAtTheCommandLine(t *testing.T) {
+	config, _ := recordedDesk(t)
+	out, _ := ask(t, 0, "-c", config, "export", "L1.zip", "--lot", "L1", "-o", "json")
+	var made store.Exported
+	if err := json.Unmarshal([]byte(out), &made); err != nil || made.Parts != 3 || made.Pictures != 1 || made.Heatmaps != 3 || made.Missing != 0 {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, _ := ask(t, 0, "verify", "L1.zip"); !strings.Contains(out, "problems              0\n") || !strings.Contains(out, "parts                 3\n") {
+		t.Errorf("verify says\n%s", out)
+	}
+	_, errs := ask(t, 2, "-c", config, "export", "L1.zip", "--lot", "L1")
+	if !strings.Contains(errs, "the file is there already") {
+		t.Error(errs)
+	}
+	ask(t, 2, "-c", config, "export", "all.zip")
+	ask(t, 3, "-c", config, "export", "none.zip", "--lot", "L2")
+	data, err := os.ReadFile("L1.zip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("cut.zip", data[:len(data)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ask(t, 4, "verify", "cut.zip")
 }

@@ -40,6 +40,14 @@ It ends with code 3 where no part matches. --before ID goes on where an earlier 
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return p.query(c.Context(), q) },
 	}
+	q.flags(c)
+	c.Flags().IntVar(&q.limit, "limit", 50, "most parts to show; 0 shows all")
+	c.Flags().Int64Var(&q.before, "before", 0, "only records with a smaller id")
+	return c
+}
+
+// flags are the conditions.
+func (q *question) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.StringVar(&q.since, "since", "", `from this time on: today, yesterday, 2h, 7d, "2026-11-23", "2026-11-23 14:05" or RFC 3339`)
 	f.StringVar(&q.until, "until", "", "before this time, written as for --since")
@@ -55,9 +63,6 @@ It ends with code 3 where no part matches. --before ID goes on where an earlier 
 	f.StringVar(&q.sequence, "sequence", "", "value of the PLC's counter")
 	f.StringVar(&q.min, "min-score", "", "lowest score")
 	f.StringVar(&q.max, "max-score", "", "highest score")
-	f.IntVar(&q.limit, "limit", 50, "most parts to show; 0 shows all")
-	f.Int64Var(&q.before, "before", 0, "only records with a smaller id")
-	return c
 }
 
 // filter reads the question. Every mistake names its flag.

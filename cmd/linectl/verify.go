@@ -17,18 +17,21 @@ import (
 func (p *program) verifyCommand() *cobra.Command {
 	var q verifyQuestion
 	c := &cobra.Command{
-		Use:   "verify",
+		Use:   "verify [EXPORT]",
 		Short: "prove that the record is what was written",
 		Long: `Verify recomputes the chain over all rows of the record and names each row that was changed, added, cut out
 or moved, each heatmap that differs, and each picture that is missing. It works while the daemon runs. It
 ends with code 4 where something is wrong.
 
 A record that was rewritten as a whole can only be found out by a seal that was kept on another machine: the
-daemon logs one a day. Give those lines with --seals.`,
+daemon logs one a day. Give those lines with --seals.
+
+With the file of an export it verifies that, on any machine and without a record.`,
 		Example: `  linectl verify --pictures
-  linectl verify --key seal-public.pem --seals kept-elsewhere.jsonl`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return p.verify(c.Context(), q) },
+  linectl verify --key seal-public.pem --seals kept-elsewhere.jsonl
+  linectl verify L1207.zip --key seal-public.pem`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return p.verify(c.Context(), q, args) },
 	}
 	c.Flags().BoolVar(&q.pictures, "pictures", false, "read every picture and compare its hash, not only its size")
 	c.Flags().StringVar(&q.key, "key", "", "file of the public key (Ed25519, PEM) that signed the seals")
@@ -47,7 +50,7 @@ type verified struct {
 	Found []string `json:"found"`
 }
 
-func (p *program) verify(ctx context.Context, q verifyQuestion) (err error) {
+func (p *program) verify(ctx context.Context, q verifyQuestion, args []string) (err error) {
 	options := store.VerifyOptions{Read: q.pictures}
 	if q.key != "" {
 		if options.Key, err = store.ReadSealKey(q.key); err != nil {
@@ -58,6 +61,9 @@ func (p *program) verify(ctx context.Context, q verifyQuestion) (err error) {
 		if options.Known, err = readSeals(q.seals); err != nil {
 			return hint.New(hint.Usage, fmt.Errorf("--seals: %w", err), "each line is a seal as the daemon has logged it")
 		}
+	}
+	if len(args) == 1 {
+		return p.verifyExport(ctx, args[0], options)
 	}
 	reader, err := p.openReader(ctx)
 	if err != nil {
@@ -80,19 +86,56 @@ func (p *program) verify(ctx context.Context, q verifyQuestion) (err error) {
 		{"seals", count(found.Seals)}, {"signatures checked", count(found.Signed)},
 		{"pictures", count(found.Pictures)}, {"removed by retention", count(found.Removed)}, {"problems", count(found.Problems)},
 	}
-	var header []string
-	if p.output == "csv" {
-		header = []string{"field", "value"}
-		for _, problem := range found.Found {
-			rows = append(rows, []string{"problem", problem})
-		}
-	}
-	if err := p.print(found, header, rows); err != nil {
+	if err := p.printVerified(found, found.Found, rows); err != nil {
 		return err
 	}
 	if found.Problems > 0 {
 		return hint.New(hint.Damage, fmt.Errorf("the record is not what was written: %d problems", found.Problems),
 			"keep the file as it is, and compare it with a backup that verifies")
+	}
+	return nil
+}
+
+func (p *program) printVerified(value any, problems []string, rows [][]string) error {
+	var header []string
+	if p.output == "csv" {
+		header = []string{"field", "value"}
+		for _, problem := range problems {
+			rows = append(rows, []string{"problem", problem})
+		}
+	}
+	return p.print(value, header, rows)
+}
+
+// verifiedExport is what the command found in an export; its keys are a contract.
+type verifiedExport struct {
+	store.ExportVerification
+	Found []string `json:"found"`
+}
+
+func (p *program) verifyExport(ctx context.Context, path string, options store.VerifyOptions) error {
+	found := verifiedExport{Found: []string{}}
+	var err error
+	found.ExportVerification, err = store.VerifyExport(ctx, path, options, func(problem string) {
+		found.Found = append(found.Found, problem)
+		if p.output == "table" {
+			fmt.Fprintln(p.out, shown(problem, 400))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	count := func(n int64) string { return strconv.FormatInt(n, 10) }
+	if err := p.printVerified(found, found.Found, [][]string{
+		{"record", found.Record}, {"exported at", found.Created}, {"parts", count(found.Parts)}, {"rows", count(found.Rows)},
+		{"heatmaps", count(found.Heatmaps)}, {"pictures", count(found.Pictures)}, {"removed by retention", count(found.Removed)},
+		{"seals", count(found.Seals)}, {"signatures checked", count(found.Signed)}, {"rows not sealed yet", count(found.Unsealed)},
+		{"problems", count(found.Problems)},
+	}); err != nil {
+		return err
+	}
+	if found.Problems > 0 {
+		return hint.New(hint.Damage, fmt.Errorf("the export is not what was written: %d problems", found.Problems), "ask for it again, from who has the record")
 	}
 	return nil
 }

@@ -151,10 +151,10 @@ type linkRow struct {
 	hash         []byte
 }
 
-func (v *verifier) step(ctx context.Context, from, to int64) error {
-	links, err := v.links(ctx, from, to)
-	if err != nil {
-		return err
+// read reads links and the rows that they name.
+func (v *verifier) read(ctx context.Context, from, to int64) (links []linkRow, rows map[[2]int64][]any, err error) {
+	if links, err = v.links(ctx, from, to); err != nil {
+		return nil, nil, err
 	}
 	var low, high [12]int64
 	for _, l := range links {
@@ -166,17 +166,32 @@ func (v *verifier) step(ctx context.Context, from, to int64) error {
 		}
 		high[l.kind] = max(high[l.kind], l.row)
 	}
-	rows := map[[2]int64][]any{}
+	rows = map[[2]int64][]any{}
 	for kind := 1; kind <= len(chained); kind++ {
 		if low[kind] == 0 {
 			continue
 		}
 		if err := v.rows(ctx, chained[kind-1], low[kind], high[kind], rows); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
+	return links, rows, nil
+}
+
+func (v *verifier) step(ctx context.Context, from, to int64) error {
+	links, rows, err := v.read(ctx, from, to)
+	if err != nil {
+		return err
+	}
 	next := from
+	var low, high int64 // of the inspections
 	for _, l := range links {
+		if l.kind == inspections.kind {
+			if low == 0 || l.row < low {
+				low = l.row
+			}
+			high = max(high, l.row)
+		}
 		if l.n > next {
 			v.wrong("link %s: cut out", span(next, l.n-1))
 		}
@@ -186,8 +201,8 @@ func (v *verifier) step(ctx context.Context, from, to int64) error {
 	if next <= to {
 		v.wrong("link %s: cut out", span(next, to))
 	}
-	if low[2] != 0 {
-		return v.heatmaps(ctx, low[2], high[2], rows)
+	if low != 0 {
+		return v.heatmaps(ctx, low, high, rows)
 	}
 	return nil
 }
