@@ -63,7 +63,7 @@ func (p *program) tryAll(ctx context.Context, cfg *config.Config) error {
 		}
 		trials = append(trials, t)
 	}
-	try("plc", cfg.PLC.Endpoint, func() error { return opcua.Check(ctx, cfg.PLC, cfg.PKI()) })
+	try("plc", cfg.PLC.Endpoint, func() error { return opcua.Check(ctx, cfg.PLC, cfg.PKI(), cfg.Line.Cycle.Std()) })
 	for _, c := range cfg.Cameras {
 		try("camera "+c.Name, c.Source, func() error { return tryCamera(ctx, c) })
 	}

@@ -75,7 +75,11 @@ func (p *program) probePLC(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(p.out, "\npoll         %s\n%s", roundTrips(report), histogram(report.Rounds))
-	fmt.Fprintf(p.out, "subscription %s\nclock        %s\n\n%s", granted(report), offset(report), report.Section)
+	fmt.Fprintf(p.out, "subscription %s\nclock        %s\n\n", granted(report), offset(report))
+	if err := p.print(nil, []string{"trigger", "news after", "requests", "each", "in all", fmt.Sprintf("line.cycle %s", cfg.Line.Cycle)}, paths(report, cfg.Line.Cycle.Std())); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "\n%s", report.Section)
 	return nil
 }
 
@@ -125,11 +129,25 @@ func histogram(rounds []time.Duration) string {
 	return b.String()
 }
 
+// paths are the ways to learn of a part, each held against the cycle as the line holds it at its start.
+func paths(r opcua.Report, cycle time.Duration) [][]string {
+	var rows [][]string
+	for _, path := range r.Paths {
+		verdict := "fits"
+		if path.Fits(cycle) != nil {
+			verdict = "TOO SLOW"
+		}
+		rows = append(rows, []string{string(path.Trigger), inMilliseconds(path.Wait), fmt.Sprint(path.Rounds), inMilliseconds(path.Round), inMilliseconds(path.Whole()), verdict})
+	}
+	return rows
+}
+
 func granted(r opcua.Report) string {
 	if r.Refused != "" {
 		return "refused: " + r.Refused
 	}
-	return fmt.Sprintf("at best every %s, sampled every %s", inMilliseconds(r.Publishing), inMilliseconds(r.Sampling))
+	return fmt.Sprintf("at best every %s, sampled every %s; %d messages came, p50 %s apart, longest %s", inMilliseconds(r.Publishing), inMilliseconds(r.Sampling),
+		len(r.Gaps), inMilliseconds(r.Gap(50)), inMilliseconds(r.Gap(100)))
 }
 
 func offset(r opcua.Report) string {

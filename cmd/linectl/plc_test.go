@@ -195,7 +195,7 @@ func TestPLCProbe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := opcua.Check(t.Context(), cfg.PLC, cfg.PKI()); err != nil {
+	if err := opcua.Check(t.Context(), cfg.PLC, cfg.PKI(), 0); err != nil {
 		t.Error(err)
 	}
 	if err := os.WriteFile(p.configPath, []byte("[plc]\nendpoint = \"192.0.2.1\"\n"), 0o600); err != nil {

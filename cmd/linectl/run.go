@@ -158,6 +158,7 @@ func openStation(ctx context.Context, cfg *config.Config, log *slog.Logger) (s *
 	if s.link, err = opcua.New(cfg.PLC, cfg.PKI(), s.runner, log); err != nil {
 		return s, err
 	}
+	s.link.Within(cfg.Line.Cycle.Std())
 	s.runner.UsePLC(s.link)
 	s.store.Event("start", "linectl", fmt.Sprintf("version %s, mode %s, recipe %s", version, cfg.Line.Mode, decides))
 	return s, nil

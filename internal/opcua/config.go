@@ -22,7 +22,10 @@ type Config struct {
 	// Profile says which tags must be configured: minimal, standard or full. Minimal cannot notice a
 	// missed trigger, a late write that hits the next part, or a PLC in STOP.
 	Profile Profile `toml:"profile"`
-	// Poll is the time between two readings of the trigger.
+	// Trigger says how linectl learns of a part: poll (it asks), or subscription (the PLC tells, at
+	// intervals that it grants and that are often much longer than those asked for).
+	Trigger Source `toml:"trigger"`
+	// Poll is the time between two readings of the trigger, by linectl or, with a subscription, by the PLC.
 	Poll setting.Duration `toml:"poll"`
 	// Stale is how long plc_heartbeat may stand still before the PLC's program counts as stopped.
 	Stale setting.Duration `toml:"stale"`
@@ -54,6 +57,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Profile:        Standard,
+		Trigger:        Polling,
 		Poll:           setting.Duration(5 * time.Millisecond),
 		Stale:          setting.Duration(1500 * time.Millisecond),
 		SecurityPolicy: "Basic256Sha256",
@@ -83,6 +87,25 @@ func (p *Profile) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Source is how linectl learns of a part.
+type Source string
+
+// The sources.
+const (
+	Polling     Source = "poll"         // linectl reads the trigger again and again
+	Subscribing Source = "subscription" // the PLC tells of changes
+)
+
+// UnmarshalText reads a source.
+func (s *Source) UnmarshalText(text []byte) error {
+	switch source := Source(text); source {
+	case Polling, Subscribing:
+		*s = source
+		return nil
+	}
+	return fmt.Errorf("%q is no way to learn of a part; choose poll or subscription", text)
+}
+
 // demands tells whether a signal that is mandatory from the given profile on must be configured.
 func (p Profile) demands(from Profile) bool {
 	at := slices.Index(profiles, from)
@@ -110,6 +133,9 @@ func (c Config) Check() []setting.Problem {
 	}
 	if !slices.Contains(profiles, c.Profile) {
 		say("profile", "%q is not a profile; choose minimal, standard or full", c.Profile)
+	}
+	if c.Trigger != Polling && c.Trigger != Subscribing {
+		say("trigger", "%q is no way to learn of a part; choose poll or subscription", c.Trigger)
 	}
 	if c.Poll.Std() < time.Millisecond || c.Poll.Std() > time.Second {
 		say("poll", "%s is out of range; allowed is 1ms to 1s", c.Poll)

@@ -64,6 +64,9 @@ func (p peer) connect(ctx context.Context, limits limits) (*session, error) {
 			return nil, err
 		}
 	}
+	if err == nil {
+		s.rounds, err = s.round(ctx)
+	}
 	if err != nil {
 		s.close()
 		return nil, p.explain(err)
@@ -171,7 +174,7 @@ func userToken(endpoint *ua.EndpointDescription, kind ua.UserTokenType) (*ua.Use
 
 // explain turns an error of the network or the library into what it means here and what to do next.
 func (p peer) explain(err error) error {
-	if hint.Of(err) != "" {
+	if err == nil || hint.Of(err) != "" {
 		return err
 	}
 	err = plain(err)

@@ -63,6 +63,7 @@ type Link struct {
 	listener Listener
 	log      *recurring
 	limits   limits
+	cycle    time.Duration // what the path must fit into; 0 for any
 	session  atomic.Pointer[session]
 }
 
@@ -76,8 +77,12 @@ func New(cfg Config, folder string, listener Listener, log *slog.Logger) (*Link,
 	return &Link{peer: peer, listener: listener, log: &recurring{log: log}, limits: usual()}, nil
 }
 
-// Check connects once and verifies every tag. It writes nothing: a daemon may be at work with the same PLC.
-func Check(ctx context.Context, cfg Config, folder string) error {
+// Within makes the link refuse a path to the PLC that is too slow for the line's cycle. It is called before Run.
+func (l *Link) Within(cycle time.Duration) { l.cycle = cycle }
+
+// Check connects once, verifies every tag, and holds the path against the line's cycle (0 for any). It
+// writes nothing: a daemon may be at work with the same PLC.
+func Check(ctx context.Context, cfg Config, folder string, cycle time.Duration) error {
 	peer, err := know(cfg, folder)
 	if err != nil {
 		return err
@@ -87,8 +92,8 @@ func Check(ctx context.Context, cfg Config, folder string) error {
 	if err != nil {
 		return err
 	}
-	s.close()
-	return nil
+	defer s.close()
+	return peer.explain(s.prepare(ctx, cfg, cycle))
 }
 
 // Run keeps a session with the PLC until ctx ends, and then leaves the outputs safe. A PLC that is
@@ -129,14 +134,22 @@ func (l *Link) serve(ctx context.Context) (lasted time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if err := s.prepare(ctx, l.peer.cfg, l.cycle); err != nil {
+		return 0, l.peer.explain(err)
+	}
 	l.session.Store(s)
 	if l.peer.cfg.secure() && time.Until(s.expires) < warnBefore {
 		l.log.log.Warn("a certificate runs out: renew it in time, or there is no session any more", "until", s.expires.Format(time.DateOnly))
 	}
-	l.log.success("connected to the PLC", "endpoint", l.peer.cfg.Endpoint, "policy", l.peer.cfg.SecurityPolicy, "mode", l.peer.cfg.SecurityMode)
+	l.log.success("connected to the PLC", "endpoint", l.peer.cfg.Endpoint, "policy", l.peer.cfg.SecurityPolicy, "mode", l.peer.cfg.SecurityMode,
+		"trigger", s.path.Trigger, "path", s.path.Whole().Round(10*time.Microsecond))
 	l.listener.Connected(first.snapshot())
 
-	err = s.poll(ctx, first, l.listener)
+	listen := s.poll
+	if s.feed != nil {
+		listen = s.follow
+	}
+	err = listen(ctx, first, l.listener)
 
 	l.session.Store(nil)
 	s.leave(ctx)

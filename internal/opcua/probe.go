@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/gopcua/opcua"
-	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
 
 	"linectl/internal/hint"
@@ -49,20 +48,26 @@ type Report struct {
 	Publishing time.Duration `json:"publishing_ns"`
 	Sampling   time.Duration `json:"sampling_ns"`
 	Refused    string        `json:"subscription_refused,omitempty"`
-	Section    string        `json:"section"` // [plc] of a config, as far as it is known
+	// Gaps are the times between the messages of that subscription as they came, in ascending order.
+	Gaps []time.Duration `json:"subscription_gaps_ns"`
+	// Paths are what each way to learn of a part costs here: the configured poll, the shortest subscription.
+	Paths   []Path `json:"paths"`
+	Section string `json:"section"` // [plc] of a config, as far as it is known
 }
 
 // Round is the round trip that so many of 100 did not exceed.
 func (r Report) Round(percent int) time.Duration {
-	if len(r.Rounds) == 0 {
-		return 0
-	}
-	return r.Rounds[min(len(r.Rounds)-1, len(r.Rounds)*percent/100)]
+	return percentile(r.Rounds, percent)
 }
+
+// Gap is the time between two messages of the subscription that so many of 100 did not exceed.
+func (r Report) Gap(percent int) time.Duration { return percentile(r.Gaps, percent) }
 
 const (
 	probeRounds = 300
 	probeTime   = 3 * time.Second
+	listenGaps  = 50
+	listenTime  = 2 * time.Second
 )
 
 // Probe asks a PLC for what it offers, and measures. The config may lack tags: it is how one finds out
@@ -74,7 +79,7 @@ func Probe(ctx context.Context, cfg Config, folder string) (Report, error) {
 		return report, err
 	}
 	limits := usual()
-	ctx, cancel := context.WithTimeout(ctx, 4*limits.connect+probeTime)
+	ctx, cancel := context.WithTimeout(ctx, 4*limits.connect+probeTime+listenTime)
 	defer cancel()
 	offered, err := opcua.GetEndpoints(ctx, cfg.Endpoint, opcua.Dialer(dialer()))
 	if err != nil {
@@ -146,10 +151,14 @@ func (s *session) probe(ctx context.Context, p peer, report *Report) error {
 	}
 	report.Section = section(p.cfg, report.Tags)
 	report.clock(ctx, s)
-	if err := report.measure(ctx, s); err != nil {
+	if report.Rounds, err = s.measure(ctx, present(s, partPresent, triggerSeq, resultAck, plcHeartbeat), probeRounds, probeTime); err != nil {
 		return p.explain(err)
 	}
 	report.subscribe(ctx, s) // last: where it is refused, the library takes the connection for lost
+	report.Paths = append(report.Paths, p.cfg.with(Polling).path(s.every, report.Round(90)))
+	if report.Refused == "" {
+		report.Paths = append(report.Paths, p.cfg.with(Subscribing).path(s.feed.wait(), report.Round(90)))
+	}
 	return nil
 }
 
@@ -190,7 +199,7 @@ func (s *session) inquire(ctx context.Context, sig signal, n node, there []Varia
 	case err != nil:
 		t.Wrong = err.Error()
 	default:
-		s.ids[sig] = nodeID
+		s.ids[sig], s.own[sig] = nodeID, nodeID
 	}
 	return t, nil
 }
@@ -209,7 +218,7 @@ func called(key string, there []Variable) string {
 func (r *Report) clock(ctx context.Context, s *session) {
 	before := time.Now()
 	results, err := s.ask(ctx, &ua.ReadRequest{TimestampsToReturn: ua.TimestampsToReturnNeither, NodesToRead: []*ua.ReadValueID{
-		{NodeID: ua.NewNumericNodeID(0, id.Server_ServerStatus_CurrentTime), AttributeID: ua.AttributeIDValue},
+		{NodeID: clock(), AttributeID: ua.AttributeIDValue},
 	}})
 	took := time.Since(before)
 	if err != nil || results[0].Value == nil {
@@ -220,55 +229,21 @@ func (r *Report) clock(ctx context.Context, s *session) {
 	}
 }
 
-// measure reads what a line polls, one reading after the other.
-func (r *Report) measure(ctx context.Context, s *session) error {
-	request := &ua.ReadRequest{TimestampsToReturn: ua.TimestampsToReturnNeither}
-	for _, sig := range []signal{partPresent, triggerSeq, resultAck, plcHeartbeat} {
-		if s.has(sig) {
-			request.NodesToRead = append(request.NodesToRead, &ua.ReadValueID{NodeID: s.ids[sig], AttributeID: ua.AttributeIDValue})
-		}
-	}
-	if len(request.NodesToRead) == 0 {
-		request.NodesToRead = []*ua.ReadValueID{{NodeID: ua.NewNumericNodeID(0, id.Server_ServerStatus_CurrentTime), AttributeID: ua.AttributeIDValue}}
-	}
-	for end := time.Now().Add(probeTime); len(r.Rounds) < probeRounds && time.Now().Before(end); {
-		before := time.Now()
-		if _, err := s.ask(ctx, request); err != nil {
-			return err
-		}
-		r.Rounds = append(r.Rounds, time.Since(before))
-	}
-	slices.Sort(r.Rounds)
-	return nil
-}
-
-// subscribe asks for the shortest intervals there are, and takes the subscription back.
+// subscribe asks for the shortest intervals there are, and hears how often the clock comes through.
 func (r *Report) subscribe(ctx context.Context, s *session) {
-	trigger := s.ids[partPresent]
-	if trigger == nil {
-		trigger = ua.NewNumericNodeID(0, id.Server_ServerStatus_CurrentTime)
-	}
-	heard := make(chan *opcua.PublishNotificationData, 64)
-	sub, err := s.client.Subscribe(ctx, &opcua.SubscriptionParameters{Interval: time.Millisecond}, heard)
+	feed, err := s.subscribe(ctx, time.Millisecond, present(s, partPresent))
 	if err != nil {
-		r.Refused = plain(err).Error()
+		r.Refused = err.Error()
 		return
 	}
-	r.Publishing = sub.RevisedPublishingInterval
-	item := opcua.NewMonitoredItemCreateRequestWithDefaults(trigger, ua.AttributeIDValue, 1)
-	item.RequestedParameters.SamplingInterval = 1
-	response, err := sub.Monitor(ctx, ua.TimestampsToReturnNeither, item)
-	switch {
-	case err != nil:
-		r.Refused = plain(err).Error()
-	case len(response.Results) != 1 || severity(response.Results[0].StatusCode) != good:
-		r.Refused = "the item was refused"
-	default:
-		r.Sampling = time.Duration(response.Results[0].RevisedSamplingInterval * float64(time.Millisecond))
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits.farewell)
-	defer cancel()
-	_ = sub.Cancel(ctx) // it ends with the session in any case
+	s.feed = feed
+	r.Publishing, r.Sampling = feed.publishing, feed.sampling
+	r.Gaps = feed.gaps(ctx, listenGaps, listenTime)
+}
+
+// present are those of the signals that the session has.
+func present(s *session, wanted ...signal) []signal {
+	return slices.DeleteFunc(wanted, func(sig signal) bool { return !s.has(sig) })
 }
 
 // section writes the [plc] section that goes with what was found: the biggest profile that has all its tags.

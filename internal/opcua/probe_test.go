@@ -61,7 +61,7 @@ func TestNearestNames(t *testing.T) {
 	cfg.Tags.Lot = `nsu=` + plc.Namespace + `;s="Inspect"."Charge"`
 	right := p.Tags()["trigger_seq"]
 	want := "does not exist on the PLC; there is " + right
-	err := Check(t.Context(), cfg, certificates)
+	err := Check(t.Context(), cfg, certificates, 0)
 	if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), `"Charge": does not exist on the PLC`) {
 		t.Errorf("check: %v", err)
 	}

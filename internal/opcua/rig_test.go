@@ -161,12 +161,17 @@ func startLink(t testing.TB, cfg Config) (*Link, ear) {
 
 func runLink(t testing.TB, cfg Config) (l *Link, heard ear, stop func()) {
 	t.Helper()
+	return runLinkWithin(t, cfg, impatient())
+}
+
+func runLinkWithin(t testing.TB, cfg Config, limits limits) (l *Link, heard ear, stop func()) {
+	t.Helper()
 	heard = make(ear, 1000)
 	l, err := New(cfg, certificates, heard, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.limits = impatient()
+	l.limits = limits
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- l.Run(ctx) }()

@@ -21,12 +21,16 @@ type session struct {
 	limits   limits
 	every    time.Duration // poll interval
 	stale    time.Duration
-	began    time.Time // when the snapshot was read
-	expires  time.Time // the earlier end of both certificates
-	verifies bool      // read a result back before it becomes valid
-	search   bool      // look for names like those of missing tags
+	began    time.Time     // when the snapshot was read
+	expires  time.Time     // the earlier end of both certificates
+	verifies bool          // read a result back before it becomes valid
+	search   bool          // look for names like those of missing tags
+	rounds   time.Duration // one round trip, as measured
+	path     Path
+	feed     *feed // nil where the trigger is polled
 
 	ids     [signals]*ua.NodeID // nil where the signal is not used
+	own     [signals]*ua.NodeID // the same before they were registered
 	types   [signals]ua.TypeID
 	polled  []signal // read every time
 	latched []signal // read once for each part
@@ -73,6 +77,11 @@ func (s *session) close() {
 	s.fail(ErrNoSession)
 	ctx, cancel := context.WithTimeout(context.Background(), s.limits.farewell)
 	defer cancel()
+	if s.feed != nil {
+		done := make(chan struct{})
+		defer close(done)
+		go s.feed.drain(done)
+	}
 	s.client.Close(ctx)
 }
 
@@ -100,7 +109,7 @@ func (s *session) verify(ctx context.Context, nodes [signals]node) error {
 			say(sig, "%v", err)
 			continue
 		}
-		s.ids[sig] = id
+		s.ids[sig], s.own[sig] = id, id
 		used = append(used, sig)
 	}
 	for part := range slices.Chunk(used, batch) {

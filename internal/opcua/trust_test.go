@@ -19,7 +19,7 @@ import (
 
 func TestCheckWritesNothing(t *testing.T) {
 	p := startPLC(t, plc.Config{OnWrite: func(w map[string]any) { t.Errorf("wrote %v", w) }})
-	if err := Check(t.Context(), configFor(p), certificates); err != nil {
+	if err := Check(t.Context(), configFor(p), certificates, 0); err != nil {
 		t.Error(err)
 	}
 	noneLeft(t)
@@ -66,7 +66,7 @@ plc.tags.reject: nsu=urn:linectl:simulated-plc;s="Inspect"."Reject": is String; 
 			if c.edit != nil {
 				c.edit(&cfg.Tags)
 			}
-			err := Check(t.Context(), cfg, certificates)
+			err := Check(t.Context(), cfg, certificates, 0)
 			if err == nil || err.Error() != c.want {
 				t.Errorf("got  %v\nwant %s", err, c.want)
 			}
@@ -156,7 +156,7 @@ func TestCertificates(t *testing.T) {
 			if c.edit != nil {
 				c.edit(&cfg)
 			}
-			err := Check(t.Context(), cfg, certificates)
+			err := Check(t.Context(), cfg, certificates, 0)
 			switch {
 			case c.want == "" && err != nil:
 				t.Fatal(err)
