@@ -125,6 +125,10 @@ func (r *Runtime) newModel(bytes []byte, inputs, outputs []string, f form) (*mod
 		func() error { return options.AddSessionConfigEntry("session.use_env_allocators", "1") },
 		// Processors without VNNI add products of 8 bits in 16, which saturate; this keeps them from it.
 		func() error { return options.AddSessionConfigEntry("session.x64quantprecision", "1") },
+		// It would move rounding to before a MaxPool of float32, which then takes forty times as long.
+		func() error {
+			return options.AddSessionConfigEntry("optimization.disable_specified_optimizers", "QDQPropagationTransformer")
+		},
 		func() error { return r.device.use(options, r.threads, r.engines, f) },
 		func() (err error) {
 			session, err = ort.NewDynamicAdvancedSessionWithONNXData(bytes, inputs, outputs, options)

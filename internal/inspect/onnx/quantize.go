@@ -28,13 +28,14 @@ type convolution struct {
 	bias    []float32 // nil where it has none
 }
 
-// convolutions finds those that can be computed in 8 bits. One that makes what the network gives is left as it is:
-// its result is wanted in float32.
+// convolutions finds those that are to be computed in 8 bits. One that reads the picture is left as it is: of a part
+// with little contrast 8 bits would lose the most there. So is one that makes what the network gives, whose result is
+// wanted in float32.
 func (m *Model) convolutions() []convolution {
 	users, given := m.users(), m.Outputs()
 	var all []convolution
 	for _, node := range m.graph.Node {
-		if node.GetOpType() != "Conv" || len(node.Input) < 2 {
+		if node.GetOpType() != "Conv" || len(node.Input) < 2 || node.Input[0] == m.graph.Input[0].GetName() {
 			continue
 		}
 		c := convolution{node: node, output: node.Output[0]}
@@ -151,7 +152,7 @@ func (m *Model) Quantize(ranges map[string]Range) error {
 	}
 	all := m.convolutions()
 	if len(all) == 0 {
-		return errors.New("the network has no convolution whose weights are constants")
+		return errors.New("the network has no convolution that could be")
 	}
 	q := &quantizer{Model: m, ranges: ranges, rounded: map[string]string{}, scale: map[string]float32{}}
 	// A maximum of rounded numbers is one of them: before and after it the grid is the same, and nothing is rounded twice.
@@ -174,9 +175,6 @@ func (m *Model) Quantize(ranges map[string]Range) error {
 	}
 	nodes := m.graph.Node
 	m.graph.Node = nil
-	for _, p := range m.graph.Input {
-		q.round(p.GetName())
-	}
 	for _, node := range nodes {
 		for i, name := range node.Input {
 			if q.rounded[name] != "" {
