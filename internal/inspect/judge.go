@@ -55,6 +55,10 @@ func newJudge(m recipe.Manifest, width, height int, exact func(cell int) float64
 		j.score = j.greatest(1, exact)
 	case patchcore.MeanTopK:
 		j.score = j.greatest(m.Method.TopK, exact)
+	case patchcore.MaxMean:
+		j.score = func(m part.Map, place int) float64 {
+			return smooth.MaxMean(m.Cells, m.Width, m.Height, func(cell int) bool { return j.places[cell] == place })
+		}
 	case recipe.MaxSmoothed:
 		smoother, err := smooth.New(smooth.Bilinear, width, height, m.Input.Width, m.Input.Height)
 		if err != nil {
@@ -62,8 +66,8 @@ func newJudge(m recipe.Manifest, width, height int, exact func(cell int) float64
 		}
 		j.score = j.smoothed(smoother)
 	default:
-		return nil, fmt.Errorf("zones do not go with the score %q: its weights are not kept in maps; train with --score %s or %s",
-			m.Method.Score, patchcore.Max, patchcore.MeanTopK)
+		return nil, fmt.Errorf("zones do not go with the score %q: its weights are not kept in maps; train with --score %s, %s or %s",
+			m.Method.Score, patchcore.MaxMean, patchcore.Max, patchcore.MeanTopK)
 	}
 	return j, nil
 }

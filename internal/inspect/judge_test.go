@@ -90,3 +90,16 @@ func TestZonesThatCannotBeJudged(t *testing.T) {
 		}
 	}
 }
+
+// TestZoneOfMeans: neighbours of another zone are no part of a mean.
+func TestZoneOfMeans(t *testing.T) {
+	m := recipe.Manifest{Method: recipe.Method{Score: patchcore.MaxMean}, Threshold: limitAt(1), Zones: []recipe.Zone{half("left", 0, 0.5, 1)}}
+	j, err := newJudge(m, 4, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grid := part.Map{Width: 4, Height: 1, Cells: []float32{1, 2, 30, 40}}
+	if left, rest := j.score(grid, 0), j.score(grid, recipe.Rest); left != 1.5 || rest != 35 {
+		t.Errorf("left %g, rest %g; want 1.5 and 35", left, rest)
+	}
+}

@@ -8,9 +8,10 @@ import (
 
 // The ways in which a picture's score follows from the distances of its patches.
 const (
-	Max        = "max"        // the greatest distance
-	Reweighted = "reweighted" // the greatest, weighted by how typical its nearest vector is; anomalib's
-	MeanTopK   = "mean_top_k" // the mean of the k greatest
+	Max        = "max"          // the greatest distance
+	Reweighted = "reweighted"   // the greatest, weighted by how typical its nearest vector is; anomalib's
+	MeanTopK   = "mean_top_k"   // the mean of the k greatest
+	MaxMean    = "max_mean_3x3" // the greatest mean of 3 x 3 neighbouring patches
 )
 
 // The precisions of the memory bank. The patches that make the score are computed anew in fp32 either way.
@@ -33,13 +34,13 @@ func DefaultOptions() Options { return Options{Score: Max, Precision: FP32} }
 func (o Options) Check() error {
 	var wrong []error
 	switch o.Score {
-	case Max, Reweighted:
+	case Max, Reweighted, MaxMean:
 	case MeanTopK:
 		if o.TopK < 1 {
 			wrong = append(wrong, fmt.Errorf("top_k %d: the mean is that of at least one patch", o.TopK))
 		}
 	default:
-		wrong = append(wrong, fmt.Errorf("there is no score %q; choose %s, %s or %s", o.Score, Max, Reweighted, MeanTopK))
+		wrong = append(wrong, fmt.Errorf("there is no score %q; choose %s, %s, %s or %s", o.Score, MaxMean, Max, Reweighted, MeanTopK))
 	}
 	if o.Precision != FP32 && o.Precision != Int8 {
 		wrong = append(wrong, fmt.Errorf("there is no precision %q; choose %s or %s", o.Precision, FP32, Int8))

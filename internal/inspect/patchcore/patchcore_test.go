@@ -120,6 +120,7 @@ func TestScoreIsTheReference(t *testing.T) {
 		for _, o := range []Options{
 			{Max, 0, FP32}, {Max, 0, Int8}, {Reweighted, 0, FP32}, {Reweighted, 0, Int8},
 			{MeanTopK, 1, Int8}, {MeanTopK, 3, Int8}, {MeanTopK, 5, FP32}, {MeanTopK, 5, Int8}, {MeanTopK, 1000, FP32},
+			{MaxMean, 0, FP32}, {MaxMean, 0, Int8},
 		} {
 			s, err := NewScorer(r, features, bank, o)
 			if err != nil {
@@ -144,10 +145,10 @@ func TestScoreIsTheReference(t *testing.T) {
 				}
 			}
 			tolerance = 1e-5
-			if o.TopK > mostExact && o.Precision == Int8 {
+			if (o.TopK > mostExact || o.Score == MaxMean) && o.Precision == Int8 {
 				tolerance = 5e-3
 			}
-			within(t, fmt.Sprintf("%v, %v", shape, o), got, float32(score(patches, bank, o)), tolerance)
+			within(t, fmt.Sprintf("%v, %v", shape, o), got, float32(score(patches, m.Width, bank, o)), tolerance)
 		}
 	}
 }
@@ -238,7 +239,7 @@ func TestScoreCarriesNaN(t *testing.T) {
 	for i := range bank.Dim {
 		bank.Vectors[i] = float32(i)
 	}
-	for _, o := range []Options{{Max, 0, FP32}, {Max, 0, Int8}, {Reweighted, 0, Int8}, {MeanTopK, 3, FP32}, {MeanTopK, 3, Int8}} {
+	for _, o := range []Options{{Max, 0, FP32}, {Max, 0, Int8}, {Reweighted, 0, Int8}, {MeanTopK, 3, FP32}, {MeanTopK, 3, Int8}, {MaxMean, 0, FP32}, {MaxMean, 0, Int8}} {
 		features := layers(t, r, shapes[0]...)
 		s, err := NewScorer(r, features, bank, o)
 		if err != nil {

@@ -102,8 +102,8 @@ func nearest(patches [][]float64, bank Bank) []float64 {
 	return out
 }
 
-// score is the picture's score of anomalib (reweighted) and of the other two names.
-func score(patches [][]float64, bank Bank, o Options) float64 {
+// score is the picture's score of anomalib (reweighted) and of the other names; rows of the grid are width long.
+func score(patches [][]float64, width int, bank Bank, o Options) float64 {
 	distances := nearest(patches, bank)
 	falling := slices.Sorted(slices.Values(distances))
 	slices.Reverse(falling)
@@ -115,6 +115,18 @@ func score(patches [][]float64, bank Bank, o Options) float64 {
 			sum += d / float64(k)
 		}
 		return sum
+	case MaxMean: // as an average pool that leaves out the padding, count_include_pad=False
+		var greatest float64
+		for i := range distances {
+			var sum, n float64
+			for j, d := range distances {
+				if dx, dy := i%width-j%width, i/width-j/width; dx*dx <= 1 && dy*dy <= 1 {
+					sum, n = sum+d, n+1
+				}
+			}
+			greatest = max(greatest, sum/n)
+		}
+		return greatest
 	case Reweighted:
 		to := func(p []float64) []float64 { // distances of p to every row
 			out := make([]float64, bank.Rows)

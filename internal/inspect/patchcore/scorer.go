@@ -7,6 +7,7 @@ import (
 
 	"linectl/internal/inspect/network"
 	"linectl/internal/inspect/onnx"
+	"linectl/internal/inspect/smooth"
 	"linectl/internal/part"
 )
 
@@ -67,7 +68,8 @@ func (s *Scorer) open(r *network.Runtime, model []byte, features []network.Featu
 
 // Score returns the distances of the patches and the picture's score. Where any distance is not a finite
 // number the score is NaN. With an int8 bank the map is near the truth; of the patches that make the score
-// the greatest are computed anew, so that Max and Reweighted are true, and MeanTopK is nearly so.
+// the greatest are computed anew, so that Max and Reweighted are true, and MeanTopK is nearly so; the nine of
+// MaxMean are not, for their mean is nearer to the truth than each of them.
 func (s *Scorer) Score() (float64, part.Map, error) {
 	if err := s.session.Run(); err != nil {
 		return math.NaN(), part.Map{}, fmt.Errorf("score: %w", err)
@@ -84,6 +86,9 @@ func (s *Scorer) Score() (float64, part.Map, error) {
 	}
 	if !finite {
 		return math.NaN(), m, nil
+	}
+	if s.options.Score == MaxMean {
+		return smooth.MaxMean(m.Cells, m.Width, m.Height, nil), m, nil
 	}
 	top := s.top(m.Cells)
 	switch s.options.Score {
