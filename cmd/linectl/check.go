@@ -29,6 +29,9 @@ func (p *program) checkCommand() *cobra.Command {
 			}
 			if !connect {
 				fmt.Fprintf(p.out, "%s: no mistakes\n", p.configPath)
+				for _, notice := range cfg.PLC.Notices() {
+					fmt.Fprintf(p.out, "plc: %s\n", notice)
+				}
 				return nil
 			}
 			return p.tryAll(c.Context(), cfg)
@@ -63,7 +66,7 @@ func (p *program) tryAll(ctx context.Context, cfg *config.Config) error {
 		}
 		trials = append(trials, t)
 	}
-	try("plc", cfg.PLC.Endpoint, func() error { return opcua.Check(ctx, cfg.PLC, cfg.PKI(), cfg.Line.Cycle.Std()) })
+	try("plc", cfg.PLC.Endpoint+notSecure(cfg), func() error { return opcua.Check(ctx, cfg.PLC, cfg.PKI(), cfg.Line.Cycle.Std()) })
 	for _, c := range cfg.Cameras {
 		try("camera "+c.Name, c.Source, func() error { return tryCamera(ctx, c) })
 	}
@@ -85,6 +88,14 @@ func (p *program) tryAll(ctx context.Context, cfg *config.Config) error {
 		return fmt.Errorf("%d of %d checks failed", failed, len(trials))
 	}
 	return nil
+}
+
+// notSecure shows wherever the state of a line is shown.
+func notSecure(cfg *config.Config) string {
+	if cfg.PLC.Insecure {
+		return " INSECURE"
+	}
+	return ""
 }
 
 func (p *program) printTrials(trials []trial) error {

@@ -30,7 +30,10 @@ func (p *program) plcCertCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "cert",
 		Short: "linectl's own certificate, which the PLC has to trust; made if there is none yet",
-		Args:  cobra.NoArgs,
+		Long: `Cert shows linectl's own certificate, and makes it if there is none yet. The PLC has to trust it: import the
+.der file there. 60 days before it runs out a second row shows the one that follows: have the PLC trust that
+one as well; linectl takes it from the last day on.`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := p.load()
 			if err != nil {
@@ -40,16 +43,35 @@ func (p *program) plcCertCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			shown := struct {
-				File   string    `json:"file"`
-				URI    string    `json:"application_uri"`
-				SHA256 string    `json:"sha256"`
-				Until  time.Time `json:"valid_until"`
-			}{own.File, own.URI, pki.Fingerprint(own.Certificate), own.Until}
-			return p.print(shown, []string{"file", "application uri", "valid until", "sha-256"},
-				[][]string{{shown.File, shown.URI, shown.Until.Format(time.DateOnly), shown.SHA256}})
+			next, err := pki.Next(cfg.PKI(), opcua.Name)
+			if err != nil {
+				return err
+			}
+			shown := show(own)
+			if next != nil {
+				shown.Next = new(show(*next))
+			}
+			var rows [][]string
+			for s := &shown; s != nil; s = s.Next {
+				rows = append(rows, []string{s.File, s.URI, s.Until.Format(time.DateOnly), s.SHA256, s.SHA1})
+			}
+			return p.print(shown, []string{"file", "application uri", "valid until", "sha-256", "sha-1"}, rows)
 		},
 	}
+}
+
+// ownCertificate is linectl's own certificate as people compare it; PLCs show the SHA-1, too.
+type ownCertificate struct {
+	File   string          `json:"file"`
+	URI    string          `json:"application_uri"`
+	SHA256 string          `json:"sha256"`
+	SHA1   string          `json:"sha1"`
+	Until  time.Time       `json:"valid_until"`
+	Next   *ownCertificate `json:"next,omitempty"`
+}
+
+func show(i pki.Identity) ownCertificate {
+	return ownCertificate{File: i.File, URI: i.URI, SHA256: pki.Fingerprint(i.Certificate), SHA1: pki.Thumbprint(i.Certificate), Until: i.Until}
 }
 
 func (p *program) plcTrustCommand() *cobra.Command {
@@ -84,8 +106,17 @@ func (p *program) trustPLC(ctx context.Context, yes bool) error {
 		return fmt.Errorf("the PLC's certificate: %w", err)
 	}
 	file := cfg.PLC.Pinned(cfg.PKI())
-	fmt.Fprintf(p.out, "%s shows a certificate\n  subject      %s\n  valid until  %s\n  SHA-256      %s\n",
-		cfg.PLC.Endpoint, parsed.Subject, parsed.NotAfter.Format(time.DateOnly), pki.Fingerprint(certificate))
+	own, err := pki.Open(cfg.PKI(), opcua.Name)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, "%s shows a certificate\n  subject      %s\n  valid until  %s\n  SHA-256      %s\n  SHA-1        %s\n",
+		cfg.PLC.Endpoint, parsed.Subject, parsed.NotAfter.Format(time.DateOnly), pki.Fingerprint(certificate), pki.Thumbprint(certificate))
+	fmt.Fprintf(p.out, "linectl's own, which the PLC has to trust\n  file         %s\n  SHA-256      %s\n  SHA-1        %s\n",
+		own.File, pki.Fingerprint(own.Certificate), pki.Thumbprint(own.Certificate))
+	if time.Now().After(parsed.NotAfter) {
+		fmt.Fprintln(p.out, "the PLC's certificate has run out: there will be no session with it")
+	}
 	if pinned, err := pki.Read(file); err == nil {
 		if bytes.Equal(pinned, certificate) {
 			fmt.Fprintf(p.out, "it is trusted already: %s\n", file)

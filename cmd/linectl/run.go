@@ -65,7 +65,7 @@ func (p *program) serveUntilReload(ctx context.Context, cfg *config.Config, relo
 		return nil, err
 	}
 	defer station.close()
-	notify(log, daemon.SdNotifyReady+"\nSTATUS=line "+cfg.Line.Name+" in mode "+string(cfg.Line.Mode))
+	notify(log, daemon.SdNotifyReady+"\nSTATUS=line "+cfg.Line.Name+" in mode "+string(cfg.Line.Mode)+notSecure(cfg))
 	log.Info("line runs", "line", cfg.Line.Name, "mode", cfg.Line.Mode, "cycle", cfg.Line.Cycle, "version", version, "config", p.configPath)
 
 	running, stop := context.WithCancel(ctx)

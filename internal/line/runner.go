@@ -105,6 +105,9 @@ func (r *Runner) Withdrawn() { r.post(Withdrawn{at()}) }
 // Stale is called by the link when the PLC's heartbeat stops and when it runs again.
 func (r *Runner) Stale(stale bool) { r.post(Stale{at(), stale}) }
 
+// Note is called by the link for what people should find in the record later.
+func (r *Runner) Note(kind, detail string) { r.recorder.put(Note{kind, detail}) }
+
 // ErrHangs says that an inspection did not return before the line ended: camera and inspector are
 // still in use and must not be closed.
 var ErrHangs = errors.New("an inspection did not return; camera and network are still in use")

@@ -42,12 +42,16 @@ type Config struct {
 	ServerCertificate string `toml:"server_certificate"`
 	// ServerSHA256 is the SHA-256 fingerprint of that certificate, in place of the file.
 	ServerSHA256 string `toml:"server_sha256"`
+	// Revoked is a certificate revocation list (DER or PEM), or a folder of them and of their issuers'
+	// certificates. Empty is the folder revoked in the pki folder, if there is one.
+	Revoked string `toml:"revoked"`
 	// Insecure must be true for security_policy and security_mode None: nothing is encrypted then, and
 	// anybody on the network can pass parts.
 	Insecure bool `toml:"insecure"`
 	// User is the user name at the PLC; empty for an anonymous session.
 	User string `toml:"user"`
-	// PasswordFile is the file that holds the user's password.
+	// PasswordFile is the file that holds the user's password, or credential:NAME for one that systemd
+	// hands over. Everybody but its owner and group must be kept from reading it.
 	PasswordFile string `toml:"password_file"`
 	// Tags names the node of each signal.
 	Tags Tags `toml:"tags"`
@@ -176,6 +180,8 @@ func (c Config) checkSecurity(say func(key, format string, args ...any)) {
 		say("user", "would send its password in clear text, because security_policy is None; use a secure policy or no user")
 	case c.User != "" && c.PasswordFile == "":
 		say("password_file", "is missing; name the file that holds the password of user %q", c.User)
+	case c.User != "" && checkSecret(c.PasswordFile) != nil:
+		say("password_file", "%q %v", c.PasswordFile, checkSecret(c.PasswordFile))
 	case c.User == "" && c.PasswordFile != "":
 		say("user", "is missing, but password_file is set; name the user")
 	}

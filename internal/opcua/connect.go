@@ -46,6 +46,12 @@ func dialer() *uacp.Dialer {
 func (p peer) connect(ctx context.Context, limits limits) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.connect)
 	defer cancel()
+	if p.cfg.secure() {
+		var err error
+		if p.identity, err = pki.Open(p.folder, Name); err != nil { // anew: its follower may have taken over
+			return nil, err
+		}
+	}
 	endpoint, err := p.trusted(ctx)
 	if err != nil {
 		return nil, err
@@ -89,12 +95,16 @@ func (p peer) open(ctx context.Context, endpoint *ua.EndpointDescription, limits
 
 // enter opens a session. No tag is looked at.
 func (p peer) enter(ctx context.Context, endpoint *ua.EndpointDescription, limits limits) (_ *session, err error) {
+	notices, err := p.validity(endpoint)
+	if err != nil {
+		return nil, err
+	}
 	options, err := p.options(endpoint)
 	if err != nil {
 		return nil, err
 	}
 	s := newSession(p.cfg, limits)
-	s.expires, s.search = p.expires(endpoint), p.search
+	s.notices, s.search = notices, p.search
 	options = append(options, opcua.StateChangedFunc(func(state opcua.ConnState) {
 		if state == opcua.Disconnected {
 			s.fail(errors.New("the connection to the PLC was lost"))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -29,9 +30,6 @@ type Listener interface {
 
 // ErrNoSession says that there is no session with the PLC at the moment, so that nothing was sent.
 var ErrNoSession = fmt.Errorf("there is no session with the PLC: %w", part.ErrNotSent)
-
-// warnBefore is how long before a certificate runs out each connect says so.
-const warnBefore = 30 * 24 * time.Hour
 
 // limits are how long the parts of a session may take.
 type limits struct {
@@ -65,7 +63,10 @@ type Link struct {
 	limits   limits
 	cycle    time.Duration // what the path must fit into; 0 for any
 	session  atomic.Pointer[session]
+	noted    sync.Map // text of a note: when it was told
 }
+
+const daily = 24 * time.Hour
 
 // New checks what can be checked without the PLC, and makes linectl's own certificate in the pki
 // folder where there is none yet.
@@ -99,8 +100,13 @@ func Check(ctx context.Context, cfg Config, folder string, cycle time.Duration) 
 // Run keeps a session with the PLC until ctx ends, and then leaves the outputs safe. A PLC that is
 // absent is no error: it is tried again for ever.
 func (l *Link) Run(ctx context.Context) error {
-	if l.peer.cfg.Profile == Minimal {
-		l.log.log.Warn("profile minimal cannot notice a missed trigger, a late result that hits the next part, or a PLC in STOP")
+	for _, notice := range l.peer.cfg.Notices() {
+		l.note(notice)
+	}
+	if l.peer.cfg.secure() {
+		watched := make(chan struct{})
+		defer func() { <-watched }()
+		go func() { defer close(watched); l.renew(ctx) }()
 	}
 	pause := l.limits.retry
 	for {
@@ -123,6 +129,39 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 }
 
+// note tells people what they have to know, once a day: in the log, and in the record where the listener
+// keeps one.
+func (l *Link) note(text string) {
+	now := time.Now()
+	if told, _ := l.noted.Load(text); told != nil && now.Sub(told.(time.Time)) < daily-time.Minute {
+		return
+	}
+	l.noted.Store(text, now)
+	l.log.log.Warn("PLC link: " + text)
+	if keeper, ok := l.listener.(interface{ Note(kind, detail string) }); ok {
+		keeper.Note("plc-link", text)
+	}
+}
+
+// renew looks once a day whether linectl's own certificate is about to run out.
+func (l *Link) renew(ctx context.Context) {
+	ticker := time.NewTicker(daily)
+	defer ticker.Stop()
+	for {
+		switch text, err := l.peer.renewal(); {
+		case err != nil:
+			l.note("linectl's next certificate could not be made: " + err.Error())
+		case text != "":
+			l.note(text)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
 // serve is one session from connect to end. It returns how long it lasted, and why it ended.
 func (l *Link) serve(ctx context.Context) (lasted time.Duration, err error) {
 	s, err := l.peer.connect(ctx, l.limits)
@@ -138,8 +177,8 @@ func (l *Link) serve(ctx context.Context) (lasted time.Duration, err error) {
 		return 0, l.peer.explain(err)
 	}
 	l.session.Store(s)
-	if l.peer.cfg.secure() && time.Until(s.expires) < warnBefore {
-		l.log.log.Warn("a certificate runs out: renew it in time, or there is no session any more", "until", s.expires.Format(time.DateOnly))
+	for _, notice := range s.notices {
+		l.note(notice)
 	}
 	l.log.success("connected to the PLC", "endpoint", l.peer.cfg.Endpoint, "policy", l.peer.cfg.SecurityPolicy, "mode", l.peer.cfg.SecurityMode,
 		"trigger", s.path.Trigger, "path", s.path.Whole().Round(10*time.Microsecond))

@@ -22,7 +22,7 @@ type session struct {
 	every    time.Duration // poll interval
 	stale    time.Duration
 	began    time.Time     // when the snapshot was read
-	expires  time.Time     // the earlier end of both certificates
+	notices  []string      // what will stop the link one day
 	verifies bool          // read a result back before it becomes valid
 	search   bool          // look for names like those of missing tags
 	rounds   time.Duration // one round trip, as measured

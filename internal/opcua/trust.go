@@ -2,15 +2,15 @@ package opcua
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/gopcua/opcua"
 	"github.com/gopcua/opcua/ua"
@@ -61,6 +61,9 @@ func gather(cfg Config, folder string) (peer, error) {
 			return peer{}, err
 		}
 	}
+	if _, err := p.revoked(); err != nil {
+		return peer{}, err
+	}
 	_, err := p.password()
 	return p, err
 }
@@ -87,11 +90,32 @@ func (p peer) password() (string, error) {
 	if p.cfg.User == "" {
 		return "", nil
 	}
-	content, err := os.ReadFile(p.cfg.PasswordFile)
-	if err != nil {
-		return "", hint.New(hint.Usage, fmt.Errorf("password of PLC user %q: %w", p.cfg.User, err), "write the password into the file of plc.password_file, readable for linectl alone")
+	password, err := secret(p.cfg.PasswordFile)
+	return password, hint.New(hint.Usage, wrap(err, "password of PLC user %q", p.cfg.User),
+		"write the password into the file of plc.password_file and chmod 600 it, or have systemd hand it over: LoadCredential=NAME:FILE and password_file = \"credential:NAME\"")
+}
+
+// revoked are the revocation lists; none where there is no folder of them and none is asked for.
+func (p peer) revoked() (pki.Revoked, error) {
+	place := cmp.Or(p.cfg.Revoked, filepath.Join(p.folder, "revoked"))
+	lists, err := pki.ReadRevoked(place)
+	if errors.Is(err, fs.ErrNotExist) && p.cfg.Revoked == "" {
+		return pki.Revoked{}, nil
 	}
-	return strings.TrimRight(string(content), "\r\n"), nil
+	return lists, hint.New(hint.Usage, wrap(err, "revocation lists"), "put the issuer's list there as DER or PEM, or correct plc.revoked")
+}
+
+// wrap says what an error is about; nil stays nil.
+func wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), err)
+}
+
+// failure is what the PLC has to put right, with what to do next.
+func failure(next, format string, args ...any) error {
+	return hint.New(hint.Failure, fmt.Errorf(format, args...), next)
 }
 
 // Fetch asks the PLC for the certificate (DER) that it shows at the configured security policy and
@@ -128,15 +152,6 @@ func (p peer) endpoint(ctx context.Context) (*ua.EndpointDescription, error) {
 	return nil, hint.New(hint.Failure,
 		fmt.Errorf("the PLC does not offer %s/%s; it offers %s", p.cfg.SecurityPolicy, p.cfg.SecurityMode, strings.Join(others, ", ")),
 		"switch it on in the settings of the PLC's OPC UA server, or choose another with plc.security_policy and plc.security_mode")
-}
-
-// expires is the earlier end of both certificates.
-func (p peer) expires(e *ua.EndpointDescription) time.Time {
-	certificate, err := x509.ParseCertificate(e.ServerCertificate)
-	if err != nil || p.identity.Until.Before(certificate.NotAfter) {
-		return p.identity.Until
-	}
-	return certificate.NotAfter
 }
 
 // own cuts the certificate of an endpoint down to the PLC's own: some send the whole chain.

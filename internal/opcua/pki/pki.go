@@ -1,11 +1,13 @@
 // Package pki owns the certificates of an OPC UA link: one's own, made once and never silently
-// replaced, and the one that the other side must show.
+// replaced, the one that follows it, the one that the other side must show, and lists of those that are
+// revoked.
 package pki
 
 import (
 	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -36,9 +38,54 @@ type Identity struct {
 
 // Open reads the identity called name from the folder, and makes it where there is none. The key and
 // its certificate are one file, name.pem, so that they cannot part; name.der is a copy of the
-// certificate for the other side.
+// certificate for the other side. One that is about to end makes way for the one that Next has prepared.
 func Open(folder, name string) (Identity, error) {
-	file := filepath.Join(folder, name+".pem")
+	identity, err := open(folder, name, name)
+	if err != nil || time.Until(identity.Until) > switchBefore {
+		return identity, err
+	}
+	next := filepath.Join(folder, name+following+".pem")
+	if _, err := os.Stat(next); err != nil {
+		return identity, nil // the end is told elsewhere; there is nothing better
+	}
+	if _, err := open(folder, name+following, name); err != nil {
+		return Identity{}, err
+	}
+	if err := os.Rename(next, filepath.Join(folder, name+".pem")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Identity{}, fmt.Errorf("own certificate: %w", err)
+	}
+	os.Remove(filepath.Join(folder, name+following+".der")) // Open makes name.der anew
+	return open(folder, name, name)
+}
+
+// following is what stands behind the name of an identity that will take over.
+const following = "-next"
+
+const (
+	// renewBefore is how long before its end an identity gets its follower: time for people to make it known.
+	renewBefore = 60 * 24 * time.Hour
+	// switchBefore is how long before the end the follower takes over: clocks of PLCs are wrong.
+	switchBefore = 24 * time.Hour
+)
+
+// Next is the identity that follows the present one, made where the present one ends within 60 days, with
+// a key of its own; nil where there is time yet. The other side has to trust it before the present one ends:
+// on its last day Open takes it.
+func Next(folder, name string) (*Identity, error) {
+	now, err := open(folder, name, name)
+	if err != nil || time.Until(now.Until) > renewBefore {
+		return nil, err
+	}
+	next, err := open(folder, name+following, name)
+	if err != nil {
+		return nil, err
+	}
+	return &next, nil
+}
+
+// open reads or makes the identity in the file of that name, for the application of the given name.
+func open(folder, called, name string) (Identity, error) {
+	file := filepath.Join(folder, called+".pem")
 	content, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		content, err = create(file, name)
@@ -47,12 +94,16 @@ func Open(folder, name string) (Identity, error) {
 		return Identity{}, hint.New(hint.Usage, fmt.Errorf("own certificate: %w", err),
 			fmt.Sprintf("let the user that runs linectl read and write the folder %s", folder))
 	}
+	if err := private(file); err != nil {
+		return Identity{}, hint.New(hint.Usage, fmt.Errorf("own certificate: %w", err),
+			"somebody may have the key: chmod 600 it at least; better move it away, have a new one made with 'linectl plc cert', and trust that one on the PLC")
+	}
 	identity, err := parse(content)
 	if err != nil {
 		return Identity{}, hint.New(hint.Damage, fmt.Errorf("own certificate %s: %w", file, err),
 			"restore the file from a backup; or move it away, have a new one made with 'linectl plc cert', and trust that one on the PLC")
 	}
-	identity.File = filepath.Join(folder, name+".der")
+	identity.File = filepath.Join(folder, called+".der")
 	if copied, err := os.ReadFile(identity.File); err == nil && bytes.Equal(copied, identity.Certificate) {
 		return identity, nil
 	}
@@ -60,6 +111,18 @@ func Open(folder, name string) (Identity, error) {
 		return Identity{}, err
 	}
 	return identity, nil
+}
+
+// private refuses a file that others than its owner may read: a secret that everybody knows is none.
+func private(file string) error {
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%s can be read by others than its owner (mode %04o)", file, info.Mode().Perm())
+	}
+	return nil
 }
 
 func parse(content []byte) (Identity, error) {
@@ -207,6 +270,17 @@ func Read(file string) ([]byte, error) {
 // Fingerprint is the SHA-256 of a certificate (DER) as people compare it: pairs of hex digits.
 func Fingerprint(certificate []byte) string {
 	sum := sha256.Sum256(certificate)
+	return pairs(sum[:])
+}
+
+// Thumbprint is the SHA-1 of a certificate, which OPC UA calls by that name (Part 6, 6.2.2) and PLCs show. It
+// finds a certificate in a list; only the SHA-256 proves which one it is.
+func Thumbprint(certificate []byte) string {
+	sum := sha1.Sum(certificate)
+	return pairs(sum[:])
+}
+
+func pairs(sum []byte) string {
 	pairs := make([]string, len(sum))
 	for i, b := range sum {
 		pairs[i] = strings.ToUpper(hex.EncodeToString([]byte{b}))

@@ -1,0 +1,105 @@
+package pki
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Revoked are the revocation lists (RFC 5280, 5) at one place.
+type Revoked struct{ lists []list }
+
+type list struct {
+	file string
+	*x509.RevocationList
+}
+
+// ReadRevoked reads a revocation list (DER or PEM), or all of a folder. Certificates that lie beside them
+// are taken for those of the issuers: a list of an issuer that is known must bear that one's signature.
+func ReadRevoked(path string) (Revoked, error) {
+	files := []string{path}
+	info, err := os.Stat(path)
+	if err != nil {
+		return Revoked{}, err
+	}
+	if info.IsDir() {
+		entries, err := os.ReadDir(path)
+		if err != nil {
+			return Revoked{}, err
+		}
+		files = nil
+		for _, e := range entries {
+			if !e.IsDir() && e.Name()[0] != '.' {
+				files = append(files, filepath.Join(path, e.Name()))
+			}
+		}
+	}
+	var r Revoked
+	var issuers []*x509.Certificate
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return Revoked{}, err
+		}
+		if block, _ := pem.Decode(content); block != nil {
+			content = block.Bytes
+		}
+		if issuer, err := x509.ParseCertificate(content); err == nil {
+			issuers = append(issuers, issuer)
+			continue
+		}
+		l, err := x509.ParseRevocationList(content)
+		if err != nil {
+			return Revoked{}, fmt.Errorf("%s is no revocation list: %w", file, err)
+		}
+		r.lists = append(r.lists, list{file, l})
+	}
+	return r, r.signedBy(issuers)
+}
+
+// signedBy refuses a list that bears the name of one of the issuers and not its signature.
+func (r Revoked) signedBy(issuers []*x509.Certificate) error {
+	for _, l := range r.lists {
+		for _, issuer := range issuers {
+			if bytes.Equal(l.RawIssuer, issuer.RawSubject) {
+				if err := issuer.CheckSignature(l.SignatureAlgorithm, l.RawTBSRevocationList, l.Signature); err != nil {
+					return fmt.Errorf("%s was not signed by its issuer %s: %w", l.file, issuer.Subject, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// ErrRevoked says that a certificate is on a revocation list.
+var ErrRevoked = errors.New("the certificate is revoked")
+
+// Check says whether a list names the certificate.
+func (r Revoked) Check(certificate *x509.Certificate) error {
+	for _, l := range r.lists {
+		if !bytes.Equal(l.RawIssuer, certificate.RawIssuer) {
+			continue
+		}
+		for _, entry := range l.RevokedCertificateEntries {
+			if entry.SerialNumber.Cmp(certificate.SerialNumber) == 0 {
+				return fmt.Errorf("%w since %s, says %s", ErrRevoked, entry.RevocationTime.Format(time.DateOnly), l.file)
+			}
+		}
+	}
+	return nil
+}
+
+// Outdated are the files whose issuer should have given out a newer list by now.
+func (r Revoked) Outdated(now time.Time) (files []string) {
+	for _, l := range r.lists {
+		if !l.NextUpdate.IsZero() && now.After(l.NextUpdate) {
+			files = append(files, l.file)
+		}
+	}
+	return files
+}
