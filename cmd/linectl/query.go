@@ -28,6 +28,7 @@ type question struct {
 
 func (p *program) queryCommand() *cobra.Command {
 	var q question
+	var parquet string
 	c := &cobra.Command{
 		Use:   "query",
 		Short: "find parts in the record, newest first",
@@ -38,11 +39,17 @@ It ends with code 3 where no part matches. --before ID goes on where an earlier 
 		Example: `  linectl query --verdict reject --since today
   linectl query --part 'A17-*' --since 7d -o csv`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return p.query(c.Context(), q) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if parquet != "" && !c.Flags().Changed("limit") {
+				q.limit = 0
+			}
+			return p.query(c.Context(), q, parquet)
+		},
 	}
 	q.flags(c)
 	c.Flags().IntVar(&q.limit, "limit", 50, "most parts to show; 0 shows all")
 	c.Flags().Int64Var(&q.before, "before", 0, "only records with a smaller id")
+	c.Flags().StringVar(&parquet, "parquet", "", "write all that match into this Parquet file")
 	return c
 }
 
@@ -298,7 +305,7 @@ func shown(text string, width int) string {
 	return b.String()
 }
 
-func (p *program) query(ctx context.Context, q question) error {
+func (p *program) query(ctx context.Context, q question, parquet string) error {
 	f, err := q.filter(time.Now())
 	if err != nil {
 		return err
@@ -308,6 +315,9 @@ func (p *program) query(ctx context.Context, q question) error {
 		return err
 	}
 	defer reader.Close()
+	if parquet != "" {
+		return p.queryToParquet(ctx, reader, f, parquet)
+	}
 	var n int
 	var last int64
 	out := p.partWriter()
