@@ -1,206 +1,175 @@
-// Accuracy makes the table of docs/accuracy.md: it trains and evaluates recipes of labelled sets of pictures with
-// the linectl that it is given, for every combination of backbone, method, layers and input size, and prints
-// one row of Markdown for each.
+// Accuracy makes the tables and the plot of docs/accuracy.md with the linectl that it is given: every combination
+// of backbone and method, how accuracy grows with the number of good pictures, and what bad pictures among the
+// good ones do. It prints Markdown.
 //
-//	go run ./tools/accuracy --linectl bin/linectl --data DIR [--backbones FILE,FILE] [--sample 200,120,150]
+//	go run ./tools/accuracy --linectl bin/linectl --data DIR [--backbones FILE,FILE] [--parts table,curve,contamination]
 //
 // DIR holds SET.csv with the columns split (train or test), label (good or anything else) and path. A mask is a
 // PNG beside its bad picture, with the same name.
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/csv"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"strings"
 
-	"linectl/internal/inspect/evaluate/exam"
+	"gonum.org/v1/plot/plotter"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var b bench
-	var sets, backbones, layers, sizes, methods, sample string
 	flag.StringVar(&b.linectl, "linectl", "linectl", "the program that trains and evaluates")
 	flag.StringVar(&b.data, "data", os.Getenv("LINECTL_DATA"), "folder of the sets")
-	flag.StringVar(&sets, "sets", "figure,magnetic_tile", "sets, by the names of their CSV files")
-	flag.StringVar(&backbones, "backbones", "", "ONNX files with their cards (linectl's own)")
-	flag.StringVar(&layers, "layers", ",8", "choices of layers, as strides joined by +, as 8+16; an empty one is the card's")
-	flag.StringVar(&sizes, "sizes", "256x256", "inputs of the network")
-	flag.StringVar(&methods, "methods", "max,reweighted,mean_top_k,padim", "scores of PatchCore, and padim")
-	flag.StringVar(&sample, "sample", "", "at most so many pictures to train on, good and bad ones to test, as 200,120,150 (all)")
-	flag.IntVar(&b.bank, "bank", 2000, "vectors of PatchCore's memory bank")
+	flag.StringVar(&b.plot, "plot", "docs/accuracy.svg", "file of the curve's plot")
+	flag.Func("with", "another flag of linectl train, as --backbone-precision=fp32; may be repeated", func(text string) error { b.with = append(b.with, text); return nil })
+	flag.IntVar(&b.bank, "bank", 0, "vectors of PatchCore's memory bank (linectl's default)")
+	list := func(name, value, usage string) *[]string {
+		var l []string
+		set := func(text string) error { l = strings.Split(text, ","); return nil }
+		_ = set(value)
+		flag.Func(name, fmt.Sprintf("%s (%q)", usage, value), set)
+		return &l
+	}
+	parts := list("parts", "table,curve,contamination", "what to make")
+	sets := list("sets", "figure,magnetic_tile", "sets, by the names of their CSV files")
+	backbones := list("backbones", "", "ONNX files; an empty one is linectl's default, one without a card is imported first")
+	layers := list("layers", "", "choices of layers, as strides joined by +, as 8+16; an empty one is the card's")
+	sizes := list("sizes", "", "inputs of the network, as 256x256; an empty one follows the pictures")
+	methods := list("methods", ",max,padim", "scores of PatchCore, and padim; an empty one is linectl's default")
+	counts := list("counts", "20,39,100,200", "numbers of good pictures for the curve")
+	percents := list("percents", "0,2,5", "bad pictures among the good ones")
+	sample := flag.String("sample", "", "at most so many pictures to train on, good and bad ones to test, as 200,120,150 (all)")
 	flag.Parse()
-	if err := b.run(ctx, split(sets), split(backbones), split(layers), split(sizes), split(methods), sample); err != nil {
+	err := b.prepare(ctx, *sets, *sample)
+	if err == nil {
+		defer b.close()
+		err = b.run(ctx, *parts, choices(*backbones, *layers, *sizes, *methods), *counts, *percents)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "accuracy:", err)
 		os.Exit(1)
 	}
 }
 
-func split(list string) []string { return strings.Split(list, ",") }
-
-type bench struct {
-	linectl, data string
-	bank          int
-	folder        string // where the sets are linked to and recipes are made
-}
-
-func (b bench) run(ctx context.Context, sets, backbones, layers, sizes, methods []string, sample string) (err error) {
-	most := [3]int{1 << 30, 1 << 30, 1 << 30}
-	if sample != "" {
-		if _, err := fmt.Sscanf(sample, "%d,%d,%d", &most[0], &most[1], &most[2]); err != nil {
-			return fmt.Errorf("--sample %q: %w", sample, err)
-		}
-	}
-	if b.folder, err = os.MkdirTemp("", "accuracy-"); err != nil {
-		return err
-	}
-	defer os.RemoveAll(b.folder)
-	fmt.Println("| set | backbone | layers | input | score | image AUROC | pixel AUROC | PRO | false rejects | escapes |")
-	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-	for _, set := range sets {
-		masks, err := b.link(set, most)
-		if err != nil {
-			return err
-		}
-		for _, backbone := range backbones {
-			for _, choice := range layers {
-				for _, size := range sizes {
-					for _, method := range methods {
-						if err := b.row(ctx, set, masks, backbone, choice, size, method); err != nil {
-							return err
-						}
-					}
+// choices is every combination.
+func choices(backbones, layers, sizes, methods []string) (all []choice) {
+	for _, b := range backbones {
+		for _, l := range layers {
+			for _, s := range sizes {
+				for _, m := range methods {
+					all = append(all, choice{b, l, s, m})
 				}
 			}
 		}
 	}
+	return all
+}
+
+func (b *bench) run(ctx context.Context, parts []string, all []choice, counts, percents []string) error {
+	for _, part := range parts {
+		var err error
+		switch part {
+		case "table":
+			err = b.table(ctx, all)
+		case "curve":
+			err = b.learning(ctx, all[0], counts)
+		case "contamination":
+			err = b.contamination(ctx, all[0], percents)
+		default:
+			err = fmt.Errorf("there is no part %q; there are table, curve and contamination", part)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Println()
+	}
 	return nil
 }
 
-// link links the pictures of a set into folders: train, good, bad and masks. Of a kind that has more than its most,
-// pictures at even distances are taken.
-func (b bench) link(set string, most [3]int) (masks bool, err error) {
-	file, err := os.Open(filepath.Join(b.data, set+".csv"))
-	if err != nil {
-		return false, err
-	}
-	defer file.Close()
-	rows, err := csv.NewReader(file).ReadAll()
-	if err != nil {
-		return false, fmt.Errorf("%s: %w", file.Name(), err)
-	}
-	kinds := [3]string{"train", "good", "bad"}
-	var files [3][]string
-	for _, r := range rows[1:] {
-		kind := 0
-		switch {
-		case r[0] == "test" && r[1] == "good":
-			kind = 1
-		case r[0] == "test":
-			kind = 2
-		case r[1] != "good":
-			return false, fmt.Errorf("%s: %s is for training and not good", file.Name(), r[2])
+func (b *bench) table(ctx context.Context, all []choice) error {
+	fmt.Println("| set | backbone | layers | input | method, score, bank | image AUROC | pixel AUROC | PRO | false rejects | escapes |")
+	fmt.Println("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+	for _, s := range b.sets {
+		for _, c := range all {
+			r, err := b.measure(ctx, s, c)
+			if err != nil {
+				return err
+			}
+			fmt.Printf("| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", s.name, r.Backbone, strings.Join(r.recipe.Manifest.Backbone.Layers, "+"),
+				r.recipe.Input.Size(), r.Method, figure(r.ImageAUROC), figure(r.PixelAUROC), figure(r.PRO), rate(r.FalseRejects), rate(r.Escapes))
 		}
-		files[kind] = append(files[kind], r[2])
 	}
-	place := func(kind, path string) (string, error) {
-		folder := filepath.Join(b.folder, set, kind)
-		return filepath.Join(folder, filepath.Base(path)), os.MkdirAll(folder, 0o755)
-	}
-	for kind, all := range files {
-		n := min(len(all), most[kind])
-		for i := range n {
-			from, err := filepath.Abs(filepath.Join(b.data, filepath.FromSlash(all[i*len(all)/n])))
-			if err != nil {
-				return false, err
+	return nil
+}
+
+// learning trains on more and more of the good pictures, always at even distances.
+func (b *bench) learning(ctx context.Context, c choice, counts []string) error {
+	fmt.Println("| set | good pictures | image AUROC | false rejects | escapes |")
+	fmt.Println("| --- | --- | --- | --- | --- |")
+	var curves []curve
+	for _, s := range b.sets {
+		found := curve{set: s.name}
+		for _, text := range counts {
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 1 {
+				return fmt.Errorf("--counts: %q is not a number of pictures", text)
 			}
-			to, err := place(kinds[kind], from)
-			if err != nil {
-				return false, err
-			}
-			if err := os.Symlink(from, to); err != nil {
-				return false, err
-			}
-			mask := strings.TrimSuffix(from, filepath.Ext(from)) + ".png"
-			if _, err := os.Stat(mask); kind != 2 || mask == from || err != nil {
+			if n > len(s.train) {
 				continue
 			}
-			masks = true
-			if to, err = place("masks", mask); err != nil {
-				return false, err
+			fewer := s
+			fewer.train = some(s.train, n)
+			r, err := b.measure(ctx, fewer, c)
+			if err != nil {
+				return err
 			}
-			if err := os.Symlink(mask, to); err != nil {
-				return false, err
+			fmt.Printf("| %s | %d | %s | %s | %s |\n", s.name, n, figure(r.ImageAUROC), rate(r.FalseRejects), rate(r.Escapes))
+			if r.ImageAUROC != nil {
+				found.points = append(found.points, plotter.XY{X: float64(n), Y: *r.ImageAUROC})
 			}
 		}
+		if len(found.points) > 0 {
+			curves = append(curves, found)
+		}
 	}
-	return masks, nil
+	return draw(b.plot, curves)
 }
 
-// row trains and evaluates one combination and prints it.
-func (b bench) row(ctx context.Context, set string, masks bool, backbone, layers, size, method string) error {
-	in := func(name string) string { return filepath.Join(b.folder, set, name) }
-	common := []string{"--recipes", filepath.Join(b.folder, "recipes")}
-	if backbone != "" {
-		common = append(common, "--backbone", backbone)
+// contamination trains with bad pictures among the good ones. Those that are ever learned are left out of every test.
+func (b *bench) contamination(ctx context.Context, c choice, percents []string) error {
+	fmt.Println("| set | bad among the good | image AUROC | left out as unlike the rest | on the contact sheet | false rejects | escapes |")
+	fmt.Println("| --- | --- | --- | --- | --- | --- | --- |")
+	for _, s := range b.sets {
+		var wrong []int
+		most := 0
+		for _, text := range percents {
+			percent, err := strconv.ParseFloat(text, 64)
+			if err != nil || percent < 0 || percent > 20 {
+				return fmt.Errorf("--percents: %q is not a share from 0 to 20", text)
+			}
+			n := int(percent/(100-percent)*float64(len(s.train)) + 0.5)
+			wrong, most = append(wrong, n), max(most, n)
+		}
+		pool := some(s.bad, most)
+		clean := s
+		clean.bad = without(s.bad, pool)
+		for _, n := range wrong {
+			spoiled := clean
+			learned := some(pool, n)
+			spoiled.train = append(append([]string(nil), s.train...), learned...)
+			r, err := b.measure(ctx, spoiled, c)
+			if err != nil {
+				return err
+			}
+			out, seen := named(r.recipe, learned)
+			fmt.Printf("| %s | %d of %d | %s | %d | %d | %s | %s |\n", s.name, n, len(spoiled.train), figure(r.ImageAUROC), out, seen, rate(r.FalseRejects), rate(r.Escapes))
+		}
 	}
-	train := []string{"train", "accuracy", "--good", in("train"), "--size", size}
-	if layers != "" {
-		train = append(train, "--layers", strings.ReplaceAll(layers, "+", ","))
-	}
-	if method == "padim" {
-		train = append(train, "--method", method)
-	} else {
-		train = append(train, "--score", method, "--bank", strconv.Itoa(b.bank))
-	}
-	defer os.RemoveAll(filepath.Join(b.folder, "recipes"))
-	if _, err := b.exec(ctx, append(train, common...)); err != nil {
-		return err
-	}
-	eval := []string{"eval", "accuracy", "--good", in("good"), "--bad", in("bad"), "-o", "json"}
-	if masks {
-		eval = append(eval, "--masks", in("masks"))
-	}
-	out, err := b.exec(ctx, append(eval, common...))
-	if err != nil {
-		return err
-	}
-	var r exam.Report
-	if err := json.Unmarshal(out, &r); err != nil {
-		return fmt.Errorf("eval: %w", err)
-	}
-	if layers == "" {
-		layers = "card's"
-	}
-	fmt.Printf("| %s | %s | %s | %s | %s | %s | %s | %s | %d of %d | %d of %d |\n", set, r.Backbone, layers, size, r.Method,
-		figure(r.ImageAUROC), figure(r.PixelAUROC), figure(r.PRO), r.FalseRejects.Count, r.FalseRejects.Of, r.Escapes.Count, r.Escapes.Of)
 	return nil
-}
-
-func (b bench) exec(ctx context.Context, args []string) ([]byte, error) {
-	c := exec.CommandContext(ctx, b.linectl, args...)
-	var errs bytes.Buffer
-	c.Stderr = &errs
-	out, err := c.Output()
-	if err != nil {
-		return nil, fmt.Errorf("linectl %s: %w\n%s", strings.Join(args, " "), err, &errs)
-	}
-	return out, nil
-}
-
-func figure(v *float64) string {
-	if v == nil {
-		return "–"
-	}
-	return fmt.Sprintf("%.3f", *v)
 }
