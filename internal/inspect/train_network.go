@@ -28,8 +28,8 @@ const (
 // The gate of the network in 8 bits. Its features are some percent off, and the memory bank is made of them, so
 // scores are not those of fp32; what must stay is their order, their size, and how well they tell bad from good.
 const (
-	leastRank     = 0.95 // Spearman's correlation over good and bad pictures
-	mostOff       = 0.10 // of a score
+	leastRank     = 0.98 // Spearman's correlation over good and bad pictures
+	mostOff       = 0.05 // of a score
 	mostAUROCLost = 0.01
 )
 
