@@ -64,8 +64,8 @@ bench: setup ## the benchmarks; on a quiet machine
 	@$(go) test -run '^$$' -bench . -benchmem ./... </dev/null
 
 .PHONY: crash
-crash: setup ## kill the writer of the record CRASHES (1000) times under load, and see that nothing is lost
-	@LINECTL_TEST_CRASHES=$(or $(CRASHES),1000) $(go) test -count 1 -timeout 60m -run Killed -v ./internal/store </dev/null
+crash: setup ## the record through CRASHES (1000) kills and as many power losses under load: is anything lost?
+	@LINECTL_TEST_CRASHES=$(or $(CRASHES),1000) $(go) test -count 1 -timeout 60m -run "Killed|PowerLoss" -v ./internal/store </dev/null
 
 .PHONY: soak
 soak: setup ## the PLC link for hours: every fault for longer, a million handshakes

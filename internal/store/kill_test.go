@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	if folder := os.Getenv(killedFolder); folder != "" {
 		writeUntilKilled(folder)
 	}
+	if folder := os.Getenv(powerFolder); folder != "" {
+		writeAndLog(folder)
+	}
 	os.Exit(m.Run())
 }
 
