@@ -41,6 +41,7 @@ type benchOptions struct {
 	sizes      []string
 	banks      []int
 	precisions []string
+	networks   []string
 	duty       inspect.Duty
 }
 
@@ -71,6 +72,7 @@ For a machine with a GPU, after 'make runtime DEVICE=cuda':
 	c.Flags().StringSliceVar(&o.sizes, "size", []string{"256x256"}, "sizes of the network's input")
 	c.Flags().IntSliceVar(&o.banks, "bank", []int{inspect.DefaultBank, 4096, 16384}, "vectors in the memory bank")
 	c.Flags().StringSliceVar(&o.precisions, "precision", nil, "of the memory bank: fp32, int8 (both, where the device has both)")
+	c.Flags().StringSliceVar(&o.networks, "backbone-precision", nil, "of the network: fp32, int8 (both, where the device has both)")
 	c.Flags().IntVar(&o.duty.Inspections, "count", 200, "inspections to measure")
 	c.Flags().DurationVar(&o.duty.Pause, "pause", 0, "then wait so long and measure one inspection more")
 	return c
@@ -98,9 +100,11 @@ func (p *program) bench(ctx context.Context, d desk, o benchOptions, args []stri
 			return hint.New(hint.Usage, fmt.Errorf("--device %w", err), "")
 		}
 	}
-	for _, precision := range o.precisions {
-		if err := (patchcore.Options{Score: patchcore.Max, Precision: precision}).Check(); err != nil {
-			return hint.New(hint.Usage, fmt.Errorf("--precision: %w", err), "")
+	for flag, precisions := range map[string][]string{"precision": o.precisions, "backbone-precision": o.networks} {
+		for _, precision := range precisions {
+			if err := (patchcore.Options{Score: patchcore.Max, Precision: precision}).Check(); err != nil {
+				return hint.New(hint.Usage, fmt.Errorf("--%s: %w", flag, err), "")
+			}
 		}
 	}
 	bar := newProgress(p.err)
@@ -147,12 +151,15 @@ func (p *program) benchSettings(ctx context.Context, cfg inspect.Config, folders
 	if err != nil {
 		return nil, err
 	}
-	precisions := o.precisions
-	if len(precisions) == 0 {
-		precisions = []string{"fp32"}
-		if m.Runtime().Device().Int8() {
-			precisions = append(precisions, "int8")
-		}
+	both := []string{patchcore.FP32}
+	if m.Runtime().Device().Int8() {
+		both = append(both, patchcore.Int8)
+	}
+	if len(o.precisions) == 0 {
+		o.precisions = both
+	}
+	if len(o.networks) == 0 {
+		o.networks = both
 	}
 	var timings []inspect.Timing
 	for _, file := range files {
@@ -169,12 +176,14 @@ func (p *program) benchSettings(ctx context.Context, cfg inspect.Config, folders
 				if bank < 1 || bank > inspect.MostBank {
 					return nil, hint.New(hint.Usage, fmt.Errorf("--bank %d is out of range; allowed is 1 to %d", bank, inspect.MostBank), "")
 				}
-				for _, precision := range precisions {
-					t, err := m.Measure(ctx, inspect.Setting{Backbone: backbone, Size: size, Bank: bank, Precision: precision}, o.duty)
-					if err != nil {
-						return nil, err
+				for _, precision := range o.precisions {
+					for _, computes := range o.networks {
+						t, err := m.Measure(ctx, inspect.Setting{Backbone: backbone, Size: size, Bank: bank, Precision: precision, Computes: computes}, o.duty)
+						if err != nil {
+							return nil, err
+						}
+						timings = append(timings, t)
 					}
-					timings = append(timings, t)
 				}
 			}
 		}
@@ -191,7 +200,7 @@ func (p *program) cycle() time.Duration {
 }
 
 func (p *program) printBench(b benched) error {
-	header := []string{"what", "device", "input", "bank", "precision", "picture p50", "network p50", "score p50", "p50", "p95", "p99", "max", "of the cycle"}
+	header := []string{"what", "device", "input", "network", "bank", "precision", "picture p50", "network p50", "score p50", "p50", "p95", "p99", "max", "of the cycle"}
 	paused := false
 	for _, t := range b.Timings {
 		paused = paused || t.AfterPause > 0
@@ -202,7 +211,7 @@ func (p *program) printBench(b benched) error {
 	ms := func(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
 	rows := make([][]string, len(b.Timings))
 	for i, t := range b.Timings {
-		rows[i] = []string{t.What, t.Device, t.Input.String(), strconv.Itoa(t.Bank), t.Precision, ms(t.Picture.P50), ms(t.Network.P50), ms(t.Score.P50),
+		rows[i] = []string{t.What, t.Device, t.Input.String(), t.Computes, strconv.Itoa(t.Bank), t.Precision, ms(t.Picture.P50), ms(t.Network.P50), ms(t.Score.P50),
 			ms(t.Whole.P50), ms(t.Whole.P95), ms(t.Whole.P99), ms(t.Whole.Max), fmt.Sprintf("%.0f %%", 100*t.Whole.P99/b.CycleMS)}
 		if paused {
 			rows[i] = append(rows[i], ms(t.AfterPause))

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -42,6 +43,7 @@ type Timing struct {
 	Input       picture.Size `json:"input"`
 	Bank        int          `json:"bank"` // vectors; 0 for PaDiM
 	Precision   string       `json:"precision"`
+	Computes    string       `json:"backbone_precision"`
 	Inspections int          `json:"inspections"`
 	Picture     Latency      `json:"picture"` // measured for quality, resized, normalised
 	Network     Latency      `json:"network"`
@@ -155,7 +157,8 @@ func BenchRecipe(ctx context.Context, cfg Config, folders Folders, r *recipe.Rec
 		frames = scene(benchFrame, 4)
 	}
 	return stages{i.extractor, i.scorer}.measure(ctx, frames, d, Timing{What: fmt.Sprintf("%s@%d", r.Name, r.Version), Device: cfg.Device,
-		Input: r.Input.Size(), Bank: r.Bank.Rows, Precision: r.Method.Precision})
+		Input: r.Input.Size(), Bank: r.Bank.Rows, Precision: r.Method.Precision,
+		Computes: cmp.Or(r.Manifest.Backbone.Precision, patchcore.FP32)})
 }
 
 // Setting is one choice of everything that the time per part depends on.
@@ -163,7 +166,8 @@ type Setting struct {
 	Backbone  network.Backbone
 	Size      picture.Size // of the network's input
 	Bank      int
-	Precision string
+	Precision string // of the bank
+	Computes  string // of the network: patchcore.FP32 or patchcore.Int8
 }
 
 // benchFrame is the camera picture of measurements that are given none.
@@ -193,8 +197,22 @@ func (m *Measurer) Runtime() *network.Runtime { return m.runtime }
 
 // Measure makes a bank of the rendered pictures' own patches and inspects them by it.
 func (m *Measurer) Measure(ctx context.Context, s Setting, d Duty) (Timing, error) {
-	t := Timing{What: s.Backbone.Name, Device: m.runtime.Device().String(), Input: s.Size, Bank: s.Bank, Precision: s.Precision}
+	t := Timing{What: s.Backbone.Name, Device: m.runtime.Device().String(), Input: s.Size, Bank: s.Bank, Precision: s.Precision, Computes: s.Computes}
 	in := recipe.Input{Width: s.Size.Width, Height: s.Size.Height, Resize: picture.Resize, Mean: s.Backbone.Mean, Std: s.Backbone.Std}
+	if s.Computes == patchcore.Int8 {
+		model, err := quantize(m.runtime, s.Backbone, s.Backbone.PatchOf, in, func(look func(part.Frame) error) error {
+			for _, frame := range m.frames {
+				if err := look(frame); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return t, err
+		}
+		s.Backbone = s.Backbone.Computing(model)
+	}
 	e, err := newExtractor(m.runtime, s.Backbone, s.Backbone.PatchOf, in)
 	if err != nil {
 		return t, err

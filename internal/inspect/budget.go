@@ -148,7 +148,7 @@ func (s *search) setting(b network.Backbone, step rung) Setting {
 	if s.camera != (picture.Size{}) && step.side > 256 && size.Width*size.Height > s.camera.Width*s.camera.Height {
 		size = shaped(s.camera, 256, b.Multiple)
 	}
-	return Setting{Backbone: b, Size: size, Bank: step.bank, Precision: s.precision}
+	return Setting{Backbone: b, Size: size, Bank: step.bank, Precision: s.precision, Computes: patchcore.FP32}
 }
 
 // is tells whether the setting is what a trial measured.

@@ -38,6 +38,27 @@ func newExtractor(r *network.Runtime, b network.Backbone, layers []string, in re
 	return &extractor{picture.NewPreparer(in.Size(), in.Mean, in.Std), n}, nil
 }
 
+// quantize makes the form of a network that computes in 8 bits, for the numbers that it makes of some frames.
+func quantize(r *network.Runtime, b network.Backbone, layers []string, in recipe.Input, frames func(look func(part.Frame) error) error) ([]byte, error) {
+	o, err := r.Observe(b, layers, in.Width, in.Height)
+	if err != nil {
+		return nil, err
+	}
+	defer o.Close()
+	prepare := picture.NewPreparer(in.Size(), in.Mean, in.Std)
+	defer prepare.Close()
+	err = frames(func(frame part.Frame) error {
+		if err := prepare.Fill(o.Input.Data(), frame); err != nil {
+			return err
+		}
+		return o.Look()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return o.Quantize()
+}
+
 // open opens the network that a recipe works with, as it works with it.
 func open(runtime *network.Runtime, cfg Config, folders Folders, r *recipe.Recipe) (*extractor, error) {
 	backbone, err := network.FindBackbone(cfg.Backbone, folders.Backbones)

@@ -65,7 +65,14 @@ func (t *trainer) eightBits(ctx context.Context, backbone network.Backbone, b *r
 		return nil, err
 	}
 	defer exact.close()
-	model, err := exact.quantize(ctx, backbone, b.Layers, in, learn)
+	model, err := quantize(t.runtime, backbone, b.Layers, in, func(look func(part.Frame) error) error {
+		return readAll(ctx, learn, func(_ int, frame part.Frame, err error) error {
+			if err != nil {
+				return nil
+			}
+			return look(frame)
+		})
+	})
 	if err != nil {
 		return refuse(err)
 	}
@@ -144,28 +151,6 @@ func (a *attempt) close() {
 	if a.extractor != nil {
 		a.extractor.close()
 	}
-}
-
-// quantize makes the 8-bit form of the attempt's network, for the numbers that it makes of some pictures.
-func (a *attempt) quantize(ctx context.Context, backbone network.Backbone, layers []string, in recipe.Input, files []string) ([]byte, error) {
-	o, err := a.runtime.Observe(backbone, layers, in.Width, in.Height)
-	if err != nil {
-		return nil, err
-	}
-	defer o.Close()
-	err = readAll(ctx, files, func(_ int, frame part.Frame, err error) error {
-		if err != nil {
-			return nil
-		}
-		if err := a.extractor.prepare.Fill(o.Input.Data(), frame); err != nil {
-			return err
-		}
-		return o.Look()
-	})
-	if err != nil {
-		return nil, err
-	}
-	return o.Quantize()
 }
 
 // score is what the attempt makes of a frame.

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -32,16 +33,13 @@ func eight(t *testing.T, cfg Config, folders Folders, o TrainOptions) *recipe.Re
 		t.Fatal(err)
 	}
 	in := recipe.Input{Width: o.Size.Width, Height: o.Size.Height, Resize: picture.Resize, Mean: backbone.Mean, Std: backbone.Std}
+	model, err := quantize(runtime, backbone, backbone.PatchOf, in, func(look func(part.Frame) error) error {
+		return readAll(t.Context(), files, func(_ int, frame part.Frame, err error) error { return errors.Join(err, look(frame)) })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	tr := &trainer{options: o, runtime: runtime}
-	exact, err := tr.try(t.Context(), "", backbone, backbone.PatchOf, in, files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	model, err := exact.quantize(t.Context(), backbone, backbone.PatchOf, in, files)
-	exact.close()
-	if err != nil {
-		t.Fatal(err)
-	}
 	if tr.extractor, err = newExtractor(runtime, backbone.Computing(model), backbone.PatchOf, in); err != nil {
 		t.Fatal(err)
 	}

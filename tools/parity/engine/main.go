@@ -27,15 +27,16 @@ func main() {
 	size := flag.Int("size", 256, "width and height of the picture")
 	score := flag.String("score", patchcore.Reweighted, "max, reweighted or mean_top_k")
 	precision := flag.String("precision", "int8", "of the bank: fp32 or int8")
+	eight := flag.Bool("int8", false, "compute the network in 8 bits, too")
 	threads := flag.Int("threads", 2, "threads of the network")
 	enlarge := flag.Bool("map", false, "also make the smoothed map at the picture's size")
 	flag.Parse()
-	if err := run(*backbone, *bank, *picture, *dim, *size, *threads, *enlarge, patchcore.Options{Score: *score, TopK: 10, Precision: *precision}); err != nil {
+	if err := run(*backbone, *bank, *picture, *dim, *size, *threads, *enlarge, *eight, patchcore.Options{Score: *score, TopK: 10, Precision: *precision}); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(backbonePath, bankPath, picturePath string, dim, size, threads int, enlarge bool, o patchcore.Options) error {
+func run(backbonePath, bankPath, picturePath string, dim, size, threads int, enlarge, eight bool, o patchcore.Options) error {
 	runtime, err := network.Start("", network.CPU, threads)
 	if err != nil {
 		return err
@@ -44,16 +45,32 @@ func run(backbonePath, bankPath, picturePath string, dim, size, threads int, enl
 	if err != nil {
 		return err
 	}
+	input, err := floats(picturePath)
+	if err != nil {
+		return err
+	}
+	if eight {
+		o, err := runtime.Observe(backbone, backbone.PatchOf, size, size)
+		if err != nil {
+			return err
+		}
+		defer o.Close()
+		copy(o.Input.Data(), input)
+		if err := o.Look(); err != nil {
+			return err
+		}
+		model, err := o.Quantize()
+		if err != nil {
+			return err
+		}
+		backbone = backbone.Computing(model)
+	}
 	net, err := runtime.Open(backbone, backbone.PatchOf, size, size)
 	if err != nil {
 		return err
 	}
 	defer net.Close()
 	vectors, err := floats(bankPath)
-	if err != nil {
-		return err
-	}
-	input, err := floats(picturePath)
 	if err != nil {
 		return err
 	}
