@@ -1,0 +1,263 @@
+package vision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gopcua/opcua/server"
+	"github.com/gopcua/opcua/ua"
+
+	"linectl/internal/hint"
+	"linectl/internal/opcua"
+	"linectl/internal/opcua/pki"
+	"linectl/internal/part"
+)
+
+// Station is the line as PLCs may call it. To the line it is the PLC.
+type Station struct {
+	cfg      Config
+	identity pki.Identity
+	clients  [][]byte // pinned certificates, DER
+	listener opcua.Listener
+	log      *slog.Logger
+	recipe   string
+	patience time.Duration // after which a job that the line did not answer is over
+	space    *space
+	server   *server.Server
+	at       string // where it listens, HOST:PORT
+	sessions sessions
+	working  chan struct{}
+
+	mu     sync.Mutex
+	up     bool
+	mode   mode
+	last   uint32 // newest sequence
+	open   *job   // the one that waits for its verdict; nil where none does
+	jobs   []*job // the newest, oldest first
+	status part.Status
+}
+
+// job is one part that a client brought.
+type job struct {
+	trigger part.Trigger
+	meas    string // the client's own name of the measurement
+	result  part.Result
+	at      time.Time // of the verdict
+	done    chan struct{}
+	taken   bool // the client has its verdict
+	aborted bool
+}
+
+func (j *job) over() bool {
+	select {
+	case <-j.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// name is the job's, unique as long as the record counts on.
+func (j *job) name() string { return strconv.FormatUint(uint64(j.trigger.Sequence.Value), 10) }
+
+const (
+	keptJobs = 64 // whose verdicts can still be asked for
+	grace    = 500 * time.Millisecond
+)
+
+// New checks what can be checked without listening, and makes linectl's certificate in the pki folder
+// where there is none yet. The sequence goes on after last, the newest that the record has; the cycle is
+// the line's.
+func New(cfg Config, folder string, last part.Sequence, cycle time.Duration, recipe string, listener opcua.Listener, log *slog.Logger) (*Station, error) {
+	if problems := cfg.Check(); len(problems) > 0 {
+		return nil, hint.New(hint.Usage, fmt.Errorf("vision.%s: %s", problems[0].Key, problems[0].Message), "'linectl check' lists every mistake in the config")
+	}
+	s := &Station{
+		cfg: cfg, listener: listener, log: log, recipe: recipe, patience: cycle + grace,
+		sessions: sessions{open: map[string]*session{}}, working: make(chan struct{}, mostAtOnce),
+	}
+	if last.Bits == bits {
+		s.last = last.Value
+	}
+	for _, file := range cfg.Clients {
+		certificate, err := pki.Read(file)
+		if err != nil {
+			return nil, hint.New(hint.Usage, fmt.Errorf("vision.clients: %w", err), "export the PLC's client certificate from its engineering tool into that file")
+		}
+		s.clients = append(s.clients, certificate)
+	}
+	var err error
+	if s.identity, err = pki.Open(folder, opcua.Name); err != nil {
+		return nil, err
+	}
+	known()
+	s.space = s.build()
+	return s, nil
+}
+
+// bits is the width of the sequence.
+const bits = 32
+
+// Address is where it listens, while it runs.
+func (s *Station) Address() string { return s.at }
+
+// Run serves until ctx ends. An address that is not there yet is no error: it is tried again for ever.
+func (s *Station) Run(ctx context.Context) error {
+	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	for told := false; ; told = true {
+		err := s.listen(serving)
+		if err == nil {
+			break
+		}
+		if !told {
+			s.log.Warn("linectl's own OPC UA server does not serve", "error", err, "hint", hint.Of(err))
+			s.listener.Disconnected(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second/2 + rand.N(time.Second)):
+		}
+	}
+	s.log.Info("linectl's own OPC UA server serves", "address", s.at, "clients", len(s.clients))
+	s.mu.Lock()
+	s.up = true
+	s.listener.Connected(part.Snapshot{Trigger: part.Trigger{Sequence: s.sequence(), SeenAt: time.Now()}})
+	s.mu.Unlock()
+	<-ctx.Done()
+	s.mu.Lock()
+	s.up = false
+	s.finish(s.open, part.Result{Reason: part.Interrupted})
+	s.mu.Unlock()
+	time.Sleep(50 * time.Millisecond) // for the last answer to go out
+	return s.server.Close()
+}
+
+func (s *Station) sequence() part.Sequence { return part.Sequence{Value: s.last, Bits: bits} }
+
+// trigger begins a job. One that is still open is over then: the PLC went on. What is not accepted is no
+// trigger and gets no verdict: the PLC has the refusal.
+func (s *Station) trigger(t part.Trigger, meas string) (*job, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.up || s.mode != automatic {
+		return nil, ua.StatusBadInvalidState
+	}
+	s.finish(s.open, part.Result{Reason: part.Overrun})
+	s.last++
+	t.Sequence, t.SeenAt = s.sequence(), time.Now()
+	j := &job{trigger: t, meas: meas, done: make(chan struct{})}
+	s.open = j
+	s.jobs = append(s.jobs, j)
+	if len(s.jobs) > keptJobs {
+		s.jobs = s.jobs[1:]
+	}
+	// The line answers within its cycle. Should it not, the call must still end.
+	time.AfterFunc(s.patience, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.finish(j, part.Result{Reason: part.Deadline})
+	})
+	s.listener.Triggered(t)
+	return j, nil
+}
+
+// finish gives a job its verdict, if it has none yet. The caller holds the lock.
+func (s *Station) finish(j *job, result part.Result) bool {
+	if j == nil || j.over() {
+		return false
+	}
+	result.Trigger = j.trigger
+	j.result, j.at = result, time.Now()
+	if s.open == j {
+		s.open = nil
+	}
+	close(j.done)
+	return true
+}
+
+// take says that a client has the verdict of a job: the acknowledgement.
+func (s *Station) take(j *job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	newest := len(s.jobs) > 0 && s.jobs[len(s.jobs)-1] == j
+	if !j.taken && newest && s.up {
+		s.listener.Withdrawn()
+	}
+	j.taken = true
+}
+
+// abort ends the open job at once.
+func (s *Station) abort() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		return false
+	}
+	s.open.aborted, s.open.taken = true, true
+	s.finish(s.open, part.Result{Reason: part.Interrupted})
+	s.listener.Withdrawn()
+	return true
+}
+
+// job finds one of the newest by its sequence.
+func (s *Station) job(sequence uint32) *job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, j := range s.jobs {
+		if j.trigger.Sequence.Value == sequence {
+			return j
+		}
+	}
+	return nil
+}
+
+// newest is the newest job with a verdict; nil where there is none yet.
+func (s *Station) newest() *job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := len(s.jobs) - 1; i >= 0; i-- {
+		if s.jobs[i].over() {
+			return s.jobs[i]
+		}
+	}
+	return nil
+}
+
+var errOver = fmt.Errorf("the call is over already: %w", part.ErrNotSent)
+
+// Answer gives a job its verdict.
+func (s *Station) Answer(ctx context.Context, result part.Result) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", part.ErrNotSent, err)
+	}
+	for _, j := range s.jobs {
+		if j.trigger.Sequence == result.Trigger.Sequence && s.finish(j, result) {
+			return nil
+		}
+	}
+	return part.Because(part.LinkLost, errOver)
+}
+
+// Clear has nothing to take back: a verdict belongs to its sequence for ever.
+func (s *Station) Clear(context.Context) error { return nil }
+
+// Report keeps how the station is.
+func (s *Station) Report(_ context.Context, status part.Status) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.up {
+		return errors.New("the server does not serve")
+	}
+	s.status = status
+	return nil
+}

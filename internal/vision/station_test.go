@@ -1,0 +1,230 @@
+package vision
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gopcua/opcua"
+	"github.com/gopcua/opcua/ua"
+
+	"linectl/internal/hint"
+	"linectl/internal/opcua/pki"
+	"linectl/internal/part"
+)
+
+// dial opens a session the way it is asked to, as the certificate's owner.
+func dial(t *testing.T, s *Station, policy string, mode ua.MessageSecurityMode, certificate string) (*opcua.Client, error) {
+	t.Helper()
+	own, err := pki.Open(certificates, certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	endpoint := &ua.EndpointDescription{
+		EndpointURL: "opc.tcp://" + s.Address(), SecurityMode: mode, SecurityPolicyURI: ua.FormatSecurityPolicyURI(policy),
+		Server: &ua.ApplicationDescription{}, UserIdentityTokens: []*ua.UserTokenPolicy{{PolicyID: "anonymous_None", TokenType: ua.UserTokenTypeAnonymous}},
+	}
+	options := []opcua.Option{opcua.AutoReconnect(false), opcua.RequestTimeout(time.Minute)}
+	if mode != ua.MessageSecurityModeNone {
+		endpoint.ServerCertificate = s.identity.Certificate
+		options = append(options, opcua.Certificate(own.Certificate), opcua.PrivateKey(own.Key))
+	}
+	options = append(options, opcua.SecurityFromEndpoint(endpoint, ua.UserTokenTypeAnonymous))
+	client, err := opcua.NewClient(endpoint.EndpointURL, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Connect(t.Context()); err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { client.Close(context.Background()) })
+	return client, nil
+}
+
+// Nobody gets in without encryption, offered or not, or without a pinned certificate.
+func TestSecurity(t *testing.T) {
+	t.Parallel()
+	s, _ := start(t)
+	for _, c := range []struct {
+		policy      string
+		mode        ua.MessageSecurityMode
+		certificate string
+		want        ua.StatusCode
+	}{
+		{"None", ua.MessageSecurityModeNone, "plc", ua.StatusBadSecurityModeRejected},
+		{"Basic256Sha256", ua.MessageSecurityModeSign, "plc", ua.StatusBadSecurityModeRejected},
+		{"Basic256Sha256", ua.MessageSecurityModeSignAndEncrypt, "stranger", ua.StatusBadCertificateUntrusted},
+		{"Basic256Sha256", ua.MessageSecurityModeSignAndEncrypt, "plc", ua.StatusOK},
+		{"Aes128_Sha256_RsaOaep", ua.MessageSecurityModeSignAndEncrypt, "plc", ua.StatusOK},
+		{"Aes256_Sha256_RsaPss", ua.MessageSecurityModeSignAndEncrypt, "plc", ua.StatusOK},
+	} {
+		_, err := dial(t, s, c.policy, c.mode, c.certificate)
+		if c.want == ua.StatusOK && err != nil || c.want != ua.StatusOK && !errors.Is(err, c.want) {
+			t.Errorf("%s, %s, %s: %v, want %v", c.policy, c.mode, c.certificate, err, c.want)
+		}
+	}
+}
+
+// A call that waits for its verdict holds up nobody, not even its own session; the next part ends it.
+func TestOverlap(t *testing.T) {
+	t.Parallel()
+	s, w := start(t)
+	client, err := dial(t, s, "Basic256Sha256", ua.MessageSecurityModeSignAndEncrypt, "plc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inspect := func(id string) (sequence uint32, pass bool, code int16) {
+		result, err := client.Call(t.Context(), &ua.CallMethodRequest{
+			ObjectID: ua.NewStringNodeID(ours, "Station"), MethodID: ua.NewStringNodeID(ours, "Station/Inspect"),
+			InputArguments: []*ua.Variant{ua.MustVariant(id), ua.MustVariant(""), ua.MustVariant(""), ua.MustVariant("")},
+		})
+		if err != nil || result.StatusCode != ua.StatusOK {
+			t.Errorf("%s: %v, %v", id, err, result)
+			return 0, false, 0
+		}
+		out := result.OutputArguments
+		return out[0].Value().(uint32), out[1].Value().(bool), out[2].Value().(int16)
+	}
+	first := make(chan [2]any, 1)
+	go func() {
+		_, pass, code := inspect("slow")
+		first <- [2]any{pass, code}
+	}()
+	for s.job(42) == nil {
+		time.Sleep(time.Millisecond)
+	}
+	begun := time.Now()
+	v, err := client.Node(ua.NewStringNodeID(ours, "Station/Heartbeat")).Value(t.Context())
+	if err != nil || v == nil {
+		t.Errorf("a read beside the call: %v", err)
+	}
+	sequence, pass, code := inspect("next")
+	if sequence != 43 || pass || part.Reason(code) != part.Busy {
+		t.Errorf("the second: %d, %v, %d", sequence, pass, code)
+	}
+	if got := <-first; got != [2]any{false, part.Overrun.Code()} {
+		t.Errorf("the first: %v", got)
+	}
+	if took := time.Since(begun); took > cycle {
+		t.Errorf("it took %s", took)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.rows) != 2 || w.rows[0].Reason != part.Overrun || w.rows[1].Reason != part.Busy {
+		t.Errorf("rows: %+v", w.rows)
+	}
+}
+
+// silent is a line that never answers.
+type silent struct{ triggered, withdrawn int }
+
+func (s *silent) Connected(part.Snapshot) {}
+func (s *silent) Disconnected(error)      {}
+func (s *silent) Triggered(part.Trigger)  { s.triggered++ }
+func (s *silent) Withdrawn()              { s.withdrawn++ }
+func (s *silent) Stale(bool)              {}
+
+func station(t *testing.T) (*Station, *silent) {
+	t.Helper()
+	heard := &silent{}
+	cfg := Config{Listen: "127.0.0.1:0", Clients: []string{filepath.Join(certificates, "plc.der")}}
+	s, err := New(cfg, certificates, part.Sequence{Value: 1<<32 - 2, Bits: 32}, time.Second, "bracket", heard, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.up = true
+	return s, heard
+}
+
+// Every job ends in exactly one verdict: the first; one that nobody gives is a reject in time.
+func TestOneVerdict(t *testing.T) {
+	s, heard := station(t)
+	synctest.Test(t, func(t *testing.T) {
+		j, err := s.trigger(part.Trigger{PartID: "A"}, "")
+		if err != nil || j.trigger.Sequence.Value != 1<<32-1 {
+			t.Fatalf("%v, %v", j, err)
+		}
+		time.Sleep(s.patience + time.Millisecond)
+		synctest.Wait()
+		if !j.over() || j.result.Verdict == part.Pass || j.result.Reason != part.Deadline {
+			t.Errorf("nobody answered: %+v", j.result)
+		}
+		late := part.Result{Trigger: j.trigger, Verdict: part.Pass, Reason: part.None}
+		if err := s.Answer(t.Context(), late); !errors.Is(err, part.ErrNotSent) || j.result.Verdict == part.Pass {
+			t.Errorf("a late verdict: %v, %+v", err, j.result)
+		}
+		second, err := s.trigger(part.Trigger{PartID: "B"}, "")
+		if err != nil || second.trigger.Sequence.Value != 0 {
+			t.Fatalf("the sequence runs over: %v, %v", second, err)
+		}
+		given := part.Result{Trigger: second.trigger, Verdict: part.Pass, Reason: part.None, Score: 1}
+		expired, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.Answer(expired, given); !errors.Is(err, part.ErrNotSent) || second.over() {
+			t.Errorf("after its time: %v", err)
+		}
+		if err := s.Answer(t.Context(), given); err != nil || second.result.Verdict != part.Pass {
+			t.Errorf("in time: %v, %+v", err, second.result)
+		}
+		if err := s.Answer(t.Context(), part.Result{Trigger: second.trigger}); !errors.Is(err, part.ErrNotSent) || second.result.Verdict != part.Pass {
+			t.Errorf("twice: %v, %+v", err, second.result)
+		}
+		s.take(j) // not the newest: no acknowledgement
+		s.take(second)
+		s.take(second)
+		if heard.withdrawn != 1 || heard.triggered != 2 {
+			t.Errorf("%+v", heard)
+		}
+		for range 3 * keptJobs {
+			if _, err := s.trigger(part.Trigger{}, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(s.jobs) != keptJobs || s.job(0) != nil {
+			t.Errorf("%d jobs are kept", len(s.jobs))
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestConfig(t *testing.T) {
+	for _, c := range []struct {
+		cfg  Config
+		want string
+	}{
+		{Config{}, ""},
+		{Config{Listen: "0.0.0.0:4840", Clients: []string{"plc.der"}}, ""},
+		{Config{Clients: []string{"plc.der"}}, "listen: is missing, but clients are named; write HOST:PORT, as in 0.0.0.0:4840"},
+		{Config{Listen: "4840", Clients: []string{"plc.der"}}, `listen: "4840" is no address; write HOST:PORT, as in 0.0.0.0:4840`},
+		{Config{Listen: "0.0.0.0:4840"}, "clients: is empty, so nobody could call; name the file of the PLC's certificate"},
+	} {
+		var got []string
+		for _, p := range c.cfg.Check() {
+			got = append(got, p.Key+": "+p.Message)
+		}
+		if strings.Join(got, "\n") != c.want {
+			t.Errorf("%+v: %q, want %q", c.cfg, got, c.want)
+		}
+	}
+	_, err := New(Config{Listen: "127.0.0.1:0", Clients: []string{"none.der"}}, certificates, part.Sequence{}, time.Second, "", &silent{}, slog.New(slog.DiscardHandler))
+	if hint.KindOf(err) != hint.Usage {
+		t.Errorf("a client's certificate that is not there: %v", err)
+	}
+}
+
+func FuzzIdentifier(f *testing.F) {
+	good, _ := (&identifier{"P1"}).Encode()
+	f.Add(good)
+	f.Add([]byte{1, 0, 0, 0, 255, 255, 255, 127})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		var i identifier
+		if n, err := i.Decode(body); err == nil && (n != len(body) || len(i.Text) > len(body)) {
+			t.Errorf("%d of %d bytes, text of %d", n, len(body), len(i.Text))
+		}
+	})
+}

@@ -1,0 +1,248 @@
+package vision
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"linectl/internal/line"
+	"linectl/internal/opcua/pki"
+	"linectl/internal/part"
+	"linectl/internal/setting"
+)
+
+var certificates string
+
+func TestMain(m *testing.M) {
+	log.SetOutput(io.Discard) // the server library reports its own start there
+	folder, err := os.MkdirTemp("", "linectl-vision-")
+	if err != nil {
+		panic(err)
+	}
+	certificates = folder
+	for _, name := range []string{"linectl", "plc", "stranger"} { // keys take their time
+		if _, err := pki.Open(folder, name); err != nil {
+			panic(err)
+		}
+	}
+	code := m.Run()
+	os.RemoveAll(folder)
+	os.Exit(code)
+}
+
+// world is everything around the line but its PLC: a part called bad is bad, one called slow takes too
+// long.
+type world struct {
+	mu     sync.Mutex
+	partID string
+	rows   []part.Record
+	told   map[int64]part.Delivery
+}
+
+func (w *world) Grab(_ context.Context, after time.Time) (part.Frame, error) {
+	return part.Frame{ExposedAt: after, SHA256: "f00"}, nil
+}
+
+func (w *world) Inspect(context.Context, part.Frame) (part.Finding, error) {
+	w.mu.Lock()
+	id := w.partID
+	w.mu.Unlock()
+	found := part.Finding{Recipe: w.Recipe(), Score: 1, Threshold: 2, Reason: part.None}
+	switch id {
+	case "bad":
+		found.Score, found.Reason = 3, part.Anomaly
+	case "slow":
+		time.Sleep(cycle + cycle/2)
+	}
+	return found, nil
+}
+
+func (w *world) Recipe() part.Recipe { return part.Recipe{Name: "bracket", Version: 1} }
+func (w *world) Insert(_ context.Context, r part.Record) (int64, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rows = append(w.rows, r)
+	return int64(len(w.rows)), nil
+}
+func (w *world) Deliver(id int64, d part.Delivery) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.told[id] = d
+}
+func (w *world) Late(int64, part.Finding)                    {}
+func (w *world) KeepPicture(int64, part.Frame, part.Verdict) {}
+func (w *world) Recover(context.Context, string, part.Told, part.Count) (bool, error) {
+	return false, nil
+}
+func (w *world) Last(context.Context, string) (part.Count, error) {
+	return part.Count{Last: part.Sequence{Value: 41, Bits: 32}}, nil
+}
+func (w *world) Event(string, string, string) {}
+func (w *world) Healthy() error               { return nil }
+
+// cycle is long enough for a machine that is busy with something else.
+const cycle = 2 * time.Second
+
+// listening hears what the line hears, and remembers which part the camera sees.
+type listening struct {
+	*line.Runner
+	world *world
+}
+
+func (l listening) Triggered(t part.Trigger) {
+	l.world.mu.Lock()
+	l.world.partID = t.PartID
+	l.world.mu.Unlock()
+	l.Runner.Triggered(t)
+}
+
+// start runs a whole line behind the server until the test ends.
+func start(t *testing.T) (*Station, *world) {
+	t.Helper()
+	w := &world{told: map[int64]part.Delivery{}}
+	config := line.DefaultConfig()
+	config.Cycle = setting.Duration(cycle)
+	quiet := slog.New(slog.DiscardHandler)
+	runner := line.NewRunner(config, line.Deps{Camera: w, Inspector: w, Store: w, Log: quiet})
+	cfg := Config{Listen: "127.0.0.1:0", Clients: []string{filepath.Join(certificates, "plc.der")}}
+	s, err := New(cfg, certificates, part.Sequence{Value: 41, Bits: 32}, cycle, "bracket", listening{runner, w}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runner.UsePLC(s)
+	ctx, stop := context.WithCancel(context.Background())
+	serving, unlink := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	work.Go(func() { _ = runner.Run(ctx); unlink() })
+	work.Go(func() {
+		if err := s.Run(serving); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() { stop(); work.Wait() })
+	for until := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		if _, mode := s.states(); mode == stateReady {
+			return s, w
+		}
+		if time.Now().After(until) {
+			t.Fatal("the station is not ready")
+		}
+	}
+}
+
+// foreign runs a client that nobody of this project wrote the OPC UA of, and gives what it printed.
+func foreign(t *testing.T, name string, s *Station, certificate string) (got map[string]any) {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed := filepath.Join(root, ".tools/interop", name)
+	if _, err := os.Stat(installed); err != nil {
+		t.Fatalf("%s is not there: 'scripts/setup.sh test' brings it", installed)
+	}
+	own, err := pki.Open(certificates, certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	order, err := json.Marshal(map[string]string{
+		"endpoint": "opc.tcp://" + s.Address(), "server": filepath.Join(certificates, "linectl.der"),
+		"certificate": filepath.Join(certificates, certificate+".der"), "key": filepath.Join(certificates, certificate+".pem"), "uri": own.URI,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "python3", filepath.Join(root, "tools/interop", name, "client.py"), string(order))
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+installed)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, errs.String())
+	}
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return got
+}
+
+// A foreign client reaches everything by its browse names and calls every method; each accepted call has
+// exactly one row, and what the client was told is what the row says.
+func TestForeignClient(t *testing.T) {
+	t.Parallel()
+	s, w := start(t)
+	got := foreign(t, "asyncua", s, "plc")
+	for key, want := range map[string]string{
+		"before":     `BadNoData`,
+		"inspect":    `[42 true 1 1]`,
+		"rejected":   `[43 false 2 3]`,
+		"sequence":   `44`,
+		"result":     `[true true 1 1 A2]`,
+		"unknown":    `BadNoData`,
+		"wrong":      `BadInvalidArgument`,
+		"few":        `BadArgumentsMissing`,
+		"latest":     `[44 A2 true 1]`,
+		"written":    `BadNotWritable`,
+		"id":         `5031`,
+		"job":        `[45 0]`,
+		"job result": `[45 B1 M1 1 false true]`,
+		"recipe":     `[<nil> -2]`,
+		"prepared":   `true`,
+		"stop":       `-1`,
+		"abort":      `0`,
+		"aborted":    `[true 3]`,
+		"halt":       `0`,
+		"refused":    `BadInvalidState`,
+		"halted":     `-1`,
+		"reset":      `0`,
+		"select":     `0`,
+		"states":     `[[Operational Ready] [Operational Ready] [Operational SingleExecution] [Halted BadStateNotActive] [Preoperational BadStateNotActive] [Operational Ready]]`,
+	} {
+		value := got[key]
+		if n, ok := value.(float64); ok {
+			value = int64(n)
+		}
+		if fmt.Sprint(value) != want {
+			t.Errorf("%s: %v, want %s", key, value, want)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.rows) != 5 {
+		t.Fatalf("%d rows for 5 accepted calls", len(w.rows))
+	}
+	for i, want := range []struct {
+		id     string
+		reason part.Reason
+	}{{"A1", part.None}, {"bad", part.Anomaly}, {"A2", part.None}, {"B1", part.None}, {"slow", part.Overrun}} {
+		r := w.rows[i]
+		if r.Trigger.Sequence.Value != uint32(42+i) || r.Trigger.PartID != want.id || r.Reason != want.reason {
+			t.Errorf("row %d: sequence %s, part %q, reason %s", i, r.Trigger.Sequence, r.Trigger.PartID, r.Reason)
+		}
+	}
+}
+
+// Only a pinned certificate opens a session.
+func TestStranger(t *testing.T) {
+	t.Parallel()
+	s, w := start(t)
+	if got := foreign(t, "asyncua", s, "stranger"); !strings.Contains(fmt.Sprint(got["refused"]), "BadCertificateUntrusted") {
+		t.Errorf("a stranger: %v", got)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.rows) != 0 {
+		t.Error("there are rows")
+	}
+}

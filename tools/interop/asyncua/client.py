@@ -1,0 +1,151 @@
+"""A PLC on asyncua that calls linectl: nobody of linectl wrote its OPC UA.
+
+It reads one JSON object from the first argument: endpoint, server (the certificate to expect),
+certificate and key of its own, uri. It connects, signed and encrypted, goes to everything by browse
+names, calls every method, and prints one JSON object with what it got.
+"""
+
+import asyncio
+import json
+import logging
+import sys
+
+from asyncua import Client, ua
+from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
+from asyncua.ua.uaerrors import UaStatusCodeError
+
+MACHINE_VISION = "http://opcfoundation.org/UA/MachineVision"
+
+
+@ua.uatypes.dataclass
+class Identifier:
+    """An id of OPC 40100-1: a structure with optional fields, of which the text alone is sent."""
+
+    Encoding: ua.UInt32 = 0
+    Id: ua.String = ""
+
+
+async def main():
+    logging.disable(logging.CRITICAL)
+    cfg = json.loads(sys.argv[1])
+    client = Client(cfg["endpoint"], timeout=10)
+    client.application_uri = cfg["uri"]
+    await client.set_security(
+        SecurityPolicyBasic256Sha256, certificate=cfg["certificate"], private_key=cfg["key"], server_certificate=cfg["server"]
+    )
+    try:
+        await client.connect()
+    except (UaStatusCodeError, ConnectionError, asyncio.TimeoutError) as error:
+        print(json.dumps({"refused": type(error).__name__}))
+        return
+    got = {}
+    try:
+        ours = await client.get_namespace_index("urn:linectl:vision")
+        vision = await client.get_namespace_index(MACHINE_VISION)
+        for name, number in {"RecipeIdExternal": 5002, "MeasId": 5006, "JobId": 5008, "PartId": 5013}.items():
+            kind = type(name, (Identifier,), {"__annotations__": dict(Identifier.__annotations__)})
+            ua.register_extension_object(name, ua.NodeId(number, vision), ua.uatypes.dataclass(kind))
+        station = await client.nodes.objects.get_child(f"{ours}:Station")
+
+        async def call(parent, path, *arguments):
+            try:
+                return await parent.call_method(path, *arguments)
+            except UaStatusCodeError as error:
+                return type(error).__name__
+
+        def strings(*texts):
+            return [ua.Variant(t, ua.VariantType.String) for t in texts]
+
+        async def value(parent, *path):
+            try:
+                node = await parent.get_child(list(path))
+                return await node.read_value()
+            except UaStatusCodeError as error:
+                return type(error).__name__
+
+        # linectl's own methods
+        got["before"] = await value(station, f"{ours}:Result", f"{ours}:Pass")
+        got["inspect"] = await call(station, f"{ours}:Inspect", *strings("A1", "L1", "", "u"))
+        got["rejected"] = await call(station, f"{ours}:Inspect", *strings("bad", "L1", "", ""))
+        sequence = await call(station, f"{ours}:Trigger", *strings("A2", "L1", "", ""))
+        got["sequence"] = sequence
+        for _ in range(500):
+            got["result"] = await call(station, f"{ours}:GetResult", ua.Variant(sequence, ua.VariantType.UInt32))
+            if got["result"][0]:
+                break
+            await asyncio.sleep(0.01)
+        got["unknown"] = await call(station, f"{ours}:GetResult", ua.Variant(4_000_000_000, ua.VariantType.UInt32))
+        got["wrong"] = await call(station, f"{ours}:Inspect", ua.Variant(1, ua.VariantType.Int32), *strings("", "", ""))
+        got["few"] = await call(station, f"{ours}:Inspect", *strings("A"))
+        got["latest"] = [await value(station, f"{ours}:Result", f"{ours}:{name}") for name in ("Sequence", "PartId", "Pass", "Code")]
+        ready = await station.get_child(f"{ours}:Ready")
+        try:
+            await ready.write_value(True)
+            got["written"] = "yes"
+        except UaStatusCodeError as error:
+            got["written"] = type(error).__name__
+
+        # the view by OPC 40100-1
+        system = await client.nodes.objects.get_child(f"{vision}:VisionSystem")
+        machine = await system.get_child(f"{vision}:VisionStateMachine")
+        automatic = await machine.get_child(f"{vision}:AutomaticModeStateMachine")
+        cause = [ua.Variant(0, ua.VariantType.Int32), ua.Variant("interop", ua.VariantType.String)]
+
+        async def state():
+            mode = await value(automatic, "0:CurrentState")
+            return [(await value(machine, "0:CurrentState")).Text, mode if isinstance(mode, str) else mode.Text]
+
+        async def until(wanted):
+            for _ in range(500):
+                if (now := await state()) == wanted:
+                    return now
+                await asyncio.sleep(0.01)
+            return now
+
+        def null():
+            return ua.Variant(None, ua.VariantType.ExtensionObject)
+
+        def identifier(kind, text):
+            return ua.Variant(getattr(ua, kind)(Id=text), ua.VariantType.ExtensionObject)
+
+        def job(part, recipe):
+            return [identifier("MeasId", "M1"), identifier("PartId", part), recipe, null(), ua.Variant([], ua.VariantType.Variant)]
+
+        async def start(part, recipe=None):
+            out = await call(automatic, f"{vision}:StartSingleJob", *job(part, recipe or null()))
+            return out if isinstance(out, str) else [out[0].Id, out[1]]
+
+        got["states"] = [await until(["Operational", "Ready"])]
+        got["id"] = (await value(machine, "0:CurrentState", "0:Id")).Identifier
+        got["job"] = await start("B1")
+        got["states"].append(await until(["Operational", "Ready"]))
+        results = [f"{vision}:ResultManagement", f"{vision}:Results", f"{vision}:LatestResult"]
+        got["job result"] = [
+            (await value(system, *results, f"{vision}:JobId")).Id,
+            (await value(system, *results, f"{vision}:PartId")).Id,
+            (await value(system, *results, f"{vision}:MeasId")).Id,
+            await value(system, *results, f"{vision}:ResultState"),
+            await value(system, *results, f"{vision}:IsPartial"),
+            await value(system, *results, f"{ours}:Pass"),
+        ]
+        got["recipe"] = await start("B2", identifier("RecipeIdExternal", "other"))
+        got["prepared"] = await value(system, f"{vision}:RecipeManagement", f"{vision}:Recipes", f"{vision}:bracket", f"{vision}:IsPrepared")
+        got["stop"] = await call(automatic, f"{vision}:Stop", *cause)
+        slow = await start("slow")
+        got["states"].append(await until(["Operational", "SingleExecution"]))
+        got["abort"] = await call(automatic, f"{vision}:Abort", *cause)
+        got["aborted"] = [(await value(system, *results, f"{vision}:JobId")).Id == slow[0], await value(system, *results, f"{vision}:ResultState")]
+        got["halt"] = await call(machine, f"{vision}:Halt", *cause)
+        got["states"].append(await state())
+        got["refused"] = await call(station, f"{ours}:Inspect", *strings("C", "", "", ""))
+        got["halted"] = await call(machine, f"{vision}:SelectModeAutomatic")
+        got["reset"] = await call(machine, f"{vision}:Reset", *cause)
+        got["states"].append(await state())
+        got["select"] = await call(machine, f"{vision}:SelectModeAutomatic")
+        got["states"].append(await until(["Operational", "Ready"]))
+    finally:
+        await client.disconnect()
+    print(json.dumps(got))
+
+
+asyncio.run(main())
