@@ -16,9 +16,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 
-def main() -> None:
-    source, target = sys.argv[1:]
-    model = onnx.load(source)
+def halve(model):
+    """Changes the model in place and gives it back."""
     graph = model.graph
     casts = []
     for weight in graph.initializer:
@@ -34,10 +33,16 @@ def main() -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     onnx.checker.check_model(model)
-    data = model.SerializeToString(deterministic=True)
+    return model
+
+
+def main():
+    source, target = sys.argv[1:]
+    data = halve(onnx.load(source)).SerializeToString(deterministic=True)
     with open(target, "wb") as f:
         f.write(data)
     print(hashlib.sha256(data).hexdigest())
 
 
-main()
+if __name__ == "__main__":
+    main()

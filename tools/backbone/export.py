@@ -1,0 +1,108 @@
+"""Writes a student as linectl uses it: an ONNX file, its weights as float16, and the card beside it."""
+
+import hashlib
+import os
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+import networks
+from half import halve
+
+ABOUT = {
+    "standard": "ResNet-18 up to layer3, distilled on procedural renderings only; weights stored as float16",
+    "small": "A residual network of a third of ResNet-18's width, distilled on procedural renderings only; weights stored as float16",
+}
+CARD = """# What {name}.onnx is and how pictures go into it.
+name = "{name}"
+about = "{about}"
+licence = "Apache-2.0"
+sha256 = "{sha256}"
+
+input = "image"               # [1, 3, height, width], RGB
+mean = [0.485, 0.456, 0.406]  # input = (grey/255 - mean) / std, for R, G, B
+std = [0.229, 0.224, 0.225]
+multiple = 32                 # height and width of the input are multiples of this
+patch_of = ["layer2", "layer3"] # what a patch is made of, finest first
+"""
+LAYER = """
+[[layers]]
+name = "{name}"
+stride = {stride}
+channels = {channels}
+"""
+
+
+class Writer:
+    """Nodes and weights of the graph while it is written."""
+
+    def __init__(self):
+        self.nodes, self.weights = [], []
+
+    def add(self, operator, inputs, output, **attributes):
+        self.nodes.append(helper.make_node(operator, inputs, [output], output, **attributes))
+        return output
+
+    def convolution(self, x, output, conv, bn):
+        """A convolution with its normalisation folded into weight and bias."""
+        scale = bn.weight / (bn.running_var + bn.eps).sqrt()
+        weight, bias = conv.weight * scale.view(-1, 1, 1, 1), bn.bias - bn.running_mean * scale
+        for name, value in ((output + ".weight", weight), (output + ".bias", bias)):
+            self.weights.append(numpy_helper.from_array(value.detach().numpy().astype(np.float32), name))
+        pads = list(conv.padding) * 2
+        return self.add("Conv", [x, output + ".weight", output + ".bias"], output, kernel_shape=list(conv.kernel_size), strides=list(conv.stride), pads=pads)
+
+
+def model(net, source):
+    """The ONNX model of a student: input image, outputs layer1, layer2 and layer3; operator set 13, free height and width."""
+    w = Writer()
+    x = w.add("Relu", [w.convolution("image", "stem", net.conv, net.bn)], "stem.relu")
+    if net.pool is not None:
+        x = w.add("MaxPool", [x], "pool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    for i, stage in enumerate(net.stages, 1):
+        for j, block in enumerate(stage):
+            at = f"layer{i}.{j}"
+            y = w.add("Relu", [w.convolution(x, at + ".conv1", block.conv1, block.bn1)], at + ".relu")
+            y = w.convolution(y, at + ".conv2", block.conv2, block.bn2)
+            past = x if block.conv0 is None else w.convolution(x, at + ".conv0", block.conv0, block.bn0)
+            y = w.add("Add", [y, past], at + ".add")
+            x = w.add("Relu", [y], f"layer{i}" if j == len(stage) - 1 else at)
+    size = lambda stride: [f"height/{stride}", f"width/{stride}"] if stride > 1 else ["height", "width"]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, *size(1)])
+    outputs = [
+        helper.make_tensor_value_info(f"layer{i}", TensorProto.FLOAT, ["n", width, *size(stride)])
+        for i, (width, stride) in enumerate(zip(net.widths, networks.STRIDES), 1)
+    ]
+    graph = helper.make_graph(w.nodes, "backbone", [image], outputs, w.weights)
+    result = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], producer_name="linectl", ir_version=7)
+    text = lambda values: ",".join(map(str, values))
+    helper.set_model_props(result, {"mean": text(networks.MEAN), "std": text(networks.STD), "range": "0..1 RGB", "source": source})
+    return halve(result)
+
+
+def export(net, size, name, source, folder):
+    """Writes folder/name.onnx and folder/name.toml and gives the SHA-256 of the network.
+
+    Fails where the file's features differ from the student's by more than a thousandth of their size.
+    """
+    data = model(net, source).SerializeToString(deterministic=True)
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 3, 128, 160)).astype(np.float32))
+    with torch.no_grad():
+        expected = [m.numpy() for m in net(x)]
+    for i, (a, b) in enumerate(zip(onnxruntime.InferenceSession(data).run(None, {"image": x.numpy()}), expected), 1):
+        error = np.linalg.norm(a - b) / np.linalg.norm(b)
+        if not error < 1e-3:
+            raise ValueError(f"{name}: layer{i} of the file is {error:.1e} from the network's")
+    digest = hashlib.sha256(data).hexdigest()
+    card = CARD.format(name=name, about=ABOUT[size], sha256=digest)
+    for i, (width, stride) in enumerate(zip(net.widths, networks.STRIDES), 1):
+        card += LAYER.format(name=f"layer{i}", stride=stride, channels=width)
+    for ending, content in ((".onnx", data), (".toml", card.encode())):
+        path = os.path.join(folder, name + ending)
+        with open(path + ".new", "wb") as f:
+            f.write(content)
+        os.replace(path + ".new", path)
+    return digest
