@@ -30,5 +30,5 @@ func Check(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	return reader.Close()
+	return errors.Join(noneAside(config), reader.Close())
 }

@@ -115,7 +115,7 @@ func quickCheck(ctx context.Context, db *sql.DB) error {
 	case err != nil:
 		return err
 	case found != "ok":
-		return hint.New(hint.Damage, fmt.Errorf("it is damaged: %s", found), damageHint)
+		return hint.New(hint.Damage, fmt.Errorf("%w: %s", errDamaged, found), damageHint)
 	}
 	return nil
 }

@@ -247,7 +247,7 @@ func TestRecordLastsAndHasOneIdentity(t *testing.T) {
 	}
 }
 
-func TestUncleanStopIsNoticedAndDamageRefused(t *testing.T) {
+func TestUncleanStopIsNoticed(t *testing.T) {
 	c := configIn(t.TempDir())
 	s := openStore(t, c)
 	for n := range uint32(200) {
@@ -259,25 +259,7 @@ func TestUncleanStopIsNoticedAndDamageRefused(t *testing.T) {
 	if err := s.db.QueryRow(`SELECT kind FROM event`).Scan(&kind); err != nil || kind != "unclean-stop" {
 		t.Errorf("event is %q, %v", kind, err)
 	}
-	if _, err := s.db.Exec("PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
-		t.Fatal(err)
-	}
 	s.release()
-
-	f, err := os.OpenFile(c.Path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for page := int64(20); page < 40; page++ {
-		if _, err := f.WriteAt([]byte(strings.Repeat("damage", 100)), page*4096); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f.Close()
-	_, err = Open(t.Context(), c, slog.New(slog.DiscardHandler))
-	if err == nil || hint.KindOf(err) != hint.Damage || !strings.HasPrefix(hint.Of(err), "keep the file as it is") {
-		t.Errorf("error is %v, hint %q", err, hint.Of(err))
-	}
 }
 
 func TestCheckFindsAllMistakes(t *testing.T) {

@@ -32,8 +32,9 @@ type Store struct {
 	pictures *pictures
 }
 
-// Open opens the record for writing, and makes it where there is none. Its errors carry a hint, and
-// the kind Damage where the file is not what it should be.
+// Open opens the record for writing, and makes it where there is none. A record that is damaged is set
+// aside, whole, and a new one begun. Its errors carry a hint, and the kind Damage where the file is not
+// what it should be.
 func Open(ctx context.Context, config Config, log *slog.Logger) (*Store, error) {
 	s := &Store{config: config, log: log}
 	if err := s.open(ctx); err != nil {
@@ -55,6 +56,14 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if s.lock, err = lockFile(s.config.Path); err != nil {
 		return err
 	}
+	if err = s.openRecord(ctx); damaged(err) && isRecord(s.config.Path) {
+		return s.beginAnew(ctx, err)
+	}
+	return err
+}
+
+// openRecord opens what open has locked.
+func (s *Store) openRecord(ctx context.Context) (err error) {
 	if err := refuseForeign(ctx, s.config.Path); err != nil {
 		return err
 	}
@@ -170,13 +179,19 @@ func (s *Store) Close() error {
 	return errors.Join(err, s.release())
 }
 
-func (s *Store) release() (err error) {
+// closeRecord closes what openRecord has opened, also where it did not get to its end.
+func (s *Store) closeRecord() (err error) {
 	if s.Reader != nil {
 		err = s.Reader.Close()
 	}
 	if s.db != nil {
 		err = errors.Join(err, s.db.Close())
 	}
+	return err
+}
+
+func (s *Store) release() error {
+	err := s.closeRecord()
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())
 	}

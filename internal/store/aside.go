@@ -1,0 +1,121 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+
+	"linectl/internal/hint"
+)
+
+// asideName is the end of the name under which a damaged record is kept.
+const asideName = ".damaged-20060102T150405"
+
+// errDamaged is what the quick check says of a record.
+var errDamaged = errors.New("it is damaged")
+
+// yearName is that of the folders of pictures.
+var yearName = regexp.MustCompile(`^[0-9]{4}$`)
+
+// damaged tells whether an error means that the content of a record is broken, and not that the disk or
+// the config is wrong.
+func damaged(err error) bool {
+	var e sqlite3.Error
+	return errors.Is(err, errDamaged) || errors.As(err, &e) && (e.Code == sqlite3.ErrCorrupt || e.Code == sqlite3.ErrNotADB)
+}
+
+// isRecord tells from the first bytes of a file, which SQLite's file format fixes, whether it was a record of
+// ours. What was never ours is not moved.
+func isRecord(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	head := make([]byte, 72)
+	if _, err := io.ReadFull(f, head); err != nil {
+		return false
+	}
+	return bytes.HasPrefix(head, []byte("SQLite format 3\x00")) && binary.BigEndian.Uint32(head[68:]) == applicationID
+}
+
+// setAside gives a damaged record another name, its log and its pictures with it, so that the line can
+// start with a new record. Nothing is deleted: the ids of the new record begin at 1, and its pictures would
+// otherwise take the names of the old ones.
+func setAside(c Config, at time.Time) (aside string, err error) {
+	suffix := at.UTC().Format(asideName)
+	aside = c.Path + suffix
+	if _, err := os.Lstat(aside); !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("set it aside: %s is there already", aside)
+	}
+	entries, err := os.ReadDir(c.Pictures)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("set its pictures aside: %w", err)
+	}
+	years := slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return !yearName.MatchString(e.Name()) })
+	if len(years) > 0 {
+		folder := filepath.Join(c.Pictures, suffix[1:])
+		if err := os.Mkdir(folder, 0o755); err != nil {
+			return "", fmt.Errorf("set its pictures aside: %w", err)
+		}
+		for _, year := range years {
+			if err := os.Rename(filepath.Join(c.Pictures, year.Name()), filepath.Join(folder, year.Name())); err != nil {
+				return "", fmt.Errorf("set its pictures aside: %w", err)
+			}
+		}
+	}
+	// A database must never be seen without its log, whenever the power goes: so the log has both names
+	// while the database changes its own.
+	if err := os.Link(c.Path+"-wal", aside+"-wal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("set it aside: %w", err)
+	}
+	if err := os.Rename(c.Path, aside); err != nil {
+		return "", fmt.Errorf("set it aside: %w", err)
+	}
+	return aside, errors.Join(removeIfThere(c.Path+"-wal"), removeIfThere(c.Path+"-shm"), syncFolder(filepath.Dir(c.Path)))
+}
+
+// beginAnew puts a new record in the place of a damaged one, and says so in it.
+func (s *Store) beginAnew(ctx context.Context, cause error) error {
+	s.closeRecord()
+	aside, err := setAside(s.config, time.Now())
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	s.log.Error("the record was damaged; it is kept, and the line starts with a new one", "kept as", aside, "damage", cause)
+	if err := s.openRecord(ctx); err != nil {
+		return err
+	}
+	return inLedger(ctx, s.db, func(tx *ledger) error {
+		return insertEvent(tx, time.Now(), "record-damaged", "linectl", fmt.Sprintf("the record before this one is kept as %s: %v", aside, cause))
+	})
+}
+
+// noneAside is an error while a damaged record waits for somebody.
+func noneAside(c Config) error {
+	entries, err := os.ReadDir(filepath.Dir(c.Path))
+	var kept []string
+	for _, e := range entries {
+		end, ours := strings.CutPrefix(e.Name(), filepath.Base(c.Path))
+		if _, err := time.Parse(asideName, end); ours && err == nil {
+			kept = append(kept, e.Name())
+		}
+	}
+	if err != nil || len(kept) == 0 {
+		return err
+	}
+	return hint.New(hint.Damage, fmt.Errorf("a damaged record is kept as %s; the line runs with a newer one", filepath.Join(filepath.Dir(c.Path), kept[len(kept)-1])),
+		"see the manual, 'When the record is damaged'; move the file and those of its name elsewhere when it is dealt with")
+}
