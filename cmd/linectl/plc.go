@@ -22,7 +22,7 @@ func (p *program) plcCommand() *cobra.Command {
 		Use:   "plc",
 		Short: "the link to the PLC: what it offers, certificates, and a simulated PLC to commission against",
 	}
-	c.AddCommand(p.plcProbeCommand(), p.plcCertCommand(), p.plcTrustCommand(), p.plcSimulateCommand())
+	c.AddCommand(p.plcProbeCommand(), p.plcStatusCommand(), p.plcCertCommand(), p.plcTrustCommand(), p.plcSimulateCommand())
 	return c
 }
 

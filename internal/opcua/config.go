@@ -77,7 +77,7 @@ type Profile string
 const (
 	Minimal  Profile = "minimal"  // part_present, reject, result_valid
 	Standard Profile = "standard" // and the counter, its echo, the code, both heartbeats, ready, fault
-	Full     Profile = "full"     // and everything else, but result_ack and station_state, which only some lines have
+	Full     Profile = "full"     // and everything else, but what only some lines have
 )
 
 var profiles = []Profile{Minimal, Standard, Full}

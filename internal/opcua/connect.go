@@ -107,7 +107,7 @@ func (p peer) enter(ctx context.Context, endpoint *ua.EndpointDescription, limit
 	s.notices, s.search = notices, p.search
 	options = append(options, opcua.StateChangedFunc(func(state opcua.ConnState) {
 		if state == opcua.Disconnected {
-			s.fail(errors.New("the connection to the PLC was lost"))
+			s.fail(in(Lost, errors.New("the connection to the PLC was lost")))
 		}
 	}))
 	if s.client, err = opcua.NewClient(p.cfg.Endpoint, options...); err != nil {
@@ -116,7 +116,7 @@ func (p peer) enter(ctx context.Context, endpoint *ua.EndpointDescription, limit
 	switch err := dial(ctx, s.client); {
 	case hungUp(err) && p.cfg.secure():
 		// The PLC spoke a moment ago, without certificates.
-		return nil, hint.New(hint.Failure, errors.New("the PLC closed the connection without a word, as it does when it does not trust linectl's certificate"), p.trustUs())
+		return nil, in(NotTrusted, hint.New(hint.Failure, errors.New("the PLC closed the connection without a word, as it does when it does not trust linectl's certificate"), p.trustUs()))
 	case err != nil:
 		return nil, p.explain(err)
 	}
@@ -128,7 +128,7 @@ func (p peer) enter(ctx context.Context, endpoint *ua.EndpointDescription, limit
 func dial(ctx context.Context, client *opcua.Client) (err error) {
 	defer func() {
 		if recover() != nil {
-			err = errors.New("the PLC's signature of the session is wrong")
+			err = in(BadCertificate, errors.New("the PLC's signature of the session is wrong"))
 		}
 		if err != nil {
 			client.Close(ctx)
@@ -163,7 +163,7 @@ func (p peer) options(endpoint *ua.EndpointDescription) ([]opcua.Option, error) 
 		return nil, err
 	}
 	if kind == ua.UserTokenTypeUserName && token.SecurityPolicyURI == ua.SecurityPolicyURINone && endpoint.SecurityMode != ua.MessageSecurityModeSignAndEncrypt {
-		return nil, hint.New(hint.Usage, errors.New("the PLC asks for the password in clear text on a line that is only signed"), "set plc.security_mode to SignAndEncrypt")
+		return nil, in(NotOffered, hint.New(hint.Usage, errors.New("the PLC asks for the password in clear text on a line that is only signed"), "set plc.security_mode to SignAndEncrypt"))
 	}
 	return append(options, opcua.SecurityFromEndpoint(endpoint, kind)), nil
 }
@@ -177,9 +177,9 @@ func userToken(endpoint *ua.EndpointDescription, kind ua.UserTokenType) (*ua.Use
 		}
 	}
 	if kind == ua.UserTokenTypeAnonymous {
-		return nil, hint.New(hint.Usage, errors.New("the PLC wants a user name"), "set plc.user and plc.password_file to a user of the PLC's OPC UA server")
+		return nil, in(NotOffered, hint.New(hint.Usage, errors.New("the PLC wants a user name"), "set plc.user and plc.password_file to a user of the PLC's OPC UA server"))
 	}
-	return nil, hint.New(hint.Usage, errors.New("the PLC takes no user names at this endpoint"), "switch user names on in the PLC's OPC UA server, or remove plc.user")
+	return nil, in(NotOffered, hint.New(hint.Usage, errors.New("the PLC takes no user names at this endpoint"), "switch user names on in the PLC's OPC UA server, or remove plc.user"))
 }
 
 // explain turns an error of the network or the library into what it means here and what to do next.
@@ -188,27 +188,27 @@ func (p peer) explain(err error) error {
 		return err
 	}
 	err = plain(err)
-	say := func(next, what string, args ...any) error {
-		return hint.New(hint.Failure, fmt.Errorf("%s: %w", fmt.Sprintf(what, args...), err), next)
+	say := func(state State, next, what string, args ...any) error {
+		return in(state, hint.New(hint.Failure, wrap(err, what, args...), next))
 	}
 	endpoint := p.cfg.Endpoint
 	var timeout net.Error
 	var status ua.StatusCode
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return say("start the PLC's OPC UA server, or correct plc.endpoint", "nothing listens at %s", endpoint)
+		return say(Unreachable, "start the PLC's OPC UA server, or correct plc.endpoint", "nothing listens at %s", endpoint)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH),
 		errors.Is(err, ua.StatusBadTimeout), errors.As(err, &timeout) && timeout.Timeout():
-		return say("check the cable, the PLC's address in plc.endpoint, and the firewall between", "no answer from %s", endpoint)
+		return say(Unreachable, "check the cable, the PLC's address in plc.endpoint, and the firewall between", "no answer from %s", endpoint)
 	case errors.As(err, &status):
 		return p.explainStatus(err, status)
 	case strings.HasPrefix(err.Error(), "x509:"), strings.Contains(err.Error(), ": x509:"):
-		return say("have the PLC make a new certificate, and trust that one with 'linectl plc trust'", "the PLC's certificate is malformed")
+		return say(BadCertificate, "have the PLC make a new certificate, and trust that one with 'linectl plc trust'", "the PLC's certificate is malformed")
 	}
 	if strings.Contains(err.Error(), "opcua: message too large") { // the library has no name for it
-		return say("shorten what the PLC keeps in the tags part_id, lot, recipe_id and user_data", "the PLC's answer is too long")
+		return say(BadValue, "shorten what the PLC keeps in the tags part_id, lot, recipe_id and user_data", "the PLC's answer is too long")
 	}
-	return say("is that the address of the PLC's OPC UA server? Its usual port is 4840", "what listens at %s does not speak OPC UA as it should", endpoint)
+	return say(NotOPCUA, "is that the address of the PLC's OPC UA server? Its usual port is 4840", "what listens at %s does not speak OPC UA as it should", endpoint)
 }
 
 // plain leaves the ports out of a network error: they differ each time, and the same failure has to
@@ -225,20 +225,20 @@ func plain(err error) error {
 func hungUp(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) }
 
 func (p peer) explainStatus(err error, status ua.StatusCode) error {
-	say := func(next, what string) error {
-		return hint.New(hint.Failure, fmt.Errorf("%s (%s)", what, statusName(status)), next)
+	say := func(state State, next, what string) error {
+		return in(state, failure(next, "%s (%s)", what, statusName(status)))
 	}
 	switch status {
 	case ua.StatusBadSecurityChecksFailed, ua.StatusBadCertificateUntrusted, ua.StatusBadCertificateInvalid, ua.StatusBadCertificateURIInvalid:
-		return say(p.trustUs(), "the PLC does not trust linectl's certificate")
+		return say(NotTrusted, p.trustUs(), "the PLC does not trust linectl's certificate")
 	case ua.StatusBadUserAccessDenied, ua.StatusBadIdentityTokenRejected:
-		return say("check plc.user, the password in plc.password_file, and the user's rights in the PLC", fmt.Sprintf("the PLC refuses user %q", p.cfg.User))
+		return say(UserRefused, "check plc.user, the password in plc.password_file, and the user's rights in the PLC", fmt.Sprintf("the PLC refuses user %q", p.cfg.User))
 	case ua.StatusBadIdentityTokenInvalid:
-		return say("set plc.user and plc.password_file to a user of the PLC's OPC UA server", "the PLC wants another kind of user")
+		return say(UserRefused, "set plc.user and plc.password_file to a user of the PLC's OPC UA server", "the PLC wants another kind of user")
 	case ua.StatusBadTooManySessions, ua.StatusBadMaxConnectionsReached, ua.StatusBadTCPNotEnoughResources:
-		return say("close other OPC UA clients of this PLC; abandoned sessions end by themselves after a while", "the PLC has no session left")
+		return say(NoSessionLeft, "close other OPC UA clients of this PLC; abandoned sessions end by themselves after a while", "the PLC has no session left")
 	case ua.StatusBadSecurityPolicyRejected, ua.StatusBadSecurityModeRejected:
-		return say("choose what the PLC offers with plc.security_policy and plc.security_mode", "the PLC refuses the security policy")
+		return say(NotOffered, "choose what the PLC offers with plc.security_policy and plc.security_mode", "the PLC refuses the security policy")
 	}
 	return fmt.Errorf("%s: %w", p.cfg.Endpoint, err)
 }

@@ -10,8 +10,6 @@ import (
 	"github.com/gopcua/opcua"
 	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
-
-	"linectl/internal/hint"
 )
 
 // feed is the PLC's own report of changes: one subscription on what would be polled, and on the server's
@@ -133,7 +131,7 @@ func (s *session) follow(ctx context.Context, from first, listener Listener) err
 			heard = time.Now()
 		case <-ticker.C:
 			if time.Since(heard) >= silence {
-				return fmt.Errorf("the PLC's subscription told nothing for %s, not even of its clock", silence)
+				return in(Silent, fmt.Errorf("the PLC's subscription told nothing for %s, not even of its clock", silence))
 			}
 		}
 		if err := s.tell(ctx, &w, now.sample(time.Now()), listener); err != nil {
@@ -159,7 +157,7 @@ func (s *session) take(n *opcua.PublishNotificationData, now *values) error {
 			}
 			value, err := s.known(sig, item.Value)
 			if err != nil {
-				return &tagError{sig, err}
+				return in(BadValue, &tagError{sig, err})
 			}
 			now[sig] = value
 		}
@@ -176,7 +174,7 @@ func (s *session) prepare(ctx context.Context, cfg Config, cycle time.Duration) 
 	if cfg.Trigger == Subscribing {
 		var err error
 		if s.feed, err = s.subscribe(ctx, s.every, s.polled); err != nil {
-			return hint.New(hint.Failure, fmt.Errorf("subscribe to the trigger: %w", err), "set plc.trigger to poll, or have the PLC's OPC UA server grant one more subscription")
+			return in(NoFeed, failure("set plc.trigger to poll, or have the PLC's OPC UA server grant one more subscription", "subscribe to the trigger: %w", err))
 		}
 		wait = s.feed.wait()
 	}
@@ -184,5 +182,5 @@ func (s *session) prepare(ctx context.Context, cfg Config, cycle time.Duration) 
 	if cycle == 0 {
 		return nil
 	}
-	return s.path.Fits(cycle)
+	return in(TooSlow, s.path.Fits(cycle))
 }

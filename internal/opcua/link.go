@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"linectl/internal/hint"
 	"linectl/internal/part"
 )
 
@@ -64,6 +67,11 @@ type Link struct {
 	cycle    time.Duration // what the path must fit into; 0 for any
 	session  atomic.Pointer[session]
 	noted    sync.Map // text of a note: when it was told
+
+	mu     sync.Mutex
+	status Status
+	cause  error
+	watch  func(Status)
 }
 
 const daily = 24 * time.Hour
@@ -75,7 +83,66 @@ func New(cfg Config, folder string, listener Listener, log *slog.Logger) (*Link,
 	if err != nil {
 		return nil, err
 	}
-	return &Link{peer: peer, listener: listener, log: &recurring{log: log}, limits: usual()}, nil
+	l := &Link{peer: peer, listener: listener, log: &recurring{log: log}, limits: usual()}
+	l.status = Status{State: Connecting, Since: time.Now(), Insecure: cfg.Insecure, Outages: map[string]int{}, Process: os.Getpid()}
+	return l, nil
+}
+
+// Status is how the link is at this moment.
+func (l *Link) Status() Status {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.copied()
+}
+
+// copied is the status as it may leave the link. The caller holds the lock.
+func (l *Link) copied() Status {
+	s := l.status
+	s.Name, s.Next, s.Outages = s.State.String(), s.State.Next(), maps.Clone(s.Outages)
+	if next := hint.Of(l.cause); next != "" {
+		s.Next = next // knows more than the table
+	}
+	return s
+}
+
+// Watch has each change of the status told, in order. It is called before Run; tell must not block.
+func (l *Link) Watch(tell func(Status)) { l.watch = tell }
+
+// enter changes the state. A failure counts once for as long as it lasts.
+func (l *Link) enter(state State, cause error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := l.status.Error
+	fresh := l.status.State != state || cause == nil
+	if l.status.State != state {
+		l.status.State, l.status.Since = state, time.Now()
+		if state != Up && state != Away {
+			l.status.Outages[state.String()]++
+		}
+	}
+	l.cause, l.status.Error = cause, ""
+	if cause != nil {
+		l.status.Error, l.status.Last = cause.Error(), state
+	}
+	if l.watch != nil && (fresh || l.status.Error != before) { // the same failure again is no news
+		l.watch(l.copied())
+	}
+}
+
+// hearing is the listener with the link's state beside it.
+type hearing struct {
+	Listener
+	link *Link
+}
+
+// Stale tells that the PLC's program stands or runs again.
+func (h hearing) Stale(stale bool) {
+	if stale {
+		h.link.enter(Stopped, nil)
+	} else {
+		h.link.enter(Up, nil)
+	}
+	h.Listener.Stale(stale)
 }
 
 // Within makes the link refuse a path to the PLC that is too slow for the line's cycle. It is called before Run.
@@ -108,6 +175,8 @@ func (l *Link) Run(ctx context.Context) error {
 		defer func() { <-watched }()
 		go func() { defer close(watched); l.renew(ctx) }()
 	}
+	l.enter(Connecting, nil)
+	defer l.enter(Away, nil)
 	pause := l.limits.retry
 	for {
 		lasted, err := l.serve(ctx)
@@ -117,6 +186,7 @@ func (l *Link) Run(ctx context.Context) error {
 		if lasted > l.limits.longest {
 			pause = l.limits.retry // a new failure, not the same again
 		}
+		l.enter(outage(err, Failed), err)
 		if l.log.failure(err) {
 			l.listener.Disconnected(err)
 		}
@@ -169,6 +239,7 @@ func (l *Link) serve(ctx context.Context) (lasted time.Duration, err error) {
 		return 0, err
 	}
 	defer s.close()
+	s.outage = l.Status().Last
 	first, err := s.begin(ctx)
 	if err != nil {
 		return 0, err
@@ -182,15 +253,20 @@ func (l *Link) serve(ctx context.Context) (lasted time.Duration, err error) {
 	}
 	l.log.success("connected to the PLC", "endpoint", l.peer.cfg.Endpoint, "policy", l.peer.cfg.SecurityPolicy, "mode", l.peer.cfg.SecurityMode,
 		"trigger", s.path.Trigger, "path", s.path.Whole().Round(10*time.Microsecond))
+	l.mu.Lock()
+	l.status.Sessions++
+	l.status.Path = s.path
+	l.mu.Unlock()
+	l.enter(Up, nil)
 	l.listener.Connected(first.snapshot())
 
 	listen := s.poll
 	if s.feed != nil {
 		listen = s.follow
 	}
-	err = listen(ctx, first, l.listener)
+	err = listen(ctx, first, hearing{l.listener, l})
 
 	l.session.Store(nil)
 	s.leave(ctx)
-	return time.Since(s.began), err
+	return time.Since(s.began), in(outage(err, Lost), err)
 }

@@ -37,7 +37,8 @@ func (p peer) validity(e *ua.EndpointDescription) ([]string, error) {
 	if err != nil {
 		return nil, p.explain(err)
 	}
-	return p.valid(certificate, time.Now())
+	notices, err := p.valid(certificate, time.Now())
+	return notices, in(BadCertificate, err)
 }
 
 // valid refuses a certificate of the PLC that has run out or is revoked. The notices are what will stop

@@ -88,7 +88,7 @@ func (s *session) poll(ctx context.Context, from first, listener Listener) error
 			return fmt.Errorf("read the trigger: %w", err)
 		default:
 			if silent++; silent >= s.limits.patience {
-				return fmt.Errorf("the PLC did not answer %d times, for %s each", silent, s.limits.read)
+				return in(Silent, fmt.Errorf("the PLC did not answer %d times, for %s each", silent, s.limits.read))
 			}
 			continue
 		}

@@ -172,10 +172,15 @@ func runLinkWithin(t testing.TB, cfg Config, limits limits) (l *Link, heard ear,
 		t.Fatal(err)
 	}
 	l.limits = limits
+	return l, heard, start(t, l)
+}
+
+// start runs a link until stop is called.
+func start(t testing.TB, l *Link) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- l.Run(ctx) }()
-	return l, heard, func() {
+	return func() {
 		cancel()
 		select {
 		case err := <-done:

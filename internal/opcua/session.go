@@ -27,6 +27,7 @@ type session struct {
 	search   bool          // look for names like those of missing tags
 	rounds   time.Duration // one round trip, as measured
 	path     Path
+	outage   State // why there was no session before
 	feed     *feed // nil where the trigger is polled
 
 	ids     [signals]*ua.NodeID // nil where the signal is not used
@@ -149,7 +150,7 @@ func (s *session) verify(ctx context.Context, nodes [signals]node) error {
 	if len(wrong) > 1 {
 		text = fmt.Sprintf("%d tags are wrong:\n%s", len(wrong), text)
 	}
-	return hint.New(hint.Failure, errors.New(text), "correct [plc.tags], or the tag and its access rights in the PLC program; 'linectl check --connect' tries again")
+	return in(WrongTags, hint.New(hint.Failure, errors.New(text), "correct [plc.tags], or the tag and its access rights in the PLC program; 'linectl check --connect' tries again"))
 }
 
 var errMissing = errors.New("does not exist on the PLC")

@@ -62,6 +62,9 @@ type Tags struct {
 	DeadlineCount string `toml:"deadline_count"`
 	// StationState (Int16) is what linectl does: 0 it is away, 1 connected, 2 ready, 3 at a part, 4 fault.
 	StationState string `toml:"station_state"`
+	// LastOutage (Int16) is why linectl was last without a session, in the numbers of the link's states; 0 if it
+	// never was since it started.
+	LastOutage string `toml:"last_outage"`
 }
 
 // signal is one row of the table of signals.
@@ -92,6 +95,7 @@ const (
 	overrunCount
 	deadlineCount
 	stationState
+	lastOutage
 	signals // how many there are
 )
 
@@ -137,6 +141,7 @@ var table = [signals]struct {
 	overrunCount:    {"overrun_count", func(t Tags) string { return t.OverrunCount }, counter, true, Full},
 	deadlineCount:   {"deadline_count", func(t Tags) string { return t.DeadlineCount }, counter, true, Full},
 	stationState:    {"station_state", func(t Tags) string { return t.StationState }, code, true, ""},
+	lastOutage:      {"last_outage", func(t Tags) string { return t.LastOutage }, code, true, ""},
 }
 
 // has tells whether a signal has a node.

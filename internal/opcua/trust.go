@@ -149,9 +149,8 @@ func (p peer) endpoint(ctx context.Context) (*ua.EndpointDescription, error) {
 		others = append(others, fmt.Sprintf("%s/%s", strings.TrimPrefix(e.SecurityPolicyURI, ua.SecurityPolicyURIPrefix),
 			strings.TrimPrefix(e.SecurityMode.String(), "MessageSecurityMode")))
 	}
-	return nil, hint.New(hint.Failure,
-		fmt.Errorf("the PLC does not offer %s/%s; it offers %s", p.cfg.SecurityPolicy, p.cfg.SecurityMode, strings.Join(others, ", ")),
-		"switch it on in the settings of the PLC's OPC UA server, or choose another with plc.security_policy and plc.security_mode")
+	return nil, in(NotOffered, failure("switch it on in the settings of the PLC's OPC UA server, or choose another with plc.security_policy and plc.security_mode",
+		"the PLC does not offer %s/%s; it offers %s", p.cfg.SecurityPolicy, p.cfg.SecurityMode, strings.Join(others, ", ")))
 }
 
 // own cuts the certificate of an endpoint down to the PLC's own: some send the whole chain.
@@ -180,12 +179,11 @@ func (p peer) trusted(ctx context.Context) (*ua.EndpointDescription, error) {
 	}
 	want, err := p.pinned()
 	if err != nil {
-		return nil, err
+		return nil, in(BadCertificate, err)
 	}
 	if got := sha256.Sum256(endpoint.ServerCertificate); !bytes.Equal(got[:], want[:]) {
-		return nil, hint.New(hint.Failure,
-			fmt.Errorf("the PLC shows a certificate that is not the trusted one: its SHA-256 is %s", pki.Fingerprint(endpoint.ServerCertificate)),
-			"was the PLC replaced or its certificate renewed? Compare the fingerprint at the PLC and run 'linectl plc trust'; otherwise somebody stands between")
+		return nil, in(BadCertificate, failure("was the PLC replaced or its certificate renewed? Compare the fingerprint at the PLC and run 'linectl plc trust'; otherwise somebody stands between",
+			"the PLC shows a certificate that is not the trusted one: its SHA-256 is %s", pki.Fingerprint(endpoint.ServerCertificate)))
 	}
 	return endpoint, nil
 }

@@ -51,7 +51,7 @@ func (s *session) read(ctx context.Context, wanted []signal) (v values, err erro
 	}
 	for i, sig := range wanted {
 		if v[sig], err = s.known(sig, results[i]); err != nil {
-			return v, &tagError{sig, err}
+			return v, in(BadValue, &tagError{sig, err})
 		}
 	}
 	return v, nil

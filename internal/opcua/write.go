@@ -154,7 +154,7 @@ func (l *Link) write(ctx context.Context, say func(context.Context, *session) er
 	case errors.Is(err, errOldPart):
 		return err
 	}
-	s.fail(err)
+	s.fail(in(WriteFailed, err))
 	return part.Because(part.LinkLost, err)
 }
 
@@ -204,7 +204,7 @@ func (s *session) safe(ctx context.Context, state int16) error {
 	if err := s.put(ctx, assign{resultValid, false}); err != nil {
 		return err
 	}
-	return s.put(ctx, assign{accept, false}, assign{reject, true}, assign{ready, false}, assign{busy, false}, assign{stationState, state})
+	return s.put(ctx, assign{accept, false}, assign{reject, true}, assign{ready, false}, assign{busy, false}, assign{stationState, state}, assign{lastOutage, int16(s.outage)})
 }
 
 // leave makes the outputs safe at an orderly stop. A session that failed cannot: the next one does.
