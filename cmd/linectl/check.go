@@ -66,7 +66,11 @@ func (p *program) tryAll(ctx context.Context, cfg *config.Config) error {
 		}
 		trials = append(trials, t)
 	}
-	try("plc", cfg.PLC.Endpoint+notSecure(cfg), func() error { return opcua.Check(ctx, cfg.PLC, cfg.PKI(), cfg.Line.Cycle.Std()) })
+	if cfg.Vision.Serves() {
+		try("vision", cfg.Vision.Listen, func() error { return tryVision(cfg) })
+	} else {
+		try("plc", cfg.PLC.Endpoint+notSecure(cfg), func() error { return opcua.Check(ctx, cfg.PLC, cfg.PKI(), cfg.Line.Cycle.Std()) })
+	}
 	for _, c := range cfg.Cameras {
 		try("camera "+c.Name, c.Source, func() error { return tryCamera(ctx, c) })
 	}

@@ -21,6 +21,7 @@ import (
 	"linectl/internal/line"
 	"linectl/internal/opcua"
 	"linectl/internal/store"
+	"linectl/internal/vision"
 )
 
 func (p *program) runCommand() *cobra.Command {
@@ -120,6 +121,8 @@ type station struct {
 	inspector *inspect.Inspector
 	runner    *line.Runner
 	link      *opcua.Link
+	called    *vision.Station // in place of the link
+	status    *statusKeeper
 	hangs     bool // an inspection is still running: what it uses must stay open
 }
 
@@ -155,10 +158,20 @@ func openStation(ctx context.Context, cfg *config.Config, log *slog.Logger) (s *
 		decides = fmt.Sprintf("%s@%d %s", r.Name, r.Version, r.Hash)
 	}
 	s.runner = line.NewRunner(cfg.Line, deps)
+	if cfg.Vision.Serves() {
+		if err = s.openVision(ctx, cfg, log); err != nil {
+			return s, err
+		}
+		s.runner.UsePLC(s.called)
+		s.store.Event("start", "linectl", fmt.Sprintf("version %s, mode %s, recipe %s, called at %s", version, cfg.Line.Mode, decides, cfg.Vision.Listen))
+		return s, nil
+	}
 	if s.link, err = opcua.New(cfg.PLC, cfg.PKI(), s.runner, log); err != nil {
 		return s, err
 	}
 	s.link.Within(cfg.Line.Cycle.Std())
+	s.status = keepStatus(statusFile(cfg), "line "+cfg.Line.Name+" in mode "+string(cfg.Line.Mode)+notSecure(cfg), log)
+	s.link.Watch(s.status.tell)
 	s.runner.UsePLC(s.link)
 	s.store.Event("start", "linectl", fmt.Sprintf("version %s, mode %s, recipe %s", version, cfg.Line.Mode, decides))
 	return s, nil
@@ -170,7 +183,7 @@ func (s *station) run(ctx context.Context) error {
 	linking, unlink := context.WithCancel(context.WithoutCancel(ctx))
 	defer unlink()
 	var both errgroup.Group
-	both.Go(func() error { return s.link.Run(linking) })
+	both.Go(func() error { return s.edge().Run(linking) })
 	both.Go(func() error {
 		defer unlink()
 		return s.runner.Run(ctx)
@@ -183,6 +196,9 @@ func (s *station) run(ctx context.Context) error {
 }
 
 func (s *station) close() {
+	if s.status != nil {
+		s.status.close()
+	}
 	if s.store != nil {
 		s.store.Event("stop", "linectl", "")
 		s.store.Close()

@@ -15,6 +15,7 @@ import (
 	"linectl/internal/opcua"
 	"linectl/internal/setting"
 	"linectl/internal/store"
+	"linectl/internal/vision"
 )
 
 // DefaultPath is where an installed linectl has its config.
@@ -26,6 +27,7 @@ type Config struct {
 	State   string          `toml:"state"`
 	Line    line.Config     `toml:"line"`
 	PLC     opcua.Config    `toml:"plc"`
+	Vision  vision.Config   `toml:"vision"`
 	Cameras []camera.Config `toml:"camera"`
 	Inspect inspect.Config  `toml:"inspect"`
 	Store   store.Config    `toml:"store"`
@@ -38,6 +40,7 @@ func Default() Config {
 		State:   "/var/lib/linectl",
 		Line:    line.DefaultConfig(),
 		PLC:     opcua.Default(),
+		Vision:  vision.Default(),
 		Inspect: inspect.DefaultConfig(),
 		Store:   store.DefaultConfig(),
 	}
@@ -81,7 +84,13 @@ func (c Config) Check() []setting.Problem {
 		}
 	}
 	in("line", c.Line.Check())
-	in("plc", c.PLC.Check())
+	in("vision", c.Vision.Check())
+	switch {
+	case !c.Vision.Serves():
+		in("plc", c.PLC.Check())
+	case c.PLC.Endpoint != "":
+		problems = append(problems, setting.Problemf("vision.listen", "is set beside plc.endpoint; a line has one master: the PLC that linectl reads, or the one that calls it"))
+	}
 	switch len(c.Cameras) {
 	case 0:
 		problems = append(problems, setting.Problemf("camera", "no camera is configured; add a section [[camera]] with name and source"))

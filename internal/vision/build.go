@@ -116,7 +116,7 @@ func triggerOf(in []any) part.Trigger {
 
 // callInspect returns with the verdict.
 func (s *Station) callInspect(in []any) ([]any, ua.StatusCode) {
-	j, err := s.trigger(triggerOf(in), "")
+	j, err := s.trigger(triggerOf(in))
 	if err != nil {
 		return nil, ua.StatusBadInvalidState
 	}
@@ -127,7 +127,7 @@ func (s *Station) callInspect(in []any) ([]any, ua.StatusCode) {
 
 // callTrigger returns at once.
 func (s *Station) callTrigger(in []any) ([]any, ua.StatusCode) {
-	j, err := s.trigger(triggerOf(in), "")
+	j, err := s.trigger(triggerOf(in))
 	if err != nil {
 		return nil, ua.StatusBadInvalidState
 	}

@@ -20,7 +20,7 @@ type Config struct {
 }
 
 // Default is no server.
-func Default() Config { return Config{} }
+func Default() Config { return Config{Clients: []string{}} }
 
 // Serves tells whether the PLC calls linectl.
 func (c Config) Serves() bool { return c.Listen != "" }

@@ -167,7 +167,7 @@ func (s *Station) callStartSingleJob(in []any) ([]any, ua.StatusCode) {
 	if _, is := s.states(); is != stateReady {
 		return refuse(errState)
 	}
-	j, err := s.trigger(part.Trigger{PartID: partID, Recipe: recipe, UserData: meas}, meas)
+	j, err := s.begin(&job{trigger: part.Trigger{PartID: partID, Recipe: recipe, UserData: meas}, meas: meas, single: true})
 	if err != nil {
 		return refuse(errState)
 	}

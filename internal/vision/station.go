@@ -51,6 +51,7 @@ type job struct {
 	at      time.Time // of the verdict
 	done    chan struct{}
 	taken   bool // the client has its verdict
+	single  bool // begun by StartSingleJob, which knows no acknowledgement
 	aborted bool
 }
 
@@ -144,7 +145,9 @@ func (s *Station) sequence() part.Sequence { return part.Sequence{Value: s.last,
 
 // trigger begins a job. One that is still open is over then: the PLC went on. What is not accepted is no
 // trigger and gets no verdict: the PLC has the refusal.
-func (s *Station) trigger(t part.Trigger, meas string) (*job, error) {
+func (s *Station) trigger(t part.Trigger) (*job, error) { return s.begin(&job{trigger: t}) }
+
+func (s *Station) begin(j *job) (*job, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.up || s.mode != automatic {
@@ -152,8 +155,8 @@ func (s *Station) trigger(t part.Trigger, meas string) (*job, error) {
 	}
 	s.finish(s.open, part.Result{Reason: part.Overrun})
 	s.last++
-	t.Sequence, t.SeenAt = s.sequence(), time.Now()
-	j := &job{trigger: t, meas: meas, done: make(chan struct{})}
+	j.trigger.Sequence, j.trigger.SeenAt = s.sequence(), time.Now()
+	j.done = make(chan struct{})
 	s.open = j
 	s.jobs = append(s.jobs, j)
 	if len(s.jobs) > keptJobs {
@@ -165,7 +168,7 @@ func (s *Station) trigger(t part.Trigger, meas string) (*job, error) {
 		defer s.mu.Unlock()
 		s.finish(j, part.Result{Reason: part.Deadline})
 	})
-	s.listener.Triggered(t)
+	s.listener.Triggered(j.trigger)
 	return j, nil
 }
 
@@ -242,6 +245,10 @@ func (s *Station) Answer(ctx context.Context, result part.Result) error {
 	}
 	for _, j := range s.jobs {
 		if j.trigger.Sequence == result.Trigger.Sequence && s.finish(j, result) {
+			if j.single {
+				j.taken = true
+				s.listener.Withdrawn()
+			}
 			return nil
 		}
 	}

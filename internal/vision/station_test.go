@@ -145,7 +145,7 @@ func station(t *testing.T) (*Station, *silent) {
 func TestOneVerdict(t *testing.T) {
 	s, heard := station(t)
 	synctest.Test(t, func(t *testing.T) {
-		j, err := s.trigger(part.Trigger{PartID: "A"}, "")
+		j, err := s.trigger(part.Trigger{PartID: "A"})
 		if err != nil || j.trigger.Sequence.Value != 1<<32-1 {
 			t.Fatalf("%v, %v", j, err)
 		}
@@ -158,7 +158,7 @@ func TestOneVerdict(t *testing.T) {
 		if err := s.Answer(t.Context(), late); !errors.Is(err, part.ErrNotSent) || j.result.Verdict == part.Pass {
 			t.Errorf("a late verdict: %v, %+v", err, j.result)
 		}
-		second, err := s.trigger(part.Trigger{PartID: "B"}, "")
+		second, err := s.trigger(part.Trigger{PartID: "B"})
 		if err != nil || second.trigger.Sequence.Value != 0 {
 			t.Fatalf("the sequence runs over: %v, %v", second, err)
 		}
@@ -181,7 +181,7 @@ func TestOneVerdict(t *testing.T) {
 			t.Errorf("%+v", heard)
 		}
 		for range 3 * keptJobs {
-			if _, err := s.trigger(part.Trigger{}, ""); err != nil {
+			if _, err := s.trigger(part.Trigger{}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"io"
+	stdlog "log"
+	"log/slog"
+	"net"
+
+	"linectl/internal/config"
+	"linectl/internal/hint"
+	"linectl/internal/line"
+	"linectl/internal/vision"
+)
+
+// edge is where the parts come from: the link to a PLC's server, or a server of our own that PLCs call.
+type edge interface {
+	line.PLC
+	Run(context.Context) error
+}
+
+func (s *station) edge() edge {
+	if s.called != nil {
+		return s.called
+	}
+	return s.link
+}
+
+// openVision makes the server that PLCs call. Its sequence goes on where the record ends.
+func (s *station) openVision(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	last, err := s.store.Last(ctx, cfg.Line.Name)
+	if err != nil {
+		return err
+	}
+	stdlog.SetOutput(io.Discard) // the server library reports its own start there
+	recipe := ""
+	if s.inspector != nil {
+		recipe = s.inspector.Recipe().Name
+	}
+	s.called, err = vision.New(cfg.Vision, cfg.PKI(), last.Last, cfg.Line.Cycle.Std(), recipe, s.runner, log)
+	return err
+}
+
+// tryVision tries whether the server could listen; one that runs holds its address.
+func tryVision(cfg *config.Config) error {
+	l, err := net.Listen("tcp", cfg.Vision.Listen)
+	if err != nil {
+		return hint.New(hint.Failure, err, "is linectl running already? Otherwise correct vision.listen")
+	}
+	return l.Close()
+}
