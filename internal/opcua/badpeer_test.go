@@ -2,6 +2,7 @@ package opcua
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -79,5 +80,27 @@ func TestJumpingCounter(t *testing.T) {
 		}
 		p.Withdraw()
 		heard.want(t, "withdrawn")
+	}
+}
+
+// A PLC with thousands of tags beside those of the line: a missing one is still named with the one that it
+// could be, and the link works as with few.
+func TestThousandsOfTags(t *testing.T) {
+	tags := map[string]any{}
+	for i := range 6000 {
+		tags[fmt.Sprintf("a_%04d", i)] = int16(i)
+	}
+	p := startPLC(t, plc.Config{Tags: tags, IgnoreWatchdog: true, ResultLimit: patience})
+	cfg := configFor(p)
+	right := cfg.Tags.TriggerSeq
+	cfg.Tags.TriggerSeq = strings.Replace(right, "TriggerSeq", "TrigerSeq", 1)
+	if err := Check(t.Context(), cfg, certificates, 0); err == nil || !strings.Contains(err.Error(), "does not exist on the PLC; there is "+right) {
+		t.Errorf("a missing tag: %v", err)
+	}
+	cfg.Tags.TriggerSeq = right
+	l, heard := startLink(t, cfg)
+	connectedAgain(t, heard)
+	if o := inspect(t, p, l, heard, part.Pass); !o.Pass {
+		t.Errorf("a good part: %+v", o)
 	}
 }

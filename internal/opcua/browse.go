@@ -17,8 +17,8 @@ type Variable struct {
 }
 
 const (
-	mostBrowsed = 5000 // nodes; a PLC can have a million
-	deepest     = 8    // levels below Objects
+	mostBrowsed = 20_000 // nodes; a PLC can have a million
+	deepest     = 8      // levels below Objects
 )
 
 // browse lists the variables below the Objects folder, level by level, without those of the standard's

@@ -21,7 +21,7 @@ import (
 )
 
 // foreign are simulated PLCs whose OPC UA nobody of this project wrote, where set-up put them.
-func foreign(t *testing.T, name string) *exec.Cmd {
+func foreign(t testing.TB, name string) *exec.Cmd {
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -49,14 +49,19 @@ type foreignPLC struct {
 	cfg Config
 }
 
-func startForeign(t *testing.T, name string, profile Profile, parts int, user, password string) foreignPLC {
+func startForeign(t testing.TB, name string, profile Profile, parts int, user, password string) foreignPLC {
+	return startForeignWith(t, name, profile, parts, user, password, false)
+}
+
+// startForeignWith starts one that has, where it is open, no security at all (node only).
+func startForeignWith(t testing.TB, name string, profile Profile, parts int, user, password string, open bool) foreignPLC {
 	identity, err := pki.Open(certificates, "plc")
 	if err != nil {
 		t.Fatal(err)
 	}
 	order, err := json.Marshal(map[string]any{
 		"certificate": filepath.Join(certificates, map[string]string{"node": "plc.pem", "asyncua": "plc.der"}[name]), "key": filepath.Join(certificates, "plc.pem"), "uri": identity.URI,
-		"trusted": filepath.Join(certificates, Name+".der"), "user": user, "password": password, "profile": profile, "parts": parts,
+		"trusted": filepath.Join(certificates, Name+".der"), "user": user, "password": password, "profile": profile, "parts": parts, "open": open,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -90,6 +95,9 @@ func startForeign(t *testing.T, name string, profile Profile, parts int, user, p
 	}
 	p.line(t, &begun)
 	p.cfg.Endpoint, p.cfg.Profile, p.cfg.ServerCertificate = begun.Endpoint, profile, filepath.Join(certificates, "plc.der")
+	if open {
+		p.cfg.SecurityPolicy, p.cfg.SecurityMode, p.cfg.Insecure = policyNone, modeNone, true
+	}
 	tags := reflect.ValueOf(&p.cfg.Tags).Elem()
 	for i := range tags.NumField() {
 		tags.Field(i).SetString(begun.Tags[tags.Type().Field(i).Tag.Get("toml")])
@@ -97,7 +105,7 @@ func startForeign(t *testing.T, name string, profile Profile, parts int, user, p
 	return p
 }
 
-func (p foreignPLC) line(t *testing.T, into any) {
+func (p foreignPLC) line(t testing.TB, into any) {
 	t.Helper()
 	if !p.out.Scan() {
 		t.Fatalf("the PLC ended: %v", p.out.Err())

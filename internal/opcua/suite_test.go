@@ -429,6 +429,7 @@ func TestFaultSuite(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var results []suiteResult
+	var again []func(*testing.T) suiteResult
 	t.Run("cases", func(t *testing.T) {
 		for i, state := range stateKinds {
 			for j, kind := range faultKinds {
@@ -439,20 +440,39 @@ func TestFaultSuite(t *testing.T) {
 					t.Run(fmt.Sprintf("%s/%s/%s", state.name, kind.name, length), func(t *testing.T) {
 						t.Parallel()
 						result := suiteRun(t, state, kind, length)
-						// Only on a machine that has nothing else to do does the time say something about the link.
-						if soak && result.recovery > 5*time.Second {
-							t.Errorf("a good part passed only %s after the fault", result.recovery)
-						}
 						mu.Lock()
 						defer mu.Unlock()
+						if result.recovery > recoveryLimit {
+							again = append(again, func(t *testing.T) suiteResult { return suiteRun(t, state, kind, length) })
+							return
+						}
 						results = append(results, result)
 					})
 				}
 			}
 		}
 	})
+	// Many cases at a time, on a machine that may have other work, say little about time. One that took too long
+	// is run alone, and has to be fast enough in one of three trials.
+	for _, run := range again {
+		t.Run("again", func(t *testing.T) {
+			var result suiteResult
+			for range 3 {
+				if result = run(t); result.recovery <= recoveryLimit {
+					break
+				}
+			}
+			if result.recovery > recoveryLimit {
+				t.Errorf("%s, %s for %s: a good part passed only %s after the fault", result.state, result.fault, result.length, result.recovery)
+			}
+			results = append(results, result)
+		})
+	}
 	printTable(t, results)
 }
+
+// recoveryLimit is how long after the end of a fault a good part has to pass again, at the latest.
+const recoveryLimit = 5 * time.Second
 
 func printTable(t *testing.T, results []suiteResult) {
 	var b strings.Builder
