@@ -163,8 +163,11 @@ func foreign(t *testing.T, name string, s *Station, certificate string) (got map
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "python3", filepath.Join(root, "tools/interop", name, "client.py"), string(order))
-	cmd.Env = append(os.Environ(), "PYTHONPATH="+installed)
+	cmd := exec.CommandContext(t.Context(), "python3", filepath.Join(root, "tools/interop/asyncua/client.py"), string(order))
+	if name == "node" {
+		cmd = exec.CommandContext(t.Context(), "node", filepath.Join(root, "tools/interop/node/client.js"), string(order))
+	}
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+installed, "LINECTL_INTEROP_NODE="+installed)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
@@ -183,7 +186,7 @@ func TestForeignClient(t *testing.T) {
 	t.Parallel()
 	s, w := start(t)
 	got := foreign(t, "asyncua", s, "plc")
-	for key, want := range map[string]string{
+	compare(t, got, map[string]string{
 		"before":     `BadNoData`,
 		"inspect":    `[42 true 1 1]`,
 		"rejected":   `[43 false 2 3]`,
@@ -208,7 +211,37 @@ func TestForeignClient(t *testing.T) {
 		"reset":      `0`,
 		"select":     `0`,
 		"states":     `[[Operational Ready] [Operational Ready] [Operational SingleExecution] [Halted BadStateNotActive] [Preoperational BadStateNotActive] [Operational Ready]]`,
-	} {
+	})
+	w.hasRows(t, "A1", part.None, "bad", part.Anomaly, "A2", part.None, "B1", part.None, "slow", part.Overrun)
+}
+
+// Another one does as well.
+func TestAnotherForeignClient(t *testing.T) {
+	t.Parallel()
+	s, w := start(t)
+	compare(t, foreign(t, "node", s, "plc"), map[string]string{
+		"inspect":  `[42 true 1 1]`,
+		"rejected": `[43 false 2 3]`,
+		"sequence": `44`,
+		"result":   `[true true 1 1 A2]`,
+		"few":      `BadArgumentsMissing`,
+		"written":  `BadNotWritable`,
+		"job":      `0`,
+		"done":     `[1 true]`,
+		"stop":     `-1`,
+		"abort":    `-1`,
+		"halt":     `0`,
+		"reset":    `0`,
+		"select":   `0`,
+		"states":   `[[Operational Ready] [Operational Ready] [Halted BadStateNotActive] [Operational Ready]]`,
+	})
+	w.hasRows(t, "A1", part.None, "bad", part.Anomaly, "A2", part.None, "", part.None)
+}
+
+// compare holds what a client got against what it should.
+func compare(t *testing.T, got map[string]any, want map[string]string) {
+	t.Helper()
+	for key, want := range want {
 		value := got[key]
 		if n, ok := value.(float64); ok {
 			value = int64(n)
@@ -217,17 +250,18 @@ func TestForeignClient(t *testing.T) {
 			t.Errorf("%s: %v, want %s", key, value, want)
 		}
 	}
+}
+
+// hasRows wants exactly the rows of the given parts with their reasons, in this order.
+func (w *world) hasRows(t *testing.T, want ...any) {
+	t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.rows) != 5 {
-		t.Fatalf("%d rows for 5 accepted calls", len(w.rows))
+	if len(w.rows) != len(want)/2 {
+		t.Fatalf("%d rows for %d accepted calls", len(w.rows), len(want)/2)
 	}
-	for i, want := range []struct {
-		id     string
-		reason part.Reason
-	}{{"A1", part.None}, {"bad", part.Anomaly}, {"A2", part.None}, {"B1", part.None}, {"slow", part.Overrun}} {
-		r := w.rows[i]
-		if r.Trigger.Sequence.Value != uint32(42+i) || r.Trigger.PartID != want.id || r.Reason != want.reason {
+	for i, r := range w.rows {
+		if r.Trigger.Sequence.Value != uint32(42+i) || r.Trigger.PartID != want[2*i] || r.Reason != want[2*i+1] {
 			t.Errorf("row %d: sequence %s, part %q, reason %s", i, r.Trigger.Sequence, r.Trigger.PartID, r.Reason)
 		}
 	}
@@ -237,8 +271,10 @@ func TestForeignClient(t *testing.T) {
 func TestStranger(t *testing.T) {
 	t.Parallel()
 	s, w := start(t)
-	if got := foreign(t, "asyncua", s, "stranger"); !strings.Contains(fmt.Sprint(got["refused"]), "BadCertificateUntrusted") {
-		t.Errorf("a stranger: %v", got)
+	for _, name := range []string{"asyncua", "node"} {
+		if got := foreign(t, name, s, "stranger"); !strings.Contains(fmt.Sprint(got["refused"]), "BadCertificateUntrusted") {
+			t.Errorf("%s, a stranger: %v", name, got)
+		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
