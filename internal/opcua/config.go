@@ -53,6 +53,10 @@ type Config struct {
 	// PasswordFile is the file that holds the user's password, or credential:NAME for one that systemd
 	// hands over. Everybody but its owner and group must be kept from reading it.
 	PasswordFile string `toml:"password_file"`
+	// UserCertificate is the certificate of the user at the PLC with its RSA key, in place of a name and
+	// password: a PEM file that holds both, or credential:NAME. Everybody but its owner and group must be
+	// kept from reading it.
+	UserCertificate string `toml:"user_certificate"`
 	// Tags names the node of each signal.
 	Tags Tags `toml:"tags"`
 }
@@ -176,6 +180,12 @@ func (c Config) checkSecurity(say func(key, format string, args ...any)) {
 		}
 	}
 	switch {
+	case c.UserCertificate != "" && c.User != "":
+		say("user_certificate", "is set beside user; one of them is enough")
+	case c.UserCertificate != "" && open:
+		say("user_certificate", "proves nothing, because security_policy is None; use a secure policy or no user")
+	case c.UserCertificate != "" && checkSecret(c.UserCertificate) != nil:
+		say("user_certificate", "%q %v", c.UserCertificate, checkSecret(c.UserCertificate))
 	case c.User != "" && open:
 		say("user", "would send its password in clear text, because security_policy is None; use a secure policy or no user")
 	case c.User != "" && c.PasswordFile == "":

@@ -1,6 +1,7 @@
 package opcua
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -158,6 +159,14 @@ func (p peer) options(endpoint *ua.EndpointDescription) ([]opcua.Option, error) 
 		}
 		options = append(options, opcua.AuthUsername(p.cfg.User, password))
 	}
+	if p.cfg.UserCertificate != "" {
+		kind = ua.UserTokenTypeCertificate
+		certificate, key, err := p.userPair()
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, opcua.AuthCertificate(certificate), opcua.AuthPrivateKey(key))
+	}
 	token, err := userToken(endpoint, kind)
 	if err != nil {
 		return nil, err
@@ -178,6 +187,9 @@ func userToken(endpoint *ua.EndpointDescription, kind ua.UserTokenType) (*ua.Use
 	}
 	if kind == ua.UserTokenTypeAnonymous {
 		return nil, in(NotOffered, hint.New(hint.Usage, errors.New("the PLC wants a user name"), "set plc.user and plc.password_file to a user of the PLC's OPC UA server"))
+	}
+	if kind == ua.UserTokenTypeCertificate {
+		return nil, in(NotOffered, hint.New(hint.Usage, errors.New("the PLC takes no users with certificates at this endpoint"), "switch them on in the PLC's OPC UA server, or use plc.user and plc.password_file"))
 	}
 	return nil, in(NotOffered, hint.New(hint.Usage, errors.New("the PLC takes no user names at this endpoint"), "switch user names on in the PLC's OPC UA server, or remove plc.user"))
 }
@@ -232,7 +244,7 @@ func (p peer) explainStatus(err error, status ua.StatusCode) error {
 	case ua.StatusBadSecurityChecksFailed, ua.StatusBadCertificateUntrusted, ua.StatusBadCertificateInvalid, ua.StatusBadCertificateURIInvalid:
 		return say(NotTrusted, p.trustUs(), "the PLC does not trust linectl's certificate")
 	case ua.StatusBadUserAccessDenied, ua.StatusBadIdentityTokenRejected:
-		return say(UserRefused, "check plc.user, the password in plc.password_file, and the user's rights in the PLC", fmt.Sprintf("the PLC refuses user %q", p.cfg.User))
+		return say(UserRefused, "check plc.user, the password in plc.password_file (or plc.user_certificate, which the PLC has to trust), and the user's rights in the PLC", fmt.Sprintf("the PLC refuses user %q", cmp.Or(p.cfg.User, p.cfg.UserCertificate)))
 	case ua.StatusBadIdentityTokenInvalid:
 		return say(UserRefused, "set plc.user and plc.password_file to a user of the PLC's OPC UA server", "the PLC wants another kind of user")
 	case ua.StatusBadTooManySessions, ua.StatusBadMaxConnectionsReached, ua.StatusBadTCPNotEnoughResources:

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"linectl/internal/hint"
 	"linectl/internal/opcua/pki"
 	"linectl/internal/part"
 )
@@ -196,4 +197,22 @@ func TestForeignServers(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A user may prove itself by a certificate that the PLC trusts; one that it does not know is refused.
+func TestUserCertificate(t *testing.T) {
+	p := startForeign(t, "node", Standard, 0, "", "")
+	p.cfg.UserCertificate = filepath.Join(certificates, Name+".pem") // the one that this PLC trusts
+	if err := Check(t.Context(), p.cfg, certificates, 0); err != nil {
+		t.Error(err)
+	}
+	p.cfg.UserCertificate = filepath.Join(certificates, "other.pem")
+	if err := Check(t.Context(), p.cfg, certificates, 0); outage(err, Failed) != UserRefused {
+		t.Errorf("a stranger: %v", err)
+	}
+	p.cfg.UserCertificate = filepath.Join(certificates, Name+".der")
+	if _, err := New(p.cfg, certificates, nil, nil); err == nil || hint.KindOf(err) != hint.Usage {
+		t.Errorf("no key: %v", err)
+	}
+	noneLeft(t)
 }

@@ -273,11 +273,17 @@ func section(cfg Config, tags []TagReport) string {
 	} else {
 		fmt.Fprintf(&b, "profile = %q\n", profile)
 	}
+	if cfg.Trigger == Subscribing {
+		fmt.Fprintf(&b, "trigger = %q\n", cfg.Trigger)
+	}
+	if cfg.Poll != Default().Poll {
+		fmt.Fprintf(&b, "poll = %q\n", cfg.Poll)
+	}
 	fmt.Fprintf(&b, "security_policy = %q\nsecurity_mode = %q\n", cfg.SecurityPolicy, cfg.SecurityMode)
 	if cfg.Insecure {
 		fmt.Fprintln(&b, "insecure = true")
 	}
-	for _, line := range [][2]string{{"server_certificate", cfg.ServerCertificate}, {"server_sha256", cfg.ServerSHA256}, {"user", cfg.User}, {"password_file", cfg.PasswordFile}} {
+	for _, line := range [][2]string{{"server_certificate", cfg.ServerCertificate}, {"server_sha256", cfg.ServerSHA256}, {"user", cfg.User}, {"password_file", cfg.PasswordFile}, {"user_certificate", cfg.UserCertificate}, {"revoked", cfg.Revoked}} {
 		if line[1] != "" {
 			fmt.Fprintf(&b, "%s = %q\n", line[0], line[1])
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
@@ -64,6 +65,11 @@ func gather(cfg Config, folder string) (peer, error) {
 	if _, err := p.revoked(); err != nil {
 		return peer{}, err
 	}
+	if cfg.UserCertificate != "" {
+		if _, _, err := p.userPair(); err != nil {
+			return peer{}, err
+		}
+	}
 	_, err := p.password()
 	return p, err
 }
@@ -93,6 +99,16 @@ func (p peer) password() (string, error) {
 	password, err := secret(p.cfg.PasswordFile)
 	return password, hint.New(hint.Usage, wrap(err, "password of PLC user %q", p.cfg.User),
 		"write the password into the file of plc.password_file and chmod 600 it, or have systemd hand it over: LoadCredential=NAME:FILE and password_file = \"credential:NAME\"")
+}
+
+// userPair is the user's certificate and key.
+func (p peer) userPair() (certificate []byte, key *rsa.PrivateKey, err error) {
+	text, err := secret(p.cfg.UserCertificate)
+	if err == nil {
+		certificate, key, err = pki.Pair([]byte(text))
+	}
+	return certificate, key, hint.New(hint.Usage, wrap(err, "certificate of the PLC user, %s", p.cfg.UserCertificate),
+		"put certificate and RSA key (PKCS#8) of the user into one PEM file and chmod 600 it")
 }
 
 // revoked are the revocation lists; none where there is no folder of them and none is asked for.

@@ -41,6 +41,12 @@ func TestConfigMistakes(t *testing.T) {
 		{func(c *Config) { c.Endpoint = "" }, "endpoint: is missing; write opc.tcp://HOST:PORT, as in opc.tcp://192.0.2.10:4840"},
 		{func(c *Config) { c.Endpoint = "192.0.2.10:4840" }, `endpoint: "192.0.2.10:4840" is no endpoint; write opc.tcp://HOST:PORT, as in opc.tcp://192.0.2.10:4840`},
 		{func(c *Config) { c.Profile = "big" }, `profile: "big" is not a profile; choose minimal, standard or full`},
+		{func(c *Config) { c.Trigger = "push" }, `trigger: "push" is no way to learn of a part; choose poll or subscription`},
+		{func(c *Config) { c.User, c.PasswordFile, c.UserCertificate = "line", "p", "u.pem" }, "user_certificate: is set beside user; one of them is enough"},
+		{func(c *Config) {
+			c.SecurityPolicy, c.SecurityMode, c.Insecure, c.UserCertificate = "None", "None", true, "u.pem"
+		}, "user_certificate: proves nothing, because security_policy is None; use a secure policy or no user"},
+		{func(c *Config) { c.UserCertificate = "credential:a/b" }, `user_certificate: "credential:a/b" names no credential; write credential:NAME with the name from systemd's LoadCredential=`},
 		{func(c *Config) { c.Poll = 0 }, "poll: 0s is out of range; allowed is 1ms to 1s"},
 		{func(c *Config) { c.Stale = c.Poll }, "stale: 5ms is out of range; allowed is ten times plc.poll (50ms) to 1m"},
 		{func(c *Config) { c.SecurityPolicy = "Basic256" }, `security_policy: "Basic256" is not a policy; choose Basic256Sha256, Aes128_Sha256_RsaOaep, Aes256_Sha256_RsaPss or None`},

@@ -126,38 +126,50 @@ func private(file string) error {
 }
 
 func parse(content []byte) (Identity, error) {
-	var identity Identity
-	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
-		switch block.Type {
-		case "PRIVATE KEY":
-			key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-			if err != nil {
-				return Identity{}, fmt.Errorf("key: %w", err)
-			}
-			rsaKey, ok := key.(*rsa.PrivateKey)
-			if !ok {
-				return Identity{}, errors.New("the key is not an RSA key, which OPC UA needs")
-			}
-			identity.Key = rsaKey
-		case "CERTIFICATE":
-			identity.Certificate = block.Bytes
-		}
+	der, key, err := Pair(content)
+	if err != nil {
+		return Identity{}, err
 	}
-	if identity.Key == nil || identity.Certificate == nil {
-		return Identity{}, errors.New("it does not hold a key and a certificate")
-	}
-	certificate, err := x509.ParseCertificate(identity.Certificate)
+	identity := Identity{Certificate: der, Key: key}
+	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
 		return Identity{}, fmt.Errorf("certificate: %w", err)
-	}
-	if public, ok := certificate.PublicKey.(*rsa.PublicKey); !ok || !public.Equal(identity.Key.Public()) {
-		return Identity{}, errors.New("the key does not belong to the certificate")
 	}
 	if len(certificate.URIs) == 0 {
 		return Identity{}, errors.New("the certificate has no application URI")
 	}
 	identity.URI, identity.Until = certificate.URIs[0].String(), certificate.NotAfter
 	return identity, nil
+}
+
+// Pair reads a certificate (DER) and its RSA key from PEM text that holds both.
+func Pair(content []byte) (certificate []byte, key *rsa.PrivateKey, err error) {
+	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
+		switch block.Type {
+		case "PRIVATE KEY":
+			any, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+			if err != nil {
+				return nil, nil, fmt.Errorf("key: %w", err)
+			}
+			var ok bool
+			if key, ok = any.(*rsa.PrivateKey); !ok {
+				return nil, nil, errors.New("the key is not an RSA key, which OPC UA needs")
+			}
+		case "CERTIFICATE":
+			certificate = block.Bytes
+		}
+	}
+	if key == nil || certificate == nil {
+		return nil, nil, errors.New("it does not hold a key and a certificate")
+	}
+	parsed, err := x509.ParseCertificate(certificate)
+	if err != nil {
+		return nil, nil, fmt.Errorf("certificate: %w", err)
+	}
+	if public, ok := parsed.PublicKey.(*rsa.PublicKey); !ok || !public.Equal(key.Public()) {
+		return nil, nil, errors.New("the key does not belong to the certificate")
+	}
+	return certificate, key, nil
 }
 
 // years is how long an own certificate is valid: longer than the machine, because one that runs out
