@@ -197,6 +197,9 @@ func method(r *recipe.Recipe) string {
 	if r.Method.TopK > 0 {
 		text += fmt.Sprintf(" of %d", r.Method.TopK)
 	}
+	if r.Method.Choice != "" {
+		text += " (" + r.Method.Choice + ")"
+	}
 	return fmt.Sprintf("%s, seed %d", text, r.Method.Seed)
 }
 

@@ -67,7 +67,7 @@ func newJudge(m recipe.Manifest, width, height int, exact func(cell int) float64
 		j.score = j.smoothed(smoother)
 	default:
 		return nil, fmt.Errorf("zones do not go with the score %q: its weights are not kept in maps; train with --score %s, %s or %s",
-			m.Method.Score, patchcore.MaxMean, patchcore.Max, patchcore.MeanTopK)
+			m.Method.Score, patchcore.Max, patchcore.MaxMean, patchcore.MeanTopK)
 	}
 	return j, nil
 }

@@ -68,6 +68,7 @@ type Progress func(stage string, done, total int)
 // training. Where challenge pictures are not rejected the version is saved, not active, and returned with
 // an error.
 func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, progress Progress) (*recipe.Recipe, error) {
+	free := o.Score == "" && o.Method != recipe.PaDiM
 	o.fill()
 	if err := o.check(); err != nil {
 		return nil, err
@@ -100,7 +101,7 @@ func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, pro
 		}
 	}
 	in := recipe.Input{Width: o.Size.Width, Height: o.Size.Height, Resize: picture.Resize, Mean: backbone.Mean, Std: backbone.Std}
-	t := &trainer{options: o, runtime: runtime, progress: progress}
+	t := &trainer{options: o, runtime: runtime, progress: progress, free: free, defects: challenge}
 	own := recipe.Backbone{Name: backbone.Name, SHA256: backbone.SHA256, Layers: layers, Precision: patchcore.FP32}
 	eight, err := t.eightBits(ctx, backbone, &own, in, files, challenge)
 	if err != nil {
@@ -213,6 +214,8 @@ type trainer struct {
 	runtime   *network.Runtime
 	extractor *extractor
 	progress  Progress
+	free      bool               // nobody asked for a score: known defects may choose it
+	defects   []recipe.Challenge // known ones
 }
 
 func (t *trainer) tell(stage string, done, total int) {
@@ -246,6 +249,10 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 	if n := slices.Max(g.groups()) + 1; n < calibrate.Minimum {
 		return nil, hint.New(hint.Usage, fmt.Errorf("the %d pictures in %s show about %d different parts; at least %d are needed", len(g.shots), o.Good, n, calibrate.Minimum), "take pictures of more good parts")
 	}
+	if draft.Method.Choice, err = t.choose(ctx, g, l); err != nil {
+		return nil, err
+	}
+	draft.Method.Score, draft.Method.TopK = t.options.Score, t.options.TopK
 	held, err := t.holdOut(ctx, g, l)
 	if err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ func (o Options) Check() error {
 			wrong = append(wrong, fmt.Errorf("top_k %d: the mean is that of at least one patch", o.TopK))
 		}
 	default:
-		wrong = append(wrong, fmt.Errorf("there is no score %q; choose %s, %s, %s or %s", o.Score, MaxMean, Max, Reweighted, MeanTopK))
+		wrong = append(wrong, fmt.Errorf("there is no score %q; choose %s, %s, %s or %s", o.Score, Max, MaxMean, Reweighted, MeanTopK))
 	}
 	if o.Precision != FP32 && o.Precision != Int8 {
 		wrong = append(wrong, fmt.Errorf("there is no precision %q; choose %s or %s", o.Precision, FP32, Int8))

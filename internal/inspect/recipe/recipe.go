@@ -79,6 +79,7 @@ type Method struct {
 	Name      string `toml:"name" comment:"patchcore or padim"`
 	Score     string `toml:"score" comment:"how the picture's score follows from the patches'"`
 	TopK      int    `toml:"top_k,omitempty" comment:"patches that mean_top_k averages"`
+	Choice    string `toml:"choice,omitempty" comment:"why that score, where known defects could choose it"`
 	Precision string `toml:"precision" comment:"of the memory bank: fp32 or int8"`
 	Gate      string `toml:"gate,omitempty" comment:"why that precision may be used"`
 	Bank      int    `toml:"bank,omitempty" comment:"vectors in the memory bank"`
