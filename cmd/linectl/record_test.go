@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"linectl/internal/config"
+	"linectl/internal/hint"
 	"linectl/internal/part"
 	"linectl/internal/store"
 )
@@ -359,4 +360,30 @@ func writePicture(t *testing.T) string {
 		t.Fatal(files, err)
 	}
 	return files[0]
+}
+
+// FuzzQuestion: whatever is typed is an answer or an error of the kind Usage, and an instant that is read is
+// the same when it is written and read again.
+func FuzzQuestion(f *testing.F) {
+	now := time.Date(2026, 11, 23, 14, 30, 0, 0, time.UTC)
+	for _, text := range []string{"today", "yesterday", "7d", "99999d", "-1d", "1e9h", "2h", "2026-11-23", "2026-02-30", "2026-11-23 14:05", "9999-12-31", "0000-01-01", "2026-11-23T14:05:00+99:99", "NaN", "+Inf", "1e999", "4294967296", "d", " "} {
+		f.Add(text, text, text, text)
+	}
+	f.Fuzz(func(t *testing.T, since, score, sequence, word string) {
+		q := question{since: since, until: since, min: score, max: score, sequence: sequence, verdict: word, reason: word, review: word}
+		filter, err := q.filter(now)
+		if err != nil && hint.KindOf(err) != hint.Usage {
+			t.Errorf("%+v: %v", q, err)
+		}
+		if err == nil && filter.MinScore != nil && math.IsNaN(*filter.MinScore) {
+			t.Errorf("%q is a score", score)
+		}
+		at, err := parseTime(since, now)
+		if err != nil || at.Year() < 1 || at.Year() > 9999 {
+			return
+		}
+		if again, err := parseTime(at.Format(time.RFC3339), now); !at.IsZero() && (err != nil || again.Unix() != at.Unix()) {
+			t.Errorf("%q is %s, then %s: %v", since, at, again, err)
+		}
+	})
 }
