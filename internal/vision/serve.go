@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -20,7 +21,7 @@ import (
 
 const (
 	perRequest = 100 // nodes or calls in one request
-	mostAtOnce = 64  // requests in work; further ones are refused
+	mostAtOnce = 16  // requests of one connection in work; further ones get no answer
 )
 
 // bare keeps the library from reading the standard's whole address space, 3.5 MB of XML, with every
@@ -101,13 +102,16 @@ func (s *Station) listen(ctx context.Context) error {
 // that does not read its answer, holds up nobody else. The library has one goroutine for all.
 func (s *Station) apart(h func(*uasc.SecureChannel, ua.Request) (ua.Response, error)) server.Handler {
 	return func(channel *uasc.SecureChannel, r ua.Request, number uint32) (ua.Response, error) {
-		select {
-		case s.working <- struct{}{}:
-		default:
-			return nil, ua.StatusBadTooManyOperations
+		if !s.work.begin(channel) {
+			return nil, nil // it does not read its answers: one more would hold up everybody
 		}
 		go func() {
-			defer func() { <-s.working }()
+			defer s.work.end(channel)
+			defer func() {
+				if cause := recover(); cause != nil {
+					s.log.Error("a request made the server panic", "request", fmt.Sprintf("%T", r), "cause", cause, "stack", string(debug.Stack()))
+				}
+			}()
 			response, err := h(channel, r)
 			if err != nil {
 				status := ua.StatusBadUnexpectedError
@@ -121,6 +125,30 @@ func (s *Station) apart(h func(*uasc.SecureChannel, ua.Request) (ua.Response, er
 			}
 		}()
 		return nil, nil
+	}
+}
+
+// load is how many requests each connection has in work.
+type load struct {
+	mu sync.Mutex
+	on map[*uasc.SecureChannel]int
+}
+
+func (l *load) begin(channel *uasc.SecureChannel) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.on[channel] >= mostAtOnce {
+		return false
+	}
+	l.on[channel]++
+	return true
+}
+
+func (l *load) end(channel *uasc.SecureChannel) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.on[channel]--; l.on[channel] == 0 {
+		delete(l.on, channel)
 	}
 }
 

@@ -7,10 +7,12 @@ import (
 	"encoding/binary"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/gopcua/opcua/ua"
+	"github.com/gopcua/opcua/uapolicy"
 	"github.com/gopcua/opcua/uasc"
 
 	"linectl/internal/opcua/pki"
@@ -37,20 +39,23 @@ const (
 	sessionTimeout = time.Minute
 )
 
-// add keeps a new session; those that nobody used for long go first.
-func (s *sessions) add(token *ua.NodeID, n *session) error {
+// add keeps a new session. One that nobody used for long goes, and where there are too many the one that
+// was not used for longest: a PLC that lost its connection must always get a new one.
+func (s *sessions) add(token *ua.NodeID, n *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	oldest := ""
 	for key, old := range s.open {
 		if n.used.Sub(old.used) > sessionTimeout {
 			delete(s.open, key)
+		} else if oldest == "" || old.used.Before(s.open[oldest].used) {
+			oldest = key
 		}
 	}
 	if len(s.open) >= mostSessions {
-		return ua.StatusBadTooManySessions
+		delete(s.open, oldest)
 	}
 	s.open[token.String()] = n
-	return nil
 }
 
 // check lets a request through only if it belongs to an active session of this very channel.
@@ -68,22 +73,33 @@ func (s *sessions) check(channel *uasc.SecureChannel, h *ua.RequestHeader) error
 	return nil
 }
 
-// encrypted tells whether a channel is. The library lets a client choose any mode, offered or not, and
-// has no method that says which.
-func encrypted(channel *uasc.SecureChannel) bool {
+// secured is the policy of a channel that is encrypted by one that we offer. The library lets a client
+// choose any policy and mode, offered or not, and again at any time, and has no method that says which.
+func secured(channel *uasc.SecureChannel) (policy string, ok bool) {
 	cfg := reflect.ValueOf(channel).Elem().FieldByName("cfg")
 	if cfg.Kind() != reflect.Pointer || cfg.IsNil() {
-		return false
+		return "", false
 	}
-	mode := cfg.Elem().FieldByName("SecurityMode")
-	return mode.IsValid() && mode.CanUint() && ua.MessageSecurityMode(mode.Uint()) == ua.MessageSecurityModeSignAndEncrypt
+	mode, uri := cfg.Elem().FieldByName("SecurityMode"), cfg.Elem().FieldByName("SecurityPolicyURI")
+	if !mode.IsValid() || !mode.CanUint() || ua.MessageSecurityMode(mode.Uint()) != ua.MessageSecurityModeSignAndEncrypt || uri.Kind() != reflect.String {
+		return "", false
+	}
+	policy = uri.String()
+	return policy, slices.Contains(policies, strings.TrimPrefix(policy, ua.SecurityPolicyURIPrefix))
+}
+
+// seal is how both sides sign a session. The library's own way goes by what the channel says at that
+// instant, which the other side can change to no security at all; this goes by the policy that was checked.
+func (s *Station) seal(policy string, client []byte) (*uapolicy.EncryptionAlgorithm, error) {
+	key, err := uapolicy.PublicKey(client)
+	if err != nil {
+		return nil, ua.StatusBadCertificateInvalid
+	}
+	return uapolicy.Asymmetric(policy, s.identity.Key, key)
 }
 
 // admit tells whether a client with this certificate may have a session.
-func (s *Station) admit(channel *uasc.SecureChannel, certificate []byte) error {
-	if !encrypted(channel) {
-		return ua.StatusBadSecurityModeRejected
-	}
+func (s *Station) admit(certificate []byte) error {
 	chain, err := x509.ParseCertificates(certificate)
 	if err != nil || len(chain) == 0 {
 		return ua.StatusBadCertificateInvalid
@@ -100,21 +116,27 @@ func (s *Station) admit(channel *uasc.SecureChannel, certificate []byte) error {
 }
 
 func (s *Station) createSession(channel *uasc.SecureChannel, r *ua.CreateSessionRequest) (ua.Response, error) {
-	if err := s.admit(channel, r.ClientCertificate); err != nil {
+	policy, ok := secured(channel)
+	if !ok {
+		return nil, ua.StatusBadSecurityModeRejected
+	}
+	if err := s.admit(r.ClientCertificate); err != nil {
 		return nil, err
 	}
-	signature, algorithm, err := channel.NewSessionSignature(r.ClientCertificate, r.ClientNonce)
+	algorithm, err := s.seal(policy, r.ClientCertificate)
 	if err != nil {
-		return nil, ua.StatusBadCertificateInvalid
+		return nil, err
+	}
+	signature, err := algorithm.Signature(slices.Concat(r.ClientCertificate, r.ClientNonce))
+	if err != nil {
+		return nil, ua.StatusBadSecurityChecksFailed
 	}
 	token := make([]byte, 32)
 	n := &session{channel: channel, client: r.ClientCertificate, nonce: make([]byte, nonceLength), used: time.Now()}
 	rand.Read(token)
 	rand.Read(n.nonce)
 	authentication := ua.NewByteStringNodeID(0, token)
-	if err := s.sessions.add(authentication, n); err != nil {
-		return nil, err
-	}
+	s.sessions.add(authentication, n)
 	id := make([]byte, 4)
 	rand.Read(id)
 	return &ua.CreateSessionResponse{
@@ -122,7 +144,7 @@ func (s *Station) createSession(channel *uasc.SecureChannel, r *ua.CreateSession
 		SessionID:             ua.NewNumericNodeID(1, binary.LittleEndian.Uint32(id)),
 		AuthenticationToken:   authentication,
 		RevisedSessionTimeout: float64(sessionTimeout.Milliseconds()),
-		ServerSignature:       &ua.SignatureData{Signature: signature, Algorithm: algorithm},
+		ServerSignature:       &ua.SignatureData{Signature: signature, Algorithm: algorithm.SignatureURI()},
 		ServerCertificate:     s.identity.Certificate,
 		ServerNonce:           n.nonce,
 		ServerEndpoints:       s.endpoints(r.EndpointURL),
@@ -135,12 +157,18 @@ func (s *Station) activateSession(channel *uasc.SecureChannel, r *ua.ActivateSes
 	s.sessions.mu.Lock()
 	defer s.sessions.mu.Unlock()
 	found := s.sessions.open[r.RequestHeader.AuthenticationToken.String()]
+	policy, ok := secured(channel)
 	switch {
 	case found == nil:
 		return nil, ua.StatusBadSessionIDInvalid
-	case !encrypted(channel):
+	case !ok:
 		return nil, ua.StatusBadSecurityModeRejected
-	case r.ClientSignature == nil || channel.VerifySessionSignature(found.client, found.nonce, r.ClientSignature.Signature) != nil:
+	}
+	algorithm, err := s.seal(policy, found.client)
+	if err != nil {
+		return nil, err
+	}
+	if r.ClientSignature == nil || algorithm.VerifySignature(slices.Concat(s.identity.Certificate, found.nonce), r.ClientSignature.Signature) != nil {
 		return nil, ua.StatusBadApplicationSignatureInvalid
 	}
 	if r.UserIdentityToken != nil {

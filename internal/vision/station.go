@@ -12,6 +12,8 @@ import (
 
 	"github.com/gopcua/opcua/server"
 	"github.com/gopcua/opcua/ua"
+	"github.com/gopcua/opcua/uapolicy"
+	"github.com/gopcua/opcua/uasc"
 
 	"linectl/internal/hint"
 	"linectl/internal/opcua"
@@ -32,7 +34,7 @@ type Station struct {
 	server   *server.Server
 	at       string // where it listens, HOST:PORT
 	sessions sessions
-	working  chan struct{}
+	work     load
 
 	mu     sync.Mutex
 	up     bool
@@ -81,7 +83,7 @@ func New(cfg Config, folder string, last part.Sequence, cycle time.Duration, rec
 	}
 	s := &Station{
 		cfg: cfg, listener: listener, log: log, recipe: recipe, patience: cycle + grace,
-		sessions: sessions{open: map[string]*session{}}, working: make(chan struct{}, mostAtOnce),
+		sessions: sessions{open: map[string]*session{}}, work: load{on: map[*uasc.SecureChannel]int{}},
 	}
 	if last.Bits == bits {
 		s.last = last.Value
@@ -90,6 +92,9 @@ func New(cfg Config, folder string, last part.Sequence, cycle time.Duration, rec
 		certificate, err := pki.Read(file)
 		if err != nil {
 			return nil, hint.New(hint.Usage, fmt.Errorf("vision.clients: %w", err), "export the PLC's client certificate from its engineering tool into that file")
+		}
+		if _, err := uapolicy.PublicKey(certificate); err != nil {
+			return nil, hint.New(hint.Usage, fmt.Errorf("vision.clients: %s: %w", file, err), "the security policies need a certificate with an RSA key")
 		}
 		s.clients = append(s.clients, certificate)
 	}
@@ -205,7 +210,7 @@ func (s *Station) abort() bool {
 		return false
 	}
 	s.open.aborted, s.open.taken = true, true
-	s.finish(s.open, part.Result{Reason: part.Interrupted})
+	s.finish(s.open, part.Result{Reason: part.Overrun}) // as the row has it
 	s.listener.Withdrawn()
 	return true
 }
