@@ -70,6 +70,9 @@ func (p *program) probePLC(ctx context.Context) error {
 	if failed != nil {
 		return failed
 	}
+	for _, notice := range cfg.PLC.Notices() {
+		fmt.Fprintf(p.out, "\n%s\n", notice)
+	}
 	fmt.Fprintf(p.out, "\nnamespaces  %s\n\n", strings.Join(report.Namespaces, "  "))
 	if err := p.print(nil, header, rows); err != nil {
 		return err

@@ -87,7 +87,7 @@ func TestNoSubscription(t *testing.T) {
 func TestSlowSubscriptionIsRefused(t *testing.T) {
 	p := startForeign(t, "node", Standard, 0, "", "")
 	p.cfg.Trigger, p.cfg.Poll, p.cfg.Stale = Subscribing, setting.Duration(200*time.Millisecond), setting.Duration(2*time.Second)
-	err := Check(t.Context(), p.cfg, certificates, 350*time.Millisecond)
+	err := p.check(t, 350*time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "news of the part after up to 400.0 ms") {
 		t.Errorf("%v", err)
 	}
