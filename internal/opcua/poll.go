@@ -59,7 +59,7 @@ func (s *session) begin(ctx context.Context) (first, error) {
 	}
 	s.began = time.Now()
 	if err := s.safe(ctx, stateInitialized); err != nil {
-		return first{}, fmt.Errorf("make the outputs safe: %w", err)
+		return first{}, in(WriteFailed, fmt.Errorf("make the outputs safe: %w", err))
 	}
 	return first{v, s.began}, nil
 }

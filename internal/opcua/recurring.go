@@ -21,8 +21,12 @@ type recurring struct {
 // failure logs err unless the same was logged a short while ago. It tells whether err is another one
 // than before.
 func (r *recurring) failure(err error) (fresh bool) {
-	fresh = err.Error() != r.text
-	r.text = err.Error()
+	text := err.Error()
+	if state := outage(err, Failed); state == TooSlow {
+		text = state.String() // it brings other figures each time
+	}
+	fresh = text != r.text
+	r.text = text
 	r.count++
 	if !fresh && time.Since(r.spoken) < quiet {
 		return false

@@ -147,12 +147,12 @@ func Pair(content []byte) (certificate []byte, key *rsa.PrivateKey, err error) {
 	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
 		switch block.Type {
 		case "PRIVATE KEY":
-			any, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+			found, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 			if err != nil {
 				return nil, nil, fmt.Errorf("key: %w", err)
 			}
 			var ok bool
-			if key, ok = any.(*rsa.PrivateKey); !ok {
+			if key, ok = found.(*rsa.PrivateKey); !ok {
 				return nil, nil, errors.New("the key is not an RSA key, which OPC UA needs")
 			}
 		case "CERTIFICATE":
