@@ -159,7 +159,8 @@ func Wilson(k, n int64) (low, high float64) {
 
 // EWMA is the exponentially weighted moving average of a series, and where it leaves its control
 // limits (Montgomery, Introduction to Statistical Quality Control, chapter 9.2, with λ = 0.2 and
-// L = 3). Mean and deviation come from the first baseline values. NaN values are passed over.
+// L = 3: with a known mean about 560 values without a shift until a false alarm, 10 until a shift by one
+// deviation is noticed; with a short baseline more of both). Mean and deviation come from the first baseline values. NaN values are passed over.
 func EWMA(series []float64, baseline int) (average []float64, alarm []bool) {
 	const lambda, width = 0.2, 3.0
 	average, alarm = make([]float64, len(series)), make([]bool, len(series))

@@ -3,6 +3,7 @@ package store
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -89,6 +90,36 @@ func TestEWMA(t *testing.T) {
 	}
 	if _, alarm := EWMA([]float64{1, 2, 3, 100}, 3); alarm[3] {
 		t.Error("limits were drawn from three values")
+	}
+}
+
+// TestEWMARunLengths holds the chart against the average run lengths that Lucas and Saccucci (Technometrics 32,
+// 1990, table 3; in Montgomery, table 9.11) work out for λ = 0.2 and L = 2.962: 500 values without a shift, and
+// 41.8, 10.5 and 3.7 with shifts of 0.5, 1 and 2 deviations. L = 3 makes each a little longer.
+func TestEWMARunLengths(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	const baseline, runs = 3000, 400 // so many values that their mean is as good as known
+	for _, test := range []struct{ shift, least, most float64 }{{0, 470, 680}, {0.5, 37, 51}, {1, 9, 13}, {2, 3, 5}} {
+		var sum float64
+		for range runs {
+			series := make([]float64, baseline+6000)
+			for i := range series {
+				if series[i] = random.NormFloat64(); i >= baseline {
+					series[i] += test.shift
+				}
+			}
+			_, alarm := EWMA(series, baseline)
+			length := slices.Index(alarm, true) - baseline + 1
+			if length < 1 {
+				length = 6000
+			}
+			sum += float64(length)
+		}
+		if mean := sum / runs; mean < test.least || mean > test.most {
+			t.Errorf("a shift of %g is noticed after %.1f values, want %g to %g", test.shift, mean, test.least, test.most)
+		} else {
+			t.Logf("a shift of %g is noticed after %.1f values", test.shift, mean)
+		}
 	}
 }
 
