@@ -41,7 +41,7 @@ func main() {
 	backbones := list("backbones", "", "ONNX files; an empty one is linectl's default, one without a card is imported first")
 	layers := list("layers", "", "choices of layers, as strides joined by +, as 8+16; an empty one is the card's")
 	sizes := list("sizes", "", "inputs of the network, as 256x256; an empty one follows the pictures")
-	methods := list("methods", ",max,padim", "scores of PatchCore, and padim; an empty one is linectl's default")
+	methods := list("methods", ",max_mean_3x3,padim", "scores of PatchCore, and padim; an empty one is linectl's default")
 	counts := list("counts", "20,39,100,200", "numbers of good pictures for the curve")
 	percents := list("percents", "0,2,5", "bad pictures among the good ones")
 	sample := flag.String("sample", "", "at most so many pictures to train on, good and bad ones to test, as 200,120,150 (all)")
