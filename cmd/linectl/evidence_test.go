@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"image/png"
 	"os"
 	"path/filepath"
 	"strings"
@@ -138,4 +139,23 @@ func TestExportAtTheCommandLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask(t, 4, "verify", "cut.zip")
+}
+
+func TestHeatmapOfALot(t *testing.T) {
+	config, _ := recordedDesk(t)
+	out, _ := ask(t, 0, "-c", config, "stats", "--by", "lot", "--lot", "L1", "--heatmap", "lot.png")
+	if !strings.Contains(out, "L1") {
+		t.Errorf("stats says\n%s", out)
+	}
+	file, err := os.Open("lot.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if drawn, err := png.Decode(file); err != nil || drawn.Bounds().Dx() < 2*4*24 { // two maps of 4 x 3 cells, side by side
+		t.Errorf("%v", err)
+	}
+	ask(t, 2, "-c", config, "stats", "--lot", "L1", "--heatmap", "lot.gif")
+	ask(t, 2, "-c", config, "stats", "--heatmap", "lot.png")
+	ask(t, 3, "-c", config, "stats", "--lot", "L2", "--heatmap", "none.png")
 }

@@ -17,9 +17,9 @@ import (
 
 // statsQuestion is what stats are asked for, as it was typed.
 type statsQuestion struct {
-	since, until, lot, recipe, by, plot string
-	version                             int
-	decided                             bool
+	since, until, lot, recipe, by, plot, heatmap string
+	version                                      int
+	decided                                      bool
 }
 
 func (q *statsQuestion) flags(c *cobra.Command) {
@@ -58,12 +58,14 @@ first quarter of the rows (at least 5); DRIFT marks where it leaves them.
 good (false rejects) and passes that were bad (escapes).`,
 		Example: `  linectl stats --by shift --since 7d
   linectl stats --by day --since 2026-01-01 --plot year.svg
-  linectl stats --by reason --lot L1207`,
+  linectl stats --by reason --lot L1207
+  linectl stats --by lot --lot L1207 --heatmap L1207.png`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return p.stats(c.Context(), q) },
 	}
 	q.flags(c)
 	c.Flags().StringVar(&q.by, "by", "day", "hour, day, week, month, shift, lot, recipe, reason or review")
+	c.Flags().StringVar(&q.heatmap, "heatmap", "", "draw where on the parts the scores came from, mean and highest, into this .png")
 	return c
 }
 
@@ -132,6 +134,11 @@ func (p *program) stats(ctx context.Context, q statsQuestion) error {
 		return err
 	}
 	defer reader.Close()
+	if q.heatmap != "" {
+		if err := plotHeatmaps(ctx, reader, f, q.heatmap); err != nil {
+			return err
+		}
+	}
 	if q.by == "review" {
 		return p.reviewRates(ctx, reader, f)
 	}

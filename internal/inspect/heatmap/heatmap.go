@@ -24,6 +24,27 @@ const (
 // Draw colours the map over the picture it belongs to and adds a legend below: the score, the
 // threshold, and what the colours stand for. Without a picture (a zero frame) the map is drawn on grey.
 func Draw(frame part.Frame, m part.Map, score, threshold float64) (*image.RGBA, error) {
+	return drawHeaded(frame, m, headOf(score, threshold), threshold)
+}
+
+// DrawTitled colours a map that is not one part's, such as the highest scores of many, on grey.
+func DrawTitled(m part.Map, title string, threshold float64) (*image.RGBA, error) {
+	return drawHeaded(part.Frame{}, m, head{title: title, shade: light, figures: fmt.Sprintf("threshold %.4g", threshold), score: math.NaN()}, threshold)
+}
+
+// DrawScaled does so on a scale of the map's own, up to its highest cell: for what a threshold says nothing of.
+func DrawScaled(m part.Map, title string) (*image.RGBA, error) {
+	highest := 0.0
+	for _, v := range m.Cells {
+		if v := float64(v); v > highest && !math.IsInf(v, 0) {
+			highest = v
+		}
+	}
+	h := head{title: title, shade: light, figures: fmt.Sprintf("up to %.4g", highest), score: math.NaN(), numbers: true}
+	return drawHeaded(part.Frame{}, m, h, max(highest, 1e-9)/fullest)
+}
+
+func drawHeaded(frame part.Frame, m part.Map, h head, threshold float64) (*image.RGBA, error) {
 	if m.Width <= 0 || m.Height <= 0 || len(m.Cells) != m.Width*m.Height {
 		return nil, errors.New("heatmap: the part has no map of scores")
 	}
@@ -49,8 +70,10 @@ func Draw(frame part.Frame, m part.Map, score, threshold float64) (*image.RGBA, 
 		under := paler(color.RGBA{base.Pixels[3*i+2], base.Pixels[3*i+1], base.Pixels[3*i], 255})
 		canvas.SetRGBA(i%size.Width, i/size.Width, over(under, level))
 	}
-	outline(canvas, levels, size)
-	return canvas, legend(canvas, size, score, threshold)
+	if !h.numbers {
+		outline(canvas, levels, size)
+	}
+	return canvas, legend(canvas, size, h, threshold)
 }
 
 // WritePNG draws as Draw does and writes the picture to a file.

@@ -123,3 +123,26 @@ func TestDrawRefuses(t *testing.T) {
 		}
 	}
 }
+
+// A map on a scale of its own has its strongest colour at its highest cell, whatever the unit.
+func TestDrawScaled(t *testing.T) {
+	m := flat(1e-3)
+	m.Cells[0] = 2e-3
+	a, err := DrawScaled(m, "mean")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range m.Cells {
+		m.Cells[i] *= 1e6
+	}
+	b, err := DrawScaled(m, "mean")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := a.RGBAAt(5, 5), b.RGBAAt(5, 5); got != want || got == a.RGBAAt(100, 100) {
+		t.Errorf("the highest cell is %v and %v, the others %v", got, want, a.RGBAAt(100, 100))
+	}
+	if _, err := DrawScaled(flat(0), "mean"); err != nil {
+		t.Error(err)
+	}
+}

@@ -29,8 +29,30 @@ func legendHeight(width int) int {
 
 func narrow(width int) bool { return width < 620 }
 
+// head is what the legend says: a title in its colour, figures below it, and the score that is marked on the
+// scale; NaN marks none.
+type head struct {
+	title, figures string
+	shade          color.RGBA
+	score          float64
+	numbers        bool // the scale is in scores, and knows no threshold
+}
+
+func headOf(score, threshold float64) head {
+	h := head{title: "pass", shade: green, score: score}
+	if !(score < threshold) {
+		h.title, h.shade = "reject", red
+	}
+	figures := fmt.Sprintf("score %.4g", score)
+	if math.IsNaN(score) {
+		figures = "no score"
+	}
+	h.figures = fmt.Sprintf("%s   threshold %.4g", figures, threshold)
+	return h
+}
+
 // legend draws the strip below the picture.
-func legend(canvas *image.RGBA, size picture.Size, score, threshold float64) error {
+func legend(canvas *image.RGBA, size picture.Size, h head, threshold float64) error {
 	top, width := size.Height, size.Width
 	strip := image.Rect(0, top, width, canvas.Bounds().Max.Y)
 	for y := strip.Min.Y; y < strip.Max.Y; y++ {
@@ -38,17 +60,9 @@ func legend(canvas *image.RGBA, size picture.Size, score, threshold float64) err
 			canvas.SetRGBA(x, y, dark)
 		}
 	}
-	verdict, shade := "pass", green
-	if !(score < threshold) {
-		verdict, shade = "reject", red
-	}
-	figures := fmt.Sprintf("score %.4g", score)
-	if math.IsNaN(score) {
-		figures = "no score"
-	}
 	texts := []text{
-		{verdict, image.Pt(14, top+27), 0.7, 2, shade},
-		{fmt.Sprintf("%s   threshold %.4g", figures, threshold), image.Pt(14, top+51), 0.45, 1, light},
+		{h.title, image.Pt(14, top+27), 0.7, 2, h.shade},
+		{h.figures, image.Pt(14, top+51), 0.45, 1, light},
 	}
 	// The scale.
 	left, right, y := width-330, width-24, top+14
@@ -72,13 +86,16 @@ func legend(canvas *image.RGBA, size picture.Size, score, threshold float64) err
 			canvas.SetRGBA(x, y+height+dy, faint)
 		}
 		label := fmt.Sprintf("%g", level)
-		if level == 1 {
+		switch {
+		case h.numbers:
+			label = fmt.Sprintf("%.2g", level*threshold)
+		case level == 1:
 			label = "threshold"
 		}
 		texts = append(texts, text{label, image.Pt(x-len(label)*4+1, y+height+19), 0.38, 1, faint})
 	}
-	if !math.IsNaN(score) {
-		marker(canvas, place(score/threshold), y-2)
+	if !math.IsNaN(h.score) {
+		marker(canvas, place(h.score/threshold), y-2)
 	}
 	return write(canvas, texts)
 }

@@ -1,0 +1,72 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math"
+
+	"linectl/internal/part"
+)
+
+// Cumulative is what the heatmaps of many parts come to, cell by cell.
+type Cumulative struct {
+	Mean, Max part.Map
+	Parts     int64   // that have a heatmap of this size
+	Others    int64   // whose heatmap is of another size: of another recipe
+	Threshold float64 // of the newest part
+}
+
+// Accumulate takes the heatmaps of the parts that match. The size is that of the newest part's; a cell that
+// is no number in one part's map counts as nothing there. Late findings count as well.
+func (r *Reader) Accumulate(ctx context.Context, f Filter) (c Cumulative, err error) {
+	var sums []float64
+	var counts []int64
+	for p, err := range r.Find(ctx, f) {
+		if err != nil {
+			return Cumulative{}, err
+		}
+		var width, height int
+		var lo, hi float64
+		var cells []byte
+		err := r.db.QueryRowContext(ctx, `SELECT width, height, lo, hi, cells FROM heatmap WHERE inspection_id = ?`, p.ID).Scan(&width, &height, &lo, &hi, &cells)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return Cumulative{}, fmt.Errorf("read the heatmaps: %w", r.explain(err))
+		}
+		m, err := decodeMap(width, height, lo, hi, cells)
+		if err != nil {
+			return Cumulative{}, fmt.Errorf("heatmap of record %d: %w", p.ID, err)
+		}
+		if c.Parts == 0 {
+			c.Max = part.Map{Width: width, Height: height, Cells: make([]float32, width*height)}
+			for i := range c.Max.Cells {
+				c.Max.Cells[i] = float32(math.NaN())
+			}
+			sums, counts, c.Threshold = make([]float64, width*height), make([]int64, width*height), p.Threshold
+		}
+		if width != c.Max.Width || height != c.Max.Height {
+			c.Others++
+			continue
+		}
+		c.Parts++
+		for i, v := range m.Cells {
+			if v != v {
+				continue
+			}
+			sums[i] += float64(v)
+			counts[i]++
+			if !(c.Max.Cells[i] >= v) {
+				c.Max.Cells[i] = v
+			}
+		}
+	}
+	c.Mean = part.Map{Width: c.Max.Width, Height: c.Max.Height, Cells: make([]float32, len(sums))}
+	for i := range sums {
+		c.Mean.Cells[i] = float32(sums[i] / float64(counts[i]))
+	}
+	return c, nil
+}
