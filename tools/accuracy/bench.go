@@ -149,7 +149,7 @@ func named(r *recipe.Recipe, files []string) (out, seen int) {
 	left := len(r.Training.LeftOut)
 	room := max(12, (len(rest)+left)/10) - left
 	for _, file := range files {
-		name := filepath.Base(file)
+		name := wrongName(file)
 		if slices.Contains(r.Training.LeftOut, name) {
 			out++
 			seen++

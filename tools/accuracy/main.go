@@ -26,7 +26,7 @@ func main() {
 	var b bench
 	flag.StringVar(&b.linectl, "linectl", "linectl", "the program that trains and evaluates")
 	flag.StringVar(&b.data, "data", os.Getenv("LINECTL_DATA"), "folder of the sets")
-	flag.StringVar(&b.plot, "plot", "docs/accuracy.svg", "file of the curve's plot")
+	flag.StringVar(&b.plot, "plot", "docs/accuracy.png", "file of the curve's plot")
 	flag.Func("with", "another flag of linectl train, as --backbone-precision=fp32; may be repeated", func(text string) error { b.with = append(b.with, text); return nil })
 	flag.IntVar(&b.bank, "bank", 0, "vectors of PatchCore's memory bank (linectl's default)")
 	list := func(name, value, usage string) *[]string {
@@ -161,14 +161,13 @@ func (b *bench) contamination(ctx context.Context, c choice, percents []string) 
 		clean.bad = without(s.bad, pool)
 		for _, n := range wrong {
 			spoiled := clean
-			learned := some(pool, n)
-			spoiled.train = append(append([]string(nil), s.train...), learned...)
+			spoiled.wrong = some(pool, n)
 			r, err := b.measure(ctx, spoiled, c)
 			if err != nil {
 				return err
 			}
-			out, seen := named(r.recipe, learned)
-			fmt.Printf("| %s | %d of %d | %s | %d | %d | %s | %s |\n", s.name, n, len(spoiled.train), figure(r.ImageAUROC), out, seen, rate(r.FalseRejects), rate(r.Escapes))
+			out, seen := named(r.recipe, spoiled.wrong)
+			fmt.Printf("| %s | %d of %d | %s | %d | %d | %s | %s |\n", s.name, n, len(s.train)+n, figure(r.ImageAUROC), out, seen, rate(r.FalseRejects), rate(r.Escapes))
 		}
 	}
 	return nil

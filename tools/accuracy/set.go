@@ -12,6 +12,7 @@ import (
 type set struct {
 	name             string
 	train, good, bad []string
+	wrong            []string // bad ones that are trained on as if they were good
 }
 
 // readSet reads DIR/NAME.csv. Of a kind that has more than its most, pictures at even distances are taken.
@@ -60,8 +61,8 @@ func some(files []string, n int) []string {
 
 // link links the set's pictures into folder/train, good, bad and masks, and tells whether there are masks.
 func (s set) link(folder string) (masks bool, err error) {
-	place := func(kind, from string) error {
-		to := filepath.Join(folder, kind, filepath.Base(from))
+	place := func(kind, name, from string) error {
+		to := filepath.Join(folder, kind, name)
 		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 			return err
 		}
@@ -69,9 +70,14 @@ func (s set) link(folder string) (masks bool, err error) {
 	}
 	for kind, files := range map[string][]string{"train": s.train, "good": s.good, "bad": s.bad} {
 		for _, file := range files {
-			if err := place(kind, file); err != nil {
+			if err := place(kind, filepath.Base(file), file); err != nil {
 				return false, err
 			}
+		}
+	}
+	for _, file := range s.wrong { // a good picture may have the same name
+		if err := place("train", wrongName(file), file); err != nil {
+			return false, err
 		}
 	}
 	for _, file := range s.bad {
@@ -80,9 +86,12 @@ func (s set) link(folder string) (masks bool, err error) {
 			continue
 		}
 		masks = true
-		if err := place("masks", mask); err != nil {
+		if err := place("masks", filepath.Base(mask), mask); err != nil {
 			return false, err
 		}
 	}
 	return masks, nil
 }
+
+// wrongName is what a bad picture is called among the good ones.
+func wrongName(file string) string { return "wrong-" + filepath.Base(file) }
