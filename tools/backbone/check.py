@@ -42,6 +42,8 @@ class Pipeline(unittest.TestCase):
                 self.assertLess(b, a, f"the loss at stride {stride} does not fall")
             self.assertLess(sum(late), 0.85 * sum(early), "the losses do not fall")
             self.assertIsNone(self.train(parts, pause=30))
+            with self.assertRaisesRegex(ValueError, "take another work folder"):
+                self.train(parts, seed=1)
             again, _ = self.train(parts)
             digests = [export.export(s["small"], "small", "small", "a check", f) for s, f in ((students, whole), (again, parts))]
             self.assertEqual(*digests, "stopped in between, training gives another network")

@@ -121,9 +121,10 @@ def main():
         return
     images, masks = renderings(a.work, a.seed, a.pictures, a.threads)
     say(f"renderings: {(time.monotonic() - began) / 60:.1f} min")
-    result = train.train(
-        images, masks, a.teacher, a.work, a.sizes, a.start, a.steps, a.minutes, a.pause, a.seed, a.threads, say=say
-    )
+    try:
+        result = train.train(images, masks, a.teacher, a.work, a.sizes, a.start, a.steps, a.minutes, a.pause, a.seed, a.threads, say=say)
+    except ValueError as error:
+        sys.exit(f"make.sh: {error}")
     if result is None:
         sys.exit("stopped; the same command goes on from there")
     students, history = result

@@ -173,7 +173,10 @@ def train(
     teacher = Teacher(teacher_path, maps, device)
     checkpoint = os.path.join(folder, "checkpoint.pt")
     saved = torch.load(checkpoint, map_location=device, weights_only=True) if os.path.exists(checkpoint) else None
+    settings = dict(sizes=list(sizes), seed=seed, steps=steps, start=sorted(start or {}), pictures=len(images))
     if saved:
+        if saved["settings"] != settings:
+            raise ValueError(f"{checkpoint} was made with {saved['settings']}, this is {settings}: take another work folder")
         teacher.statistics = saved["statistics"]
     else:
         first = [crops(images, masks, *crop_sizes[0][:2])[0] for _ in range(statistics)]
@@ -194,7 +197,7 @@ def train(
             pupils[size].load_state_dict(saved["pupils"][size])
 
     def save():
-        data = dict(step=step, spent=spent, statistics=teacher.statistics, means=means, seen=seen, weight=weight, history=history)
+        data = dict(settings=settings, step=step, spent=spent, statistics=teacher.statistics, means=means, seen=seen, weight=weight, history=history)
         data |= dict(pupils={size: pupil.state_dict() for size, pupil in pupils.items()}, optimizer=optimizer.state_dict())
         torch.save(data, checkpoint + ".new")
         os.replace(checkpoint + ".new", checkpoint)
