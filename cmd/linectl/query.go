@@ -29,6 +29,7 @@ type question struct {
 func (p *program) queryCommand() *cobra.Command {
 	var q question
 	var parquet string
+	var near int64
 	c := &cobra.Command{
 		Use:   "query",
 		Short: "find parts in the record, newest first",
@@ -43,12 +44,19 @@ It ends with code 3 where no part matches. --before ID goes on where an earlier 
 			if parquet != "" && !c.Flags().Changed("limit") {
 				q.limit = 0
 			}
+			if c.Flags().Changed("near") {
+				if parquet != "" {
+					return hint.New(hint.Usage, errors.New("--near and --parquet do not go together"), "leave one of them out")
+				}
+				return p.queryNear(c.Context(), q, near)
+			}
 			return p.query(c.Context(), q, parquet)
 		},
 	}
 	q.flags(c)
 	c.Flags().IntVar(&q.limit, "limit", 50, "most parts to show; 0 shows all")
 	c.Flags().Int64Var(&q.before, "before", 0, "only records with a smaller id")
+	c.Flags().Int64Var(&near, "near", 0, "record ID: of the parts that match those whose heatmap is most like its, the most alike first")
 	c.Flags().StringVar(&parquet, "parquet", "", "write all that match into this Parquet file")
 	return c
 }

@@ -387,3 +387,17 @@ func FuzzQuestion(f *testing.F) {
 		}
 	})
 }
+
+func TestQueryNear(t *testing.T) {
+	config, _ := recordedDesk(t)
+	out, _ := ask(t, 0, "-c", config, "query", "--near", "2", "-o", "json")
+	var found []alikePart
+	if err := json.Unmarshal([]byte(out), &found); err != nil || len(found) != 2 || found[0].ID != 3 || found[0].Likeness < 0.99 {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, _ := ask(t, 0, "-c", config, "query", "--near", "2", "--verdict", "pass"); !strings.HasPrefix(out, "LIKENESS  ID ") || strings.Count(out, "\n") != 2 {
+		t.Errorf("it says\n%s", out)
+	}
+	ask(t, 3, "-c", config, "query", "--near", "99")
+	ask(t, 2, "-c", config, "query", "--near", "2", "--parquet", "x")
+}

@@ -2,9 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
 	"math"
 
 	"linectl/internal/part"
@@ -27,20 +24,14 @@ func (r *Reader) Accumulate(ctx context.Context, f Filter) (c Cumulative, err er
 		if err != nil {
 			return Cumulative{}, err
 		}
-		var width, height int
-		var lo, hi float64
-		var cells []byte
-		err := r.db.QueryRowContext(ctx, `SELECT width, height, lo, hi, cells FROM heatmap WHERE inspection_id = ?`, p.ID).Scan(&width, &height, &lo, &hi, &cells)
-		if errors.Is(err, sql.ErrNoRows) {
+		m, err := r.heatmap(ctx, p.ID)
+		if err != nil {
+			return Cumulative{}, err
+		}
+		if m.Cells == nil {
 			continue
 		}
-		if err != nil {
-			return Cumulative{}, fmt.Errorf("read the heatmaps: %w", r.explain(err))
-		}
-		m, err := decodeMap(width, height, lo, hi, cells)
-		if err != nil {
-			return Cumulative{}, fmt.Errorf("heatmap of record %d: %w", p.ID, err)
-		}
+		width, height := m.Width, m.Height
 		if c.Parts == 0 {
 			c.Max = part.Map{Width: width, Height: height, Cells: make([]float32, width*height)}
 			for i := range c.Max.Cells {
