@@ -169,8 +169,6 @@ func without(files, some []string) (rest []string) {
 	return rest
 }
 
-func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
-
 func rate(r exam.Rate) string { return fmt.Sprintf("%d of %d", r.Count, r.Of) }
 
 func figure(v *float64) string {

@@ -138,7 +138,7 @@ func (b *bench) learning(ctx context.Context, c choice, counts []string) error {
 			curves = append(curves, found)
 		}
 	}
-	return draw(b.plot, curves)
+	return save(b.plot, curves)
 }
 
 // contamination trains with bad pictures among the good ones. Those that are ever learned are left out of every test.
