@@ -10,6 +10,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE} # threads that spin while they wait cost a shared machine most of its time
+export PYTHONDONTWRITEBYTECODE=1 # the checkout stays clean
 python=${LINECTL_PYTHON:-$root/.tools/backbone/venv/bin/python}
 if [ -z "${LINECTL_PYTHON:-}" ] && ! cmp -s "$here/requirements.txt" "$root/.tools/backbone/requirements.txt"; then
 	echo "backbone: installing PyTorch, ONNX and ONNX Runtime; this takes minutes"
