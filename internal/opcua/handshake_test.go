@@ -54,7 +54,7 @@ func TestHandshake(t *testing.T) {
 			heard.want(t, "connected")
 			if got, want := written.take(), []string{
 				"result_valid=false",
-				"accept=false busy=false ready=false reject=true station_state=1",
+				"accept=false busy=false last_outage=0 ready=false reject=true station_state=1",
 			}; !slices.Equal(got, want) {
 				t.Errorf("at connect the PLC saw %q, want %q", got, want)
 			}
