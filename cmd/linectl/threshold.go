@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -330,7 +331,7 @@ func scoredAlike(shelf recipe.Folder, r *recipe.Recipe) (map[int]bool, error) {
 			continue // a damaged version is 'recipe verify's business
 		}
 		same := other.Manifest.Backbone.SHA256 == r.Manifest.Backbone.SHA256 && other.Method == r.Method && other.Input == r.Input &&
-			slices.Equal(other.Bank.Vectors, r.Bank.Vectors) && len(other.Zones) == len(r.Zones)
+			bytes.Equal(other.Network, r.Network) && slices.Equal(other.Bank.Vectors, r.Bank.Vectors) && len(other.Zones) == len(r.Zones)
 		if r.Gauss != nil && other.Gauss != nil {
 			same = same && slices.Equal(other.Gauss.Mean, r.Gauss.Mean) && slices.Equal(other.Gauss.Whiten, r.Gauss.Whiten)
 		}

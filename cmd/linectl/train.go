@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math"
 	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -24,6 +23,7 @@ import (
 	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
 	"linectl/internal/part"
+	"linectl/internal/store"
 )
 
 // desk is where recipes are made and tried: on a configured line, or, without a config file, on the desk
@@ -135,7 +135,7 @@ The first version of a name becomes active at once, a later one with 'recipe act
 	c.Flags().BoolVar(&o.KeepSuspects, "keep-suspects", false, "learn and count pictures that are unlike the rest as the others")
 	c.Flags().StringVar(&o.Sheet, "sheet", "", "PNG file to draw the pictures into that are least like the rest")
 	c.Flags().Uint64Var(&o.Seed, "seed", inspect.DefaultSeed, "seed of everything that is drawn by chance")
-	c.Flags().StringVar(&o.Who, "who", "", "who trains, for the recipe's history (the user's name)")
+	c.Flags().StringVar(&o.Who, "who", store.UserName(), "who trains, for the recipe's history")
 	c.Flags().StringVar(&o.Why, "why", "", "why, for the recipe's history")
 	return c
 }
@@ -182,11 +182,6 @@ func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad
 	if bad != "" { // before the minutes of training, not after them
 		if badFiles, err = picture.List(bad); err != nil {
 			return err
-		}
-	}
-	if o.Who == "" {
-		if u, err := user.Current(); err == nil {
-			o.Who = u.Username
 		}
 	}
 	begun := time.Now()

@@ -77,35 +77,43 @@ func LimitOf(r *recipe.Recipe, zone string) (Limit, error) {
 
 // Wished is the threshold that a wish comes to, with its promise.
 func (l Limit) Wished(w Wish) (recipe.Threshold, error) {
-	t := l.Threshold
-	var err error
-	if w.FalseRejects != 0 {
-		t.Threshold, err = calibrate.Set(l.Scores, l.Groups, w.FalseRejects)
-	} else {
-		if !(w.Value > 0) || w.Value > 1e30 {
-			return t, hint.New(hint.Usage, fmt.Errorf("%g cannot be a threshold; it must be a positive number", w.Value), "")
-		}
-		t.Threshold, err = calibrate.At(l.Scores, l.Groups, w.Value)
-	}
-	if err != nil {
-		return t, hint.New(hint.Usage, err, "")
+	if w.FalseRejects == 0 && (!(w.Value > 0) || w.Value > 1e30) {
+		return l.Threshold, hint.New(hint.Usage, fmt.Errorf("%g cannot be a threshold; it must be a positive number", w.Value), "")
 	}
 	switch {
 	case w.ReviewFrom != nil:
-		t.Review, t.ReviewTarget = *w.ReviewFrom, 0
+		l.Threshold.Review, l.Threshold.ReviewTarget = *w.ReviewFrom, 0
 	case w.ReviewTarget != 0:
-		t.ReviewTarget = w.ReviewTarget
-		fallthrough
-	case t.ReviewTarget != 0:
-		review, err := calibrate.Set(l.Scores, l.Groups, t.ReviewTarget)
-		if err != nil {
-			return t, hint.New(hint.Usage, fmt.Errorf("review: %w", err), "")
-		}
-		t.Review = review.Value
+		l.Threshold.ReviewTarget = w.ReviewTarget
+	}
+	t, err := l.set(w.FalseRejects, w.Value)
+	if err != nil {
+		return t, hint.New(hint.Usage, err, "")
 	}
 	if t.Review != 0 && !(t.Review > 0 && t.Review < t.Value) {
 		return t, hint.New(hint.Usage, fmt.Errorf("review would begin at %g, which is not below the threshold %g", t.Review, t.Value), "--review-from 0 does without; or give another one")
 	}
+	return t, nil
+}
+
+// set is the threshold for so many false rejects in 10,000, or, where that is 0, at a score. A review band that was
+// asked for as a rate is set as well; one that was given as a score stays.
+func (l Limit) set(falseRejects, value float64) (recipe.Threshold, error) {
+	t := l.Threshold
+	var err error
+	if falseRejects != 0 {
+		t.Threshold, err = calibrate.Set(l.Scores, l.Groups, falseRejects)
+	} else {
+		t.Threshold, err = calibrate.At(l.Scores, l.Groups, value)
+	}
+	if err != nil || t.ReviewTarget == 0 {
+		return t, err
+	}
+	review, err := calibrate.Set(l.Scores, l.Groups, t.ReviewTarget)
+	if err != nil {
+		return t, fmt.Errorf("review: %w", err)
+	}
+	t.Review = review.Value
 	return t, nil
 }
 
@@ -166,9 +174,6 @@ func AddZone(r *recipe.Recipe, z recipe.Zone, by recipe.Change) (*recipe.Recipe,
 	}
 	draft := derive(r, what, by)
 	z.Threshold = recipe.Threshold{}
-	if !z.Ignore {
-		z.Threshold.Target, z.Threshold.ReviewTarget = r.Threshold.Target, r.Threshold.ReviewTarget
-	}
 	draft.Zones = append(draft.Zones, z)
 	return draft, recalibrate(draft)
 }
@@ -188,48 +193,64 @@ func zoneAt(r *recipe.Recipe, name string) int {
 	return slices.IndexFunc(r.Zones, func(z recipe.Zone) bool { return z.Name == name })
 }
 
-// recalibrate sets every threshold anew for what it was set for.
+// recalibrate is Calibrate for targets that each zone's pictures can speak for: those that they cannot are raised. A
+// zone without a threshold takes the whole's targets.
 func recalibrate(r *recipe.Recipe) error {
 	limits, err := Limits(r)
 	if err != nil {
 		return err
 	}
+	if len(limits) == 0 {
+		return errors.New("nothing is left to judge")
+	}
 	for _, l := range limits {
-		w := Wish{Value: l.Threshold.Value, FalseRejects: l.Threshold.Target}
-		if w.Value == 0 || w.FalseRejects != 0 { // but for one that somebody chose as a score
-			n, err := calibrate.Effective(l.Scores, l.Groups)
-			if err != nil {
-				return hint.New(hint.Failure, fmt.Errorf("zone %q: %w", l.Zone, err), "")
-			}
-			if w.FalseRejects == 0 {
-				w.FalseRejects = calibrate.DefaultTarget(n)
-			}
-			w.FalseRejects = max(w.FalseRejects, math.Ceil(calibrate.Least(n)))
-			if t := &l.Threshold.ReviewTarget; *t != 0 && *t <= w.FalseRejects {
-				*t = 0 // nothing is left between the two
-			}
+		t := l.Threshold
+		if t.Value != 0 && t.Target == 0 {
+			continue // somebody chose it as a score
 		}
-		l.Threshold.Review = keepGiven(l.Threshold)
-		t, err := l.Wished(w)
+		n, err := calibrate.Effective(l.Scores, l.Groups)
 		if err != nil {
-			if l.Zone != "" {
-				err = hint.New(hint.KindOf(err), fmt.Errorf("zone %s: %w", l.Zone, err), hint.Of(err))
-			}
-			return err
+			return hint.New(hint.Failure, l.named(err), "")
+		}
+		if t.Value == 0 && t.Target == 0 {
+			t.Target, t.ReviewTarget = r.Threshold.Target, r.Threshold.ReviewTarget
+		}
+		if t.Target == 0 {
+			t.Target = calibrate.DefaultTarget(n)
+		}
+		t.Target = max(t.Target, math.Ceil(calibrate.Least(n)))
+		if t.ReviewTarget <= t.Target { // nothing is left between the two
+			t.ReviewTarget = 0
 		}
 		put(&r.Manifest, l.Zone, t)
 	}
-	if len(limits) == 0 {
-		return errors.New("nothing is left to judge")
+	return Calibrate(r)
+}
+
+// Calibrate sets every threshold of a recipe anew, from the scores and maps that its pictures had while they were held
+// out: for what it was set for, or, where somebody chose it as a score, with a new promise. Nothing is learned again.
+func Calibrate(r *recipe.Recipe) error {
+	limits, err := Limits(r)
+	if err != nil {
+		return err
+	}
+	for _, l := range limits {
+		t, err := l.set(l.Threshold.Target, l.Threshold.Value)
+		if err != nil {
+			return l.named(err)
+		}
+		if t.Review >= t.Value { // no score lies between the two
+			t.Review = 0
+		}
+		put(&r.Manifest, l.Zone, t)
 	}
 	return nil
 }
 
-// keepGiven is the edge of a review band that somebody chose as a score; one that was asked for as a rate is
-// computed anew.
-func keepGiven(t recipe.Threshold) float64 {
-	if t.ReviewTarget != 0 {
-		return 0
+// named says which zone an error is of.
+func (l Limit) named(err error) error {
+	if l.Zone == "" {
+		return err
 	}
-	return t.Review
+	return hint.New(hint.KindOf(err), fmt.Errorf("zone %s: %w", l.Zone, err), hint.Of(err))
 }

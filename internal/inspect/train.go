@@ -289,8 +289,11 @@ func (t *trainer) calibrate(r *recipe.Recipe) error {
 	o := t.options
 	r.Threshold.Target, r.Threshold.ReviewTarget = o.Target, o.Review
 	if o.Target == 0 {
-		scores, groups := heldOut(r)
-		effective, err := calibrate.Effective(scores, groups)
+		limits, err := Limits(r)
+		if err != nil {
+			return err
+		}
+		effective, err := calibrate.Effective(limits[0].Scores, limits[0].Groups) // a new recipe has no zones
 		if err != nil {
 			return t.refuse(err)
 		}

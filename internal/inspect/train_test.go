@@ -191,7 +191,7 @@ func TestReviewBand(t *testing.T) {
 		r.Pictures = append(r.Pictures, recipe.Picture{Score: float64(m.Cells[1]), Group: i, Map: m})
 	}
 	r.Threshold.Target, r.Threshold.ReviewTarget = 100, 400
-	if err := Calibrate(r); err != nil {
+	if err := recalibrate(r); err != nil {
 		t.Fatal(err)
 	}
 	left := r.Zones[0].Threshold
@@ -200,5 +200,36 @@ func TestReviewBand(t *testing.T) {
 	}
 	if left.Target != 100 || !(left.Review > 1.1 && left.Review < left.Value && left.Value < 1.3) {
 		t.Errorf("zone: %+v", left)
+	}
+}
+
+// TestAddKeepsGivenThreshold: pictures can be added where somebody chose threshold and review as scores; both stay,
+// with a new promise.
+func TestAddKeepsGivenThreshold(t *testing.T) {
+	_, r, cfg, folders := trained(t)
+	from := r.Threshold.Value
+	draft, err := SetThreshold(r, "", Wish{Value: 1.5 * from, ReviewFrom: &from}, recipe.Change{Who: "eva"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shelf := recipe.Folder(folders.Recipes)
+	given, err := shelf.Save(draft)
+	if err == nil {
+		err = shelf.Activate(given.Name, given.Version, recipe.Event{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := t.TempDir()
+	for i := range 4 {
+		save(t, filepath.Join(more, fmt.Sprintf("%d.png", i)), plate(uint64(700+i), false))
+	}
+	grown, err := Add(t.Context(), cfg, folders, TrainOptions{Name: r.Name, Good: more}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, was := grown.Threshold, given.Threshold
+	if got.Value != was.Value || got.Target != 0 || got.Review != from || got.Scores != was.Scores+4 {
+		t.Errorf("%+v became %+v", was, got)
 	}
 }
