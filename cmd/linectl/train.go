@@ -19,6 +19,7 @@ import (
 	"linectl/internal/config"
 	"linectl/internal/hint"
 	"linectl/internal/inspect"
+	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/evaluate"
 	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
@@ -127,7 +128,7 @@ The first version of a name becomes active at once, a later one with 'recipe act
 	c.Flags().StringVar(&o.Score, "score", "", "how a picture's score follows from its patches: max, max_mean_3x3, reweighted (anomalib's) or mean_top_k (max, or what --challenge pictures prove to be better)")
 	c.Flags().IntVar(&o.TopK, "top-k", 0, fmt.Sprintf("patches that mean_top_k averages (%d)", inspect.DefaultTopK))
 	c.Flags().StringVar(&o.Precision, "precision", inspect.Auto, "of the memory bank: fp32, int8, or auto for int8 where held-out pictures prove that it agrees")
-	c.Flags().StringVar(&o.BackbonePrecision, "backbone-precision", inspect.Auto, "of the network: fp32, int8, or auto for int8 where good, spoiled and --challenge pictures prove that it agrees")
+	c.Flags().StringVar(&o.BackbonePrecision, "backbone-precision", patchcore.FP32, "of the network: fp32, int8, or auto for int8 where good, spoiled and --challenge pictures prove that it agrees")
 	c.Flags().DurationVar(&budget, "budget", 0, "time that the inspection of a part may take, as 50ms: network, input and bank are chosen by measuring this machine")
 	c.Flags().StringVar(&widen, "widen", "", "changes that good parts really show, learned as well: rotate, shift, light, with commas between them")
 	c.Flags().Float64Var(&o.Target, "false-rejects", 0, "good parts in 10,000 that may be rejected (as few as the pictures can speak for, at best 50)")
@@ -278,7 +279,7 @@ func (t trained) rows(active int) [][]string {
 		{"pictures", pictures},
 		{"input", t.Input},
 		{"memory bank", among},
-		{"network", t.Network + "; " + t.NetworkGate},
+		{"network", strings.TrimSuffix(t.Network+"; "+t.NetworkGate, "; ")},
 		{"precision", t.Precision + "; " + t.Gate},
 		{"threshold", fmt.Sprintf("%.4g", t.Threshold)},
 		{"promise", fmt.Sprintf("about %.0f false rejects in 10,000 good parts, 95 %% interval %.0f to %.0f, from %d held-out pictures", t.Expected, t.Low, t.High, t.Pictures)},

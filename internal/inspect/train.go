@@ -44,7 +44,7 @@ type TrainOptions struct {
 	Score     string       // patchcore's; PaDiM has one only
 	TopK      int          // patches that patchcore.MeanTopK averages
 	Precision string       // of the memory bank: Auto, patchcore.FP32 or patchcore.Int8
-	// BackbonePrecision is that of the network: Auto, patchcore.FP32 or patchcore.Int8.
+	// BackbonePrecision is that of the network: patchcore.FP32, patchcore.Int8 or Auto; fp32 where it is empty.
 	BackbonePrecision string
 	Widen             []string // changes that good parts show and that pictures are learned under as well: picture.Changes
 	Seed              uint64
@@ -142,7 +142,7 @@ func (o *TrainOptions) fill() {
 		o.TopK = DefaultTopK
 	}
 	o.Precision = cmp.Or(o.Precision, Auto)
-	o.BackbonePrecision = cmp.Or(o.BackbonePrecision, Auto)
+	o.BackbonePrecision = cmp.Or(o.BackbonePrecision, patchcore.FP32)
 	if o.Bank == 0 {
 		o.Bank = DefaultBank
 	}

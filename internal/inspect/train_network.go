@@ -47,7 +47,6 @@ func (t *trainer) eightBits(ctx context.Context, backbone network.Backbone, b *r
 	}
 	switch {
 	case asked == patchcore.FP32:
-		b.Gate = "asked for"
 		return nil, nil
 	case !t.runtime.Device().Int8():
 		return refuse(fmt.Errorf("%s has no 8-bit kernels that score as the processor's", t.runtime.Device()))

@@ -121,20 +121,20 @@ func TestNetworkFP32(t *testing.T) {
 		t.Fatal(err)
 	}
 	few := []string{"a.png", "b.png"}
-	for _, test := range []struct{ precision, why string }{
-		{patchcore.FP32, "asked for"},
-		{Auto, "2 pictures are too few"},
-		{patchcore.Int8, ""},
+	for _, test := range []struct{ precision, why, refused string }{
+		{patchcore.FP32, "", ""},
+		{Auto, "2 pictures are too few", ""},
+		{patchcore.Int8, "", "too few"},
 	} {
 		o := o
 		o.BackbonePrecision = test.precision
 		b := recipe.Backbone{Layers: backbone.PatchOf}
 		model, err := (&trainer{options: o, runtime: runtime}).eightBits(t.Context(), backbone, &b, recipe.Input{}, few, nil)
-		if test.why == "" {
-			if hint.KindOf(err) != hint.Failure || !strings.Contains(err.Error(), "too few") {
+		if test.refused != "" {
+			if hint.KindOf(err) != hint.Failure || !strings.Contains(err.Error(), test.refused) {
 				t.Errorf("%s: %v", test.precision, err)
 			}
-		} else if err != nil || model != nil || b.Int8() || !strings.Contains(b.Gate, test.why) {
+		} else if err != nil || model != nil || b.Int8() || (b.Gate == "") != (test.why == "") || !strings.Contains(b.Gate, test.why) {
 			t.Errorf("%s: %d bytes, %+v, %v", test.precision, len(model), b, err)
 		}
 	}
