@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -61,11 +60,7 @@ func (p *program) eval(ctx context.Context, d desk, name string, o evalOptions) 
 	if err != nil {
 		return err
 	}
-	name, number, err := parseRecipe(name)
-	if err != nil {
-		return err
-	}
-	r, err := recipe.Folder(folders.Recipes).Load(name, number)
+	r, err := loadRecipe(recipe.Folder(folders.Recipes), name)
 	if err != nil {
 		return err
 	}
@@ -114,20 +109,12 @@ func writePage(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, repo
 	if err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(filepath.Dir(o.html), ".eval-*")
-	if err != nil {
-		return fmt.Errorf("page: %w", err)
-	}
-	defer os.Remove(file.Name()) // there only after an error
-	err = exam.WritePage(file, report, worst, weakest)
-	err = errors.Join(err, file.Chmod(0o644), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), o.html)
-	}
-	if err != nil {
-		return fmt.Errorf("page: %w", err)
-	}
-	return nil
+	return writeWhole("page", o.html, 0o644, func(w io.Writer) error {
+		if err := exam.WritePage(w, report, worst, weakest); err != nil {
+			return fmt.Errorf("page: %w", err)
+		}
+		return nil
+	})
 }
 
 func (p *program) printReport(rep *exam.Report) error {

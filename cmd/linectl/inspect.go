@@ -58,11 +58,7 @@ func (p *program) inspect(ctx context.Context, d desk, name string, pictures []s
 	if err != nil {
 		return err
 	}
-	name, version, err := parseRecipe(name)
-	if err != nil {
-		return err
-	}
-	r, err := recipe.Folder(folders.Recipes).Load(name, version)
+	r, err := loadRecipe(recipe.Folder(folders.Recipes), name)
 	if err != nil {
 		return err
 	}
@@ -176,4 +172,13 @@ func parseRecipe(text string) (name string, version int, err error) {
 		}
 	}
 	return name, version, nil
+}
+
+// loadRecipe loads NAME or NAME@VERSION.
+func loadRecipe(f recipe.Folder, text string) (*recipe.Recipe, error) {
+	name, version, err := parseRecipe(text)
+	if err != nil {
+		return nil, err
+	}
+	return f.Load(name, version)
 }

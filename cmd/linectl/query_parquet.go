@@ -2,16 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"math"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
 
-	"linectl/internal/hint"
 	"linectl/internal/store"
 )
 
@@ -65,38 +62,32 @@ func newParquetPart(p store.Part) parquetPart {
 const parquetGroup = 100_000
 
 // queryToParquet writes what matches into a file, which has its name only when it is whole.
-func (p *program) queryToParquet(ctx context.Context, reader *store.Reader, f store.Filter, path string) (err error) {
-	file, err := os.CreateTemp(filepath.Dir(path), ".unfinished-*")
-	if err != nil {
-		return hint.New(hint.Failure, fmt.Errorf("--parquet: %w", err), "give a folder that you may write to")
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, file.Close(), os.Remove(file.Name()))
-		}
-	}()
-	w := parquet.NewGenericWriter[parquetPart](file, parquet.Compression(&parquet.Zstd), parquet.MaxRowsPerRowGroup(parquetGroup),
-		parquet.KeyValueMetadata("linectl", version+" "+commit))
+func (p *program) queryToParquet(ctx context.Context, reader *store.Reader, f store.Filter, path string) error {
 	var n int64
-	rows := make([]parquetPart, 1)
-	for found, err := range reader.Find(ctx, f) {
-		if err != nil {
-			return err
+	err := writeWhole("--parquet", path, 0o640, func(file io.Writer) error {
+		w := parquet.NewGenericWriter[parquetPart](file, parquet.Compression(&parquet.Zstd), parquet.MaxRowsPerRowGroup(parquetGroup),
+			parquet.KeyValueMetadata("linectl", version+" "+commit))
+		rows := make([]parquetPart, 1)
+		for found, err := range reader.Find(ctx, f) {
+			if err != nil {
+				return err
+			}
+			rows[0] = newParquetPart(found)
+			if _, err := w.Write(rows); err != nil {
+				return fmt.Errorf("--parquet: %w", err)
+			}
+			n++
 		}
-		rows[0] = newParquetPart(found)
-		if _, err := w.Write(rows); err != nil {
+		if n == 0 {
+			return errNoMatch
+		}
+		if err := w.Close(); err != nil {
 			return fmt.Errorf("--parquet: %w", err)
 		}
-		n++
-	}
-	if n == 0 {
-		return errNoMatch
-	}
-	if err := errors.Join(w.Close(), file.Chmod(0o640), file.Sync(), file.Close()); err != nil {
-		return fmt.Errorf("--parquet: %w", err)
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return fmt.Errorf("--parquet: %w", err)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	fmt.Fprintf(p.err, "%d parts in %s\n", n, path)
 	return nil

@@ -125,20 +125,16 @@ func yesNo(yes bool) string {
 }
 
 func (p *program) showRecipe(f recipe.Folder, text string) error {
-	name, version, err := parseRecipe(text)
+	r, err := loadRecipe(f, text)
 	if err != nil {
 		return err
 	}
-	r, err := f.Load(name, version)
+	active, _ := f.Active(r.Name)
+	challenges, err := f.Challenges(r.Name)
 	if err != nil {
 		return err
 	}
-	active, _ := f.Active(name)
-	challenges, err := f.Challenges(name)
-	if err != nil {
-		return err
-	}
-	events, err := f.History(name)
+	events, err := f.History(r.Name)
 	if err != nil {
 		return err
 	}

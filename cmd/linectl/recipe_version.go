@@ -3,8 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -140,20 +140,13 @@ func (p *program) recipeExportCommand(d *desk) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			draft, err := os.CreateTemp(filepath.Dir(args[1]), ".export-")
+			var r *recipe.Recipe
+			err = writeWhole("export", args[1], 0o644, func(w io.Writer) (err error) {
+				r, err = recipe.Folder(folders.Recipes).Export(w, name, version)
+				return err
+			})
 			if err != nil {
-				return fmt.Errorf("export: %w", err)
-			}
-			defer os.Remove(draft.Name()) // fails once the file has its name
-			r, err := recipe.Folder(folders.Recipes).Export(draft, name, version)
-			if err = errors.Join(err, draft.Sync(), draft.Close()); err != nil {
 				return err
-			}
-			if err := os.Chmod(draft.Name(), 0o644); err != nil {
-				return err
-			}
-			if err := os.Rename(draft.Name(), args[1]); err != nil {
-				return fmt.Errorf("export: %w", err)
 			}
 			_, err = fmt.Fprintf(p.out, "%s@%d, hash %s, is in %s\n", r.Name, r.Version, r.Hash, args[1])
 			return err

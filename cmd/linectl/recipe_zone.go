@@ -88,12 +88,8 @@ func (p *program) changeZones(d desk, text, preview, over string, change func(*r
 	if err != nil {
 		return err
 	}
-	name, version, err := parseRecipe(text)
-	if err != nil {
-		return err
-	}
 	shelf := recipe.Folder(folders.Recipes)
-	r, err := shelf.Load(name, version)
+	r, err := loadRecipe(shelf, text)
 	if err != nil {
 		return err
 	}

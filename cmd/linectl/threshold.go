@@ -167,12 +167,8 @@ func (p *program) threshold(ctx context.Context, o thresholdOptions, text string
 	if err != nil {
 		return err
 	}
-	name, version, err := parseRecipe(text)
-	if err != nil {
-		return err
-	}
 	shelf := recipe.Folder(folders.Recipes)
-	r, err := shelf.Load(name, version)
+	r, err := loadRecipe(shelf, text)
 	if err != nil {
 		return err
 	}
@@ -180,8 +176,8 @@ func (p *program) threshold(ctx context.Context, o thresholdOptions, text string
 	if err != nil {
 		return err
 	}
-	page := thresholdPage{Recipe: name, Version: r.Version, Zone: o.zone, Threshold: newPromised(l.Threshold), Scores: l.Scores}
-	rows := append([][]string{{"recipe", fmt.Sprintf("%s@%d", name, r.Version)}}, page.Threshold.rows()...)
+	page := thresholdPage{Recipe: r.Name, Version: r.Version, Zone: o.zone, Threshold: newPromised(l.Threshold), Scores: l.Scores}
+	rows := append([][]string{{"recipe", fmt.Sprintf("%s@%d", r.Name, r.Version)}}, page.Threshold.rows()...)
 	if o.zone != "" {
 		rows = slices.Insert(rows, 1, []string{"zone", o.zone})
 	}
@@ -210,7 +206,7 @@ func (p *program) threshold(ctx context.Context, o thresholdOptions, text string
 		marks = append(marks, mark{t.Value, "tried"})
 	}
 	if o.plot != "" {
-		if err := plotScores(o.plot, fmt.Sprintf("%s@%d", name, r.Version), l.Scores, marks); err != nil {
+		if err := plotScores(o.plot, fmt.Sprintf("%s@%d", r.Name, r.Version), l.Scores, marks); err != nil {
 			return err
 		}
 	}
@@ -224,13 +220,13 @@ func (p *program) threshold(ctx context.Context, o thresholdOptions, text string
 			return err
 		}
 		page.Made = saved.Version
-		state := fmt.Sprintf("%s@%d; 'linectl recipe activate %s %d' makes it the one in use", name, saved.Version, name, saved.Version)
+		state := fmt.Sprintf("%s@%d; 'linectl recipe activate %s %d' makes it the one in use", r.Name, saved.Version, r.Name, saved.Version)
 		if o.activate {
-			if _, err := inspect.Activate(ctx, cfg, folders, name, saved.Version, recipe.Event{Who: o.who, Why: o.why}, false); err != nil {
-				return fmt.Errorf("%s@%d is made, but %w", name, saved.Version, err)
+			if _, err := inspect.Activate(ctx, cfg, folders, r.Name, saved.Version, recipe.Event{Who: o.who, Why: o.why}, false); err != nil {
+				return fmt.Errorf("%s@%d is made, but %w", r.Name, saved.Version, err)
 			}
 			page.Active = true
-			state = fmt.Sprintf("%s@%d, active; a running daemon takes it with its next reload", name, saved.Version)
+			state = fmt.Sprintf("%s@%d, active; a running daemon takes it with its next reload", r.Name, saved.Version)
 		}
 		rows = append(rows, []string{"new version", state})
 	}
