@@ -255,7 +255,7 @@ func TestPictureThatCannotBeRead(t *testing.T) {
 		data, text string
 	}{
 		"empty.png":   {"", "picture empty.png: is empty"},
-		"text.png":    {"this is no picture at all", "picture text.png: is no picture that can be read, or is damaged"},
+		"text.png":    {"this is no picture at all", "picture text.png: is no JPEG, PNG, BMP, TIFF or WebP"},
 		"damaged.jpg": {"\xff\xd8\xff\xd9 and more than sixteen bytes", "picture damaged.jpg: is no picture that can be read, or is damaged"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -328,7 +328,7 @@ func TestFolderPassesOverABadPicture(t *testing.T) {
 	put(t, filepath.Join(folder, "2.png"), encoded(t, picture(2)))
 	cam := openCamera(t, Config{Name: "top", Source: "folder:" + folder, Timeout: setting.Duration(50 * time.Millisecond)})
 	_, err := cam.Grab(t.Context(), time.Now())
-	hasReason(t, err, part.BadFrame, "picture 1.png: is no picture")
+	hasReason(t, err, part.BadFrame, "picture 1.png: is no JPEG, PNG, BMP, TIFF or WebP")
 	if _, err := cam.Grab(t.Context(), time.Now()); err != nil {
 		t.Errorf("the next one: %v", err)
 	}

@@ -100,7 +100,7 @@ func TestTrainRefuses(t *testing.T) {
 		{"size", func(o *TrainOptions) { o.Size = picture.Size{Width: 100, Height: 64} }, "input size 100x64: backbone linectl_resnet18 needs multiples of 32"},
 		{"empty folder", func(o *TrainOptions) { o.Good = empty }, "folder " + empty + " holds no picture; looked for .png .jpg .jpeg .bmp .tif .tiff .webp, in folders inside it too"},
 		{"copies", func(o *TrainOptions) { o.Good = few }, "folder " + few + " holds 5 different pictures; at least 12 are needed, 100 or more are better"},
-		{"unreadable", func(o *TrainOptions) { o.Good = broken }, "2 of 14 pictures cannot be read: picture " + broken + "/2.png: is no picture that can be read, or is damaged; picture " + broken + "/7.png: is no picture that can be read, or is damaged"},
+		{"unreadable", func(o *TrainOptions) { o.Good = broken }, "2 of 14 pictures cannot be read: picture " + broken + "/2.png: is no JPEG, PNG, BMP, TIFF or WebP; picture " + broken + "/7.png: is no JPEG, PNG, BMP, TIFF or WebP"},
 	} {
 		changed := o
 		test.change(&changed)

@@ -102,16 +102,16 @@ func (t *trainer) gather(ctx context.Context, files []string, l learner, seen ma
 		seen[digest] = true
 		s, err := t.shoot(frame, digest)
 		if err != nil {
-			return fmt.Errorf("picture %s: %w", frame.Source, err)
+			return fmt.Errorf("picture %s: %w", picture.Name(frame.Source), err)
 		}
 		if s.jpeg, err = picture.Thumbnail(frame, thumbnail); err != nil {
-			return fmt.Errorf("picture %s: %w", frame.Source, err)
+			return fmt.Errorf("picture %s: %w", picture.Name(frame.Source), err)
 		}
 		g.descriptors = append(g.descriptors, describer.describe()...)
 		number := len(g.shots)
 		g.shots = append(g.shots, s)
 		if err := t.teach(l, number, len(files), frame); err != nil {
-			return fmt.Errorf("picture %s: %w", frame.Source, err)
+			return fmt.Errorf("picture %s: %w", picture.Name(frame.Source), err)
 		}
 		return nil
 	})
@@ -230,7 +230,7 @@ func (t *trainer) look(g *gathered) {
 	}
 	if a, b, ok := calibrate.Mixed(g.descriptors, descriptorDim); ok {
 		t.note("the pictures are of two kinds: %d are like %s, %d like %s; if these are two products, train a recipe for each",
-			len(a), g.shots[a[0]].File, len(b), g.shots[b[0]].File)
+			len(a), picture.Name(g.shots[a[0]].File), len(b), picture.Name(g.shots[b[0]].File))
 	}
 	if len(g.shots) < calibrate.Enough {
 		t.note("%d pictures are few: with %d or more the promise is narrower and the threshold lower", len(g.shots), calibrate.Enough)

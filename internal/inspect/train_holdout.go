@@ -8,6 +8,7 @@ import (
 	"linectl/internal/hint"
 	"linectl/internal/inspect/calibrate"
 	"linectl/internal/inspect/patchcore"
+	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
 	"linectl/internal/part"
 )
@@ -137,7 +138,7 @@ func (t *trainer) leaveOut(g *gathered) (left []string) {
 		if n > 0 {
 			names += ", "
 		}
-		names += g.shots[i].File
+		names += picture.Name(g.shots[i].File)
 	}
 	if len(suspects) > shown {
 		names += fmt.Sprintf(" and %d more", len(suspects)-shown)

@@ -28,8 +28,11 @@ func Named(name string) bool {
 	return !strings.HasPrefix(name, ".") && slices.Contains(endings, strings.ToLower(filepath.Ext(name)))
 }
 
-// Decode reads a picture from the bytes of a file: grey, alpha and 16 bit become 8-bit BGR, turned as
-// the EXIF orientation says. A file that is cut off gives an error that Is ErrCut.
+// Decode reads a picture from the bytes of a JPEG, PNG, BMP, TIFF or WebP, whatever the file is called, as 8-bit
+// BGR: grey three times, CMYK as inks on white (Adobe's way round), of 16 bits the upper 8, without transparency,
+// the first of several pictures, turned as the EXIF orientation says. A camera's frame that was saved without loss
+// comes back bit for bit. A file that is cut off gives an error that Is ErrCut; one that OpenCV would read otherwise
+// is refused.
 func Decode(data []byte) (part.Frame, error) {
 	if len(data) == 0 {
 		return part.Frame{}, cut("is empty")
@@ -38,6 +41,9 @@ func Decode(data []byte) (part.Frame, error) {
 		return part.Frame{}, err
 	}
 	if err := fits(data); err != nil {
+		return part.Frame{}, err
+	}
+	if err := meant(data); err != nil {
 		return part.Frame{}, err
 	}
 	mat, err := gocv.IMDecode(data, gocv.IMReadColor)

@@ -3,12 +3,17 @@ package raster
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
+	"fmt"
 	"hash/crc32"
 	"image"
 	"image/color"
 	"image/png"
+	"os"
 	"strings"
 	"testing"
+
+	"gocv.io/x/gocv"
 )
 
 // TestClaimedSizeIsTheDecoders: what the headers tell is what the decoder gives.
@@ -67,6 +72,86 @@ func TestHugeClaimsAreRefused(t *testing.T) {
 	webp := append([]byte("RIFF\x16\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x00\x00\x00\x00"), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
 	if _, err := Decode(webp); err == nil || !strings.Contains(err.Error(), "16777216x16777216") {
 		t.Errorf("webp: %v", err)
+	}
+}
+
+// TestEveryFormAsPillowReadsIt: the pixels of each form of file are those that another program finds in it, or the
+// file is refused, and why is said.
+func TestEveryFormAsPillowReadsIt(t *testing.T) {
+	text, err := os.ReadFile("testdata/pillow.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all map[string]struct {
+		File, Pixels  []byte
+		Width, Height int
+	}
+	if err := json.Unmarshal(text, &all); err != nil {
+		t.Fatal(err)
+	}
+	refused := map[string]string{
+		"animated.gif":  "is no JPEG, PNG, BMP, TIFF or WebP",
+		"portable.ppm":  "is no JPEG, PNG, BMP, TIFF or WebP",
+		"jpeg2000.jp2":  "is no JPEG, PNG, BMP, TIFF or WebP",
+		"large.tif":     "is no JPEG, PNG, BMP, TIFF or WebP", // BigTIFF
+		"animated.webp": "is no picture that can be read, or is damaged",
+		"float.tif":     "is no picture that can be read, or is damaged",
+		"deep-cmyk.tif": "is no picture that can be read, or is damaged",
+		"wrong-sum.png": "is no picture that can be read, or is damaged",
+		"alpha.tif":     "is a TIFF with transparency, which would darken its colours: save it without",
+	}
+	for n := 2; n <= 8; n++ {
+		refused[fmt.Sprintf("turned-%d.webp", n)] = "is a WebP that is to be shown turned, which is only read from other files: turn the pixels themselves"
+	}
+	for name, file := range all {
+		frame, err := Decode(file.File)
+		if want, ok := refused[name]; ok {
+			if err == nil || err.Error() != want {
+				t.Errorf("%s: %v, want %q", name, err, want)
+			}
+			continue
+		}
+		if err != nil || file.Pixels == nil || frame.Width != file.Width || frame.Height != file.Height {
+			t.Errorf("%s: %dx%d, %v; want %dx%d", name, frame.Width, frame.Height, err, file.Width, file.Height)
+			continue
+		}
+		most := 0 // of rounding: how inks become colours, and how 16 bits become 8
+		if strings.Contains(name, "cmyk") || strings.Contains(name, "ycck") || strings.HasPrefix(name, "deep") && strings.HasSuffix(name, ".tif") {
+			most = 1
+		}
+		for i := 0; i < len(frame.Pixels); i += 3 {
+			b, g, r := int(frame.Pixels[i]), int(frame.Pixels[i+1]), int(frame.Pixels[i+2])
+			want := file.Pixels[i:]
+			if max(r-int(want[0]), int(want[0])-r, g-int(want[1]), int(want[1])-g, b-int(want[2]), int(want[2])-b) > most {
+				t.Errorf("%s: pixel %d is %d, %d, %d, Pillow reads %d", name, i/3, r, g, b, want[:3])
+				break
+			}
+		}
+	}
+}
+
+// TestCameraAndFileAreOne: a frame that was saved without loss comes back bit for bit, so that training meets the
+// pixels that the line meets.
+func TestCameraAndFileAreOne(t *testing.T) {
+	frame := make([]byte, 3*37*23)
+	for i := range frame {
+		frame[i] = byte(i * i >> 3)
+	}
+	mat, err := gocv.NewMatFromBytes(23, 37, gocv.MatTypeCV8UC3, frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mat.Close()
+	for _, ending := range []gocv.FileExt{".png", ".bmp", ".tiff"} {
+		file, err := gocv.IMEncode(ending, mat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Decode(file.GetBytes())
+		if err != nil || !bytes.Equal(got.Pixels, frame) {
+			t.Errorf("%s: %v, or other pixels", ending, err)
+		}
+		file.Close()
 	}
 }
 

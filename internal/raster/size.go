@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"iter"
 )
 
 // fits refuses a file whose header tells of more pixels than are read, before a decoder makes room for them: a
@@ -47,10 +48,9 @@ func claimed(data []byte) (width, height uint64) {
 		case "VP8X":
 			return uint64(little.Uint32(data[24:])&0xffffff) + 1, uint64(little.Uint32(data[26:])>>8) + 1
 		}
-	case bytes.HasPrefix(data, []byte("II*\x00")):
-		return claimedTIFF(data, little)
-	case bytes.HasPrefix(data, []byte("MM\x00*")):
-		return claimedTIFF(data, big)
+	}
+	if order := orderOf(data); order != nil {
+		return claimedTIFF(data, order)
 	}
 	return 0, 0
 }
@@ -73,26 +73,10 @@ func claimedJPEG(data []byte) (width, height uint64) {
 	return 0, 0
 }
 
-// claimedTIFF reads the first directory (TIFF 6.0, section 2): tags 256 and 257 are width and height.
+// claimedTIFF reads the first directory: tags 256 and 257 are width and height.
 func claimedTIFF(data []byte, order binary.ByteOrder) (width, height uint64) {
-	if len(data) < 8 {
-		return 0, 0
-	}
-	at := uint64(order.Uint32(data[4:]))
-	if at+2 > uint64(len(data)) {
-		return 0, 0
-	}
-	entries := uint64(order.Uint16(data[at:]))
-	for e := range entries {
-		entry := at + 2 + 12*e
-		if entry+12 > uint64(len(data)) {
-			return width, height
-		}
-		value := uint64(order.Uint32(data[entry+8:]))
-		if order.Uint16(data[entry+2:]) == 3 { // SHORT
-			value = uint64(order.Uint16(data[entry+8:]))
-		}
-		switch order.Uint16(data[entry:]) {
+	for tag, value := range directory(data, order) {
+		switch tag {
 		case 256:
 			width = value
 		case 257:
@@ -100,4 +84,31 @@ func claimedTIFF(data []byte, order binary.ByteOrder) (width, height uint64) {
 		}
 	}
 	return width, height
+}
+
+// directory is the tags of a TIFF's first directory with their first values, as far as these lie in the directory
+// itself (TIFF 6.0, section 2).
+func directory(data []byte, order binary.ByteOrder) iter.Seq2[uint16, uint64] {
+	return func(yield func(uint16, uint64) bool) {
+		if len(data) < 8 {
+			return
+		}
+		at := uint64(order.Uint32(data[4:]))
+		if at+2 > uint64(len(data)) {
+			return
+		}
+		for e := range uint64(order.Uint16(data[at:])) {
+			entry := at + 2 + 12*e
+			if entry+12 > uint64(len(data)) {
+				return
+			}
+			value := uint64(order.Uint32(data[entry+8:]))
+			if order.Uint16(data[entry+2:]) == 3 { // SHORT
+				value = uint64(order.Uint16(data[entry+8:]))
+			}
+			if !yield(order.Uint16(data[entry:]), value) {
+				return
+			}
+		}
+	}
 }

@@ -8,6 +8,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"linectl/internal/hint"
 	"linectl/internal/part"
@@ -27,7 +31,15 @@ func Read(path string) (part.Frame, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		next = "check the path"
 	}
-	return part.Frame{}, hint.New(hint.Failure, part.Because(part.BadFrame, fmt.Errorf("picture %s: %w", path, err)), next)
+	return part.Frame{}, hint.New(hint.Failure, part.Because(part.BadFrame, fmt.Errorf("picture %s: %w", Name(path), err)), next)
+}
+
+// Name is how messages write the name of a file: in quotes where a character would break the line or colour it.
+func Name(file string) string {
+	if utf8.ValidString(file) && !strings.ContainsFunc(file, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return file
+	}
+	return strconv.Quote(file)
 }
 
 func read(path string) (part.Frame, error) {

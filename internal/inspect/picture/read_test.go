@@ -122,7 +122,7 @@ func TestReadRefuses(t *testing.T) {
 		want string
 	}{
 		{"empty.png", []byte{}, "is empty"},
-		{"text.png", []byte("this is no picture"), "is no picture that can be read, or is damaged"},
+		{"text.png", []byte("this is no picture"), "is no JPEG, PNG, BMP, TIFF or WebP"},
 		{"cut.png", png[:len(png)-20], cut},
 		{"early.png", png[:30], cut},
 		{"cut.jpg", jpeg[:len(jpeg)*3/4], cut},
