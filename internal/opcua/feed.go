@@ -17,8 +17,9 @@ import (
 type feed struct {
 	sub        *opcua.Subscription
 	heard      chan *opcua.PublishNotificationData
-	publishing time.Duration // as granted
-	sampling   time.Duration // as granted, the longest of the items
+	publishing time.Duration                  // as granted
+	sampling   time.Duration                  // as granted, the longest of the items
+	early      *opcua.PublishNotificationData // the first message, which proved that the feed works
 }
 
 // The clock's handle in a feed; those of the signals are their numbers.
@@ -78,6 +79,22 @@ func (s *session) subscribe(ctx context.Context, every time.Duration, watched []
 // notification.
 func (f *feed) wait() time.Duration { return f.publishing + f.sampling }
 
+// prove waits for the first message: what is granted may still tell nothing, and a station must not be
+// ready as long as no part could be seen.
+func (f *feed) prove(ctx context.Context, within time.Duration) error {
+	select {
+	case f.early = <-f.heard:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(within):
+		return in(Silent, failure("set plc.trigger to poll; subscriptions of this PLC do not work", "the PLC granted a subscription and told nothing by it for %s", within))
+	}
+}
+
+// silence is how long a feed may bring nothing, not even the clock.
+func (s *session) silence() time.Duration { return max(s.stale, 3*s.feed.wait()) }
+
 // gaps hears the feed for a while, and returns the times between what it brought, in ascending order.
 func (f *feed) gaps(ctx context.Context, most int, within time.Duration) (gaps []time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, within)
@@ -115,7 +132,10 @@ func (f *feed) drain(done <-chan struct{}) {
 func (s *session) follow(ctx context.Context, from first, listener Listener) error {
 	w := newWatch(from.sample(), s.has(resultAck), s.stale)
 	now, heard := from.values, time.Now()
-	silence := max(s.stale, 3*s.feed.wait())
+	if err := s.take(s.feed.early, &now); err != nil {
+		return fmt.Errorf("hear the trigger: %w", err)
+	}
+	silence := s.silence()
 	ticker := time.NewTicker(s.stale / 10) // a heartbeat that stands brings nothing to hear
 	defer ticker.Stop()
 	for {
@@ -179,8 +199,13 @@ func (s *session) prepare(ctx context.Context, cfg Config, cycle time.Duration) 
 		wait = s.feed.wait()
 	}
 	s.path = cfg.path(wait, s.rounds)
-	if cycle == 0 {
-		return nil
+	if cycle > 0 {
+		if err := s.path.Fits(cycle); err != nil {
+			return in(TooSlow, err)
+		}
 	}
-	return in(TooSlow, s.path.Fits(cycle))
+	if s.feed != nil {
+		return s.feed.prove(ctx, s.silence())
+	}
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/gopcua/opcua/ua"
 
 	"linectl/internal/hint"
+	"linectl/internal/part"
 	"linectl/internal/setting"
 	"linectl/internal/sim/plc"
 )
@@ -72,9 +73,9 @@ func TestSlowPathIsRefused(t *testing.T) {
 	connectedAgain(t, heard)
 }
 
-// The simulated PLC grants no subscriptions: that is said, with what to do.
+// A PLC without subscriptions: that is said, with what to do.
 func TestNoSubscription(t *testing.T) {
-	p := startPLC(t, plc.Config{})
+	p := startPLC(t, plc.Config{NoSubscription: true})
 	cfg := configFor(p)
 	cfg.Trigger = Subscribing
 	err := Check(t.Context(), cfg, certificates, 0)
@@ -82,6 +83,62 @@ func TestNoSubscription(t *testing.T) {
 		t.Errorf("%v\nhint %s", err, hint.Of(err))
 	}
 	noneLeft(t)
+}
+
+// What is granted is read back, not what was asked for, and holds what it promises.
+func TestRevisedIntervals(t *testing.T) {
+	p := startPLC(t, plc.Config{Shortest: 100 * time.Millisecond, IgnoreWatchdog: true, ResultLimit: patience})
+	cfg := configFor(p)
+	cfg.Trigger = Subscribing // every 5 ms, it asks
+	if err := Check(t.Context(), cfg, certificates, 150*time.Millisecond); outage(err, Failed) != TooSlow || !strings.Contains(err.Error(), "news of the part after up to 200.0 ms") {
+		t.Errorf("check: %v", err)
+	}
+	l, heard := startLink(t, cfg)
+	recovered(t, p, l, heard)
+	if path := l.Status().Path; path.Trigger != Subscribing || path.Wait != 200*time.Millisecond {
+		t.Errorf("%+v", path)
+	}
+	report, err := Probe(t.Context(), cfg, certificates)
+	if err != nil || report.Publishing != 100*time.Millisecond || report.Sampling != 100*time.Millisecond {
+		t.Errorf("%s, %s, %v", report.Publishing, report.Sampling, err)
+	}
+}
+
+// A server whose subscriptions fall silent while everything else goes on: the session ends, the station is not
+// ready, and there is none until they tell again.
+func TestMutedSubscription(t *testing.T) {
+	for name, begin := range map[string]func(*plc.PLC){
+		"muted":   func(p *plc.PLC) { p.Mute(true) },
+		"dropped": func(p *plc.PLC) { p.Mute(true); p.DropSubscriptions() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := startPLC(t, plc.Config{IgnoreWatchdog: true, ResultLimit: patience})
+			cfg := configFor(p)
+			cfg.Trigger, cfg.Stale = Subscribing, setting.Duration(600*time.Millisecond)
+			l, heard, stop := runLinkWithin(t, cfg, impatient())
+			t.Cleanup(stop)
+			recovered(t, p, l, heard)
+			begin(p)
+			got := heard.next(t)
+			for got.kind == "stale" { // plc_heartbeat came by the same way
+				got = heard.next(t)
+			}
+			if got.kind != "disconnected" || outage(got.err, Failed) != Silent {
+				t.Fatalf("heard %q", got)
+			}
+			for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+				if state := l.Status().State; state == Up {
+					t.Fatal("a session with a subscription that tells nothing counts as up")
+				}
+			}
+			p.Mute(false)
+			connectedAgain(t, heard)
+			if o := inspect(t, p, l, heard, part.Pass); !o.Pass {
+				t.Errorf("a good part: %+v", o)
+			}
+		})
+	}
 }
 
 // A subscription whose granted intervals are longer than the cycle is refused, with what was granted.

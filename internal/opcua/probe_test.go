@@ -48,8 +48,8 @@ func TestProbeFindsTheTags(t *testing.T) {
 	if !report.ClockKnown || report.Clock.Abs() > patience {
 		t.Errorf("clock: %v %s", report.ClockKnown, report.Clock)
 	}
-	if !strings.Contains(report.Refused, "BadServiceUnsupported") {
-		t.Errorf("subscription: %q", report.Refused)
+	if report.Refused != "" || report.Publishing != 10*time.Millisecond || report.Sampling != 10*time.Millisecond || len(report.Gaps) == 0 {
+		t.Errorf("subscription: %q, every %s, sampled every %s, %d gaps", report.Refused, report.Publishing, report.Sampling, len(report.Gaps))
 	}
 	atRest(t, p)
 }

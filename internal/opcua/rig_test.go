@@ -3,8 +3,6 @@ package opcua
 import (
 	"context"
 	"flag"
-	"io"
-	"log"
 	"log/slog"
 	"os"
 	"reflect"
@@ -13,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"linectl/internal/opcua/pki"
+	"linectl/internal/opcua/pki/pkitest"
 	"linectl/internal/part"
 	"linectl/internal/sim/plc"
 )
@@ -22,22 +20,9 @@ import (
 var certificates string
 
 func TestMain(m *testing.M) {
-	log.SetOutput(io.Discard) // the server library reports its own start there
 	flag.Parse()
 	flag.Set("test.parallel", "16") // the parallel tests are those that wait most of the time
-	folder, err := os.MkdirTemp("", "linectl-pki-")
-	if err != nil {
-		log.Fatal(err)
-	}
-	for _, name := range []string{Name, "plc", "other"} {
-		if _, err := pki.Open(folder, name); err != nil {
-			log.Fatal(err)
-		}
-	}
-	certificates = folder
-	code := m.Run()
-	os.RemoveAll(folder)
-	os.Exit(code)
+	os.Exit(pkitest.Main(m, &certificates, Name, "plc", "other"))
 }
 
 // event is a call of the Listener.

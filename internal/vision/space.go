@@ -3,6 +3,8 @@ package vision
 import (
 	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
+
+	"linectl/internal/opcua/serve"
 )
 
 // The namespaces of the server, by index.
@@ -107,47 +109,47 @@ func constant(v any) value { return func() (any, ua.StatusCode) { return v, ua.S
 func (s *space) attribute(at *ua.NodeID, attribute ua.AttributeID) *ua.DataValue {
 	n := s.find(at)
 	if n == nil {
-		return refusal(ua.StatusBadNodeIDUnknown)
+		return serve.Refused(ua.StatusBadNodeIDUnknown)
 	}
 	switch attribute {
 	case ua.AttributeIDNodeID:
-		return answer(n.id)
+		return serve.Known(n.id)
 	case ua.AttributeIDNodeClass:
-		return answer(int32(n.class))
+		return serve.Known(int32(n.class))
 	case ua.AttributeIDBrowseName:
-		return answer(n.name)
+		return serve.Known(n.name)
 	case ua.AttributeIDDisplayName:
-		return answer(text(n.name.Name))
+		return serve.Known(text(n.name.Name))
 	case ua.AttributeIDWriteMask, ua.AttributeIDUserWriteMask:
-		return answer(uint32(0))
+		return serve.Known(uint32(0))
 	}
 	switch {
 	case n.class == ua.NodeClassObject && attribute == ua.AttributeIDEventNotifier:
-		return answer(byte(0))
+		return serve.Known(byte(0))
 	case n.class == ua.NodeClassMethod && (attribute == ua.AttributeIDExecutable || attribute == ua.AttributeIDUserExecutable):
-		return answer(true)
+		return serve.Known(true)
 	case n.class != ua.NodeClassVariable:
-		return refusal(ua.StatusBadAttributeIDInvalid)
+		return serve.Refused(ua.StatusBadAttributeIDInvalid)
 	}
 	switch attribute {
 	case ua.AttributeIDValue:
 		v, status := n.value()
 		if status != ua.StatusOK {
-			return refusal(status)
+			return serve.Refused(status)
 		}
-		return answer(v)
+		return serve.Known(v)
 	case ua.AttributeIDDataType:
-		return answer(n.dataType)
+		return serve.Known(n.dataType)
 	case ua.AttributeIDValueRank:
-		return answer(n.rank())
+		return serve.Known(n.rank())
 	case ua.AttributeIDAccessLevel, ua.AttributeIDUserAccessLevel:
-		return answer(byte(ua.AccessLevelTypeCurrentRead))
+		return serve.Known(byte(ua.AccessLevelTypeCurrentRead))
 	case ua.AttributeIDHistorizing:
-		return answer(false)
+		return serve.Known(false)
 	case ua.AttributeIDMinimumSamplingInterval:
-		return answer(float64(0))
+		return serve.Known(float64(0))
 	}
-	return refusal(ua.StatusBadAttributeIDInvalid)
+	return serve.Refused(ua.StatusBadAttributeIDInvalid)
 }
 
 func (n *node) rank() int32 {
@@ -158,14 +160,6 @@ func (n *node) rank() int32 {
 }
 
 func text(s string) *ua.LocalizedText { return ua.NewLocalizedText(s) }
-
-func answer(v any) *ua.DataValue {
-	return &ua.DataValue{EncodingMask: ua.DataValueValue, Value: ua.MustVariant(v)}
-}
-
-func refusal(status ua.StatusCode) *ua.DataValue {
-	return &ua.DataValue{EncodingMask: ua.DataValueStatusCode, Status: status}
-}
 
 // follows tells whether a reference is of the kind that was asked for. Part 3, 7: below References (31)
 // are the hierarchical ones (33), of which HasChild (34) and Aggregates (44) have those of parts.

@@ -10,14 +10,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gopcua/opcua/server"
 	"github.com/gopcua/opcua/ua"
 	"github.com/gopcua/opcua/uapolicy"
-	"github.com/gopcua/opcua/uasc"
 
 	"linectl/internal/hint"
 	"linectl/internal/opcua"
 	"linectl/internal/opcua/pki"
+	"linectl/internal/opcua/serve"
 	"linectl/internal/part"
 )
 
@@ -31,10 +30,7 @@ type Station struct {
 	recipe   string
 	patience time.Duration // after which a job that the line did not answer is over
 	space    *space
-	server   *server.Server
-	at       string // where it listens, HOST:PORT
-	sessions sessions
-	work     load
+	server   *serve.Server
 
 	mu     sync.Mutex
 	up     bool
@@ -83,7 +79,6 @@ func New(cfg Config, folder string, last part.Sequence, cycle time.Duration, rec
 	}
 	s := &Station{
 		cfg: cfg, listener: listener, log: log, recipe: recipe, patience: cycle + grace,
-		sessions: sessions{open: map[string]*session{}}, work: load{on: map[*uasc.SecureChannel]int{}},
 	}
 	if last.Bits == bits {
 		s.last = last.Value
@@ -111,7 +106,7 @@ func New(cfg Config, folder string, last part.Sequence, cycle time.Duration, rec
 const bits = 32
 
 // Address is where it listens, while it runs.
-func (s *Station) Address() string { return s.at }
+func (s *Station) Address() string { return s.server.Address() }
 
 // Run serves until ctx ends. An address that is not there yet is no error: it is tried again for ever.
 func (s *Station) Run(ctx context.Context) error {
@@ -132,7 +127,7 @@ func (s *Station) Run(ctx context.Context) error {
 		case <-time.After(time.Second/2 + rand.N(time.Second)):
 		}
 	}
-	s.log.Info("linectl's own OPC UA server serves", "address", s.at, "clients", len(s.clients))
+	s.log.Info("linectl's own OPC UA server serves", "address", s.Address(), "clients", len(s.clients))
 	s.mu.Lock()
 	s.up = true
 	s.listener.Connected(part.Snapshot{Trigger: part.Trigger{Sequence: s.sequence(), SeenAt: time.Now()}})

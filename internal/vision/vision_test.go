@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -18,28 +16,14 @@ import (
 
 	"linectl/internal/line"
 	"linectl/internal/opcua/pki"
+	"linectl/internal/opcua/pki/pkitest"
 	"linectl/internal/part"
 	"linectl/internal/setting"
 )
 
 var certificates string
 
-func TestMain(m *testing.M) {
-	log.SetOutput(io.Discard) // the server library reports its own start there
-	folder, err := os.MkdirTemp("", "linectl-vision-")
-	if err != nil {
-		panic(err)
-	}
-	certificates = folder
-	for _, name := range []string{"linectl", "plc", "stranger"} { // keys take their time
-		if _, err := pki.Open(folder, name); err != nil {
-			panic(err)
-		}
-	}
-	code := m.Run()
-	os.RemoveAll(folder)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(pkitest.Main(m, &certificates, "linectl", "plc", "stranger")) }
 
 // world is everything around the line but its PLC: a part called bad is bad, one called slow takes too
 // long.

@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -18,7 +16,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"linectl/internal/opcua"
-	"linectl/internal/opcua/pki"
+	"linectl/internal/opcua/pki/pkitest"
 	"linectl/internal/part"
 	"linectl/internal/setting"
 	"linectl/internal/sim/plc"
@@ -27,20 +25,7 @@ import (
 var certificates string
 
 func TestMain(m *testing.M) {
-	log.SetOutput(io.Discard) // the server library reports its own start there
-	folder, err := os.MkdirTemp("", "linectl-conveyor-")
-	if err != nil {
-		panic(err)
-	}
-	certificates = folder
-	for _, name := range []string{"plc", "plc-renewed", opcua.Name} { // keys take their time
-		if _, err := pki.Open(folder, name); err != nil {
-			panic(err)
-		}
-	}
-	code := m.Run()
-	os.RemoveAll(folder)
-	os.Exit(code)
+	os.Exit(pkitest.Main(m, &certificates, "plc", "plc-renewed", opcua.Name))
 }
 
 // station is linectl as far as the PLC can tell: it passes every part, a little later.

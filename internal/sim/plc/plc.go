@@ -8,12 +8,13 @@
 package plc
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"github.com/gopcua/opcua/ua"
 
 	"linectl/internal/opcua/pki"
+	"linectl/internal/opcua/serve"
 )
 
 // Config says what kind of PLC it is. The zero value, but for Folder, is a good one.
@@ -43,6 +45,12 @@ type Config struct {
 	Tags           map[string]any // by key: another initial value, and with it another type; nil for a tag that is not there
 	ReadOnly       []string       // outputs of linectl that it cannot write
 	NoRegister     bool           // RegisterNodes is not supported
+	NoSubscription bool           // nor are subscriptions
+	Shortest       time.Duration  // interval that a subscription is granted; default 10ms
+	PerRequest     int            // nodes that the server takes in one request; default 32
+	Silent         bool           // it does not say how many
+	SessionTimeout time.Duration  // longest that a session is granted; default 30s
+	Advertise      string         // address in the description of its endpoints; "" is the one that the client used
 	Namespaces     int            // how many others come before that of the tags
 	IgnoreWatchdog bool           // pass parts even though vision_heartbeat stands: for a client that has no such signal
 
@@ -56,12 +64,11 @@ type PLC struct {
 	cfg      Config
 	identity pki.Identity
 	endpoint string
-	server   *server.Server
+	server   *serve.Server
 	cancel   context.CancelFunc
 	log      *resultLog
 	done     chan struct{}
 	work     sync.WaitGroup
-	sessions sessions
 	space    *space
 
 	reading, writing atomic.Int64 // delay of each service, ns
@@ -80,18 +87,13 @@ type PLC struct {
 
 // Start starts a PLC. It serves when Start returns.
 func Start(cfg Config) (*PLC, error) {
-	if cfg.Address == "" {
-		cfg.Address = "127.0.0.1:0"
-	}
-	if cfg.Name == "" {
-		cfg.Name = "plc"
-	}
-	if cfg.Width == 0 {
-		cfg.Width = 16
-	}
-	if cfg.ResultLimit == 0 {
-		cfg.ResultLimit = 600 * time.Millisecond
-	}
+	cfg.Address = cmp.Or(cfg.Address, "127.0.0.1:0")
+	cfg.Name = cmp.Or(cfg.Name, "plc")
+	cfg.Width = cmp.Or(cfg.Width, 16)
+	cfg.ResultLimit = cmp.Or(cfg.ResultLimit, 600*time.Millisecond)
+	cfg.Shortest = cmp.Or(cfg.Shortest, 10*time.Millisecond)
+	cfg.PerRequest = cmp.Or(cfg.PerRequest, 32)
+	cfg.SessionTimeout = cmp.Or(cfg.SessionTimeout, 30*time.Second)
 	if cfg.Policy == "" {
 		cfg.Policy, cfg.Mode = "Basic256Sha256", ua.MessageSecurityModeSignAndEncrypt
 	}
@@ -106,14 +108,9 @@ func Start(cfg Config) (*PLC, error) {
 	if err != nil {
 		return nil, fmt.Errorf("simulated PLC: %w", err)
 	}
-	host, port, err := freePort(cfg.Address)
-	if err != nil {
-		return nil, fmt.Errorf("simulated PLC: %w", err)
-	}
 	p := &PLC{
 		cfg:      cfg,
 		identity: identity,
-		endpoint: "opc.tcp://" + net.JoinHostPort(host, strconv.Itoa(port)),
 		done:     make(chan struct{}),
 		tags:     initial(cfg),
 		refused:  map[string]ua.StatusCode{},
@@ -124,7 +121,9 @@ func Start(cfg Config) (*PLC, error) {
 	if p.log, err = openLog(cfg.Log); err != nil {
 		return nil, fmt.Errorf("simulated PLC: %w", err)
 	}
-	p.serve(host, port)
+	if err := p.serve(); err != nil {
+		return nil, errors.Join(fmt.Errorf("simulated PLC: listen at %s: %w", cfg.Address, err), p.log.close())
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	if err := p.server.Start(ctx); err != nil {
@@ -135,54 +134,46 @@ func Start(cfg Config) (*PLC, error) {
 	return p, nil
 }
 
-// freePort fills in a free port where the address has port 0: the server library cannot say which one
-// it got.
-func freePort(address string) (string, int, error) {
-	host, text, err := net.SplitHostPort(address)
-	if err != nil {
-		return "", 0, err
+func (p *PLC) serve() (err error) {
+	cfg := serve.Config{
+		Address: p.cfg.Address, Name: "linectl simulated PLC", Identity: p.identity, Policies: []string{p.cfg.Policy}, Mode: p.cfg.Mode,
+		User: p.cfg.User, Password: p.cfg.Pass, Advertise: p.cfg.Advertise, Admit: p.admit, Opened: p.cfg.OnSession, Timeout: p.cfg.SessionTimeout,
+		Hold: p.hangs, Now: p.now, Shortest: p.cfg.Shortest,
 	}
-	port, err := strconv.Atoi(text)
-	if err != nil || port != 0 {
-		return host, port, err
+	if !p.cfg.NoSubscription {
+		cfg.Value = p.attribute
 	}
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return "", 0, err
+	if p.server, err = serve.New(cfg); err != nil {
+		return err
 	}
-	defer l.Close()
-	return host, l.Addr().(*net.TCPAddr).Port, nil
-}
-
-func (p *PLC) serve(host string, port int) {
-	user := ua.UserTokenTypeAnonymous
-	if p.cfg.User != "" {
-		user = ua.UserTokenTypeUserName
-	}
-	small()
-	p.server = server.New(
-		server.EndPoint(host, port),
-		server.Certificate(p.identity.Certificate),
-		server.PrivateKey(p.identity.Key),
-		server.EnableSecurity(p.cfg.Policy, p.cfg.Mode),
-		server.EnableAuthMode(user),
-		server.ServerName("linectl simulated PLC"),
-	)
+	p.endpoint = "opc.tcp://" + p.server.Address()
 	for i := range p.cfg.Namespaces {
-		p.server.AddNamespace(server.NewNameSpace(fmt.Sprintf("urn:linectl:other-%d", i)))
+		p.server.Library().AddNamespace(server.NewNameSpace(fmt.Sprintf("urn:linectl:other-%d", i)))
 	}
 	p.space = newSpace(p)
-	p.server.AddNamespace(p.space)
-	p.server.RegisterHandler(id.GetEndpointsRequest_Encoding_DefaultBinary, p.getEndpoints)
-	p.server.RegisterHandler(id.CreateSessionRequest_Encoding_DefaultBinary, p.createSession)
-	p.server.RegisterHandler(id.ActivateSessionRequest_Encoding_DefaultBinary, p.activateSession)
-	p.server.RegisterHandler(id.CloseSessionRequest_Encoding_DefaultBinary, p.closeSession)
-	p.server.RegisterHandler(id.RegisterNodesRequest_Encoding_DefaultBinary, p.registerNodes)
-	p.server.RegisterHandler(id.BrowseRequest_Encoding_DefaultBinary, p.browse)
-	p.server.RegisterHandler(id.CreateSubscriptionRequest_Encoding_DefaultBinary, noSubscription)
-	p.server.RegisterHandler(id.ReadRequest_Encoding_DefaultBinary, p.read)
-	p.server.RegisterHandler(id.WriteRequest_Encoding_DefaultBinary, p.write)
+	p.server.Library().AddNamespace(p.space)
+	serve.Within(p.server, id.BrowseRequest_Encoding_DefaultBinary, p.browse)
+	serve.Within(p.server, id.ReadRequest_Encoding_DefaultBinary, p.read)
+	serve.Within(p.server, id.WriteRequest_Encoding_DefaultBinary, p.write)
+	if !p.cfg.NoRegister {
+		serve.Within(p.server, id.RegisterNodesRequest_Encoding_DefaultBinary, p.registerNodes)
+	}
+	return nil
 }
+
+// admit tells whether a client is trusted.
+func (p *PLC) admit(certificate []byte) error {
+	switch {
+	case p.revoked.Load():
+		return ua.StatusBadCertificateRevoked
+	case p.cfg.Trusted != nil && !slices.ContainsFunc(p.cfg.Trusted, func(t []byte) bool { return bytes.Equal(t, certificate) }):
+		return ua.StatusBadSecurityChecksFailed
+	}
+	return nil
+}
+
+// now is what the PLC's clock shows.
+func (p *PLC) now() time.Time { return time.Now().Add(time.Duration(p.clock.Load())) }
 
 // Close ends the PLC. Its tags can still be read.
 func (p *PLC) Close() error {
@@ -258,7 +249,13 @@ func (p *PLC) Spoil(key string, status ua.StatusCode) {
 }
 
 // DropSessions makes the server forget every session, as after a download of the PLC program.
-func (p *PLC) DropSessions() { p.sessions.drop() }
+func (p *PLC) DropSessions() { p.server.DropSessions() }
+
+// DropSubscriptions makes the server forget every subscription; the sessions stay.
+func (p *PLC) DropSubscriptions() { p.server.DropSubscriptions() }
+
+// Mute keeps the subscriptions from telling anything, while everything else goes on; or lets them go on.
+func (p *PLC) Mute(mute bool) { p.server.Mute(mute) }
 
 // Hang makes the server answer nothing for so long; what comes meanwhile is answered afterwards.
 func (p *PLC) Hang(d time.Duration) { p.hung.Store(time.Now().Add(d).UnixNano()) }

@@ -3,7 +3,6 @@ package plc
 import (
 	"context"
 	"io"
-	"log"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,25 +10,12 @@ import (
 	"testing"
 	"time"
 
-	"linectl/internal/opcua/pki"
+	"linectl/internal/opcua/pki/pkitest"
 )
 
 var certificates string
 
-func TestMain(m *testing.M) {
-	log.SetOutput(io.Discard) // the server library reports its own start there
-	folder, err := os.MkdirTemp("", "linectl-plc-")
-	if err != nil {
-		panic(err)
-	}
-	certificates = folder
-	if _, err := pki.Open(folder, "plc"); err != nil {
-		panic(err)
-	}
-	code := m.Run()
-	os.RemoveAll(folder)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(pkitest.Main(m, &certificates, "plc")) }
 
 func start(t *testing.T, cfg Config) *PLC {
 	t.Helper()

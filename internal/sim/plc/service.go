@@ -3,68 +3,31 @@ package plc
 import (
 	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
-	"github.com/gopcua/opcua/uasc"
+
+	"linectl/internal/opcua/serve"
 )
 
-// perRequest is how many nodes the server takes in one request; it says so in its capabilities.
-const perRequest = 32
+// tooMany tells whether a request has more nodes than the server takes.
+func (p *PLC) tooMany(nodes int) bool { return nodes > p.cfg.PerRequest }
 
-// getEndpoints answers for whatever name the client used: a PLC may be reached by several.
-func (p *PLC) getEndpoints(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
-	request, ok := r.(*ua.GetEndpointsRequest)
-	if !ok {
-		return nil, ua.StatusBadRequestTypeInvalid
-	}
-	p.hangs()
-	return &ua.GetEndpointsResponse{ResponseHeader: p.header(r), Endpoints: p.endpoints(request.EndpointURL)}, nil
-}
-
-func (p *PLC) endpoints(url string) []*ua.EndpointDescription {
-	var all []*ua.EndpointDescription
-	for _, e := range p.server.Endpoints() {
-		named := *e
-		named.EndpointURL = url
-		all = append(all, &named)
-	}
-	return all
-}
-
-func (p *PLC) registerNodes(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
-	request, ok := r.(*ua.RegisterNodesRequest)
-	switch {
-	case !ok:
-		return nil, ua.StatusBadRequestTypeInvalid
-	case p.cfg.NoRegister:
-		return nil, ua.StatusBadServiceUnsupported
-	case len(request.NodesToRegister) > perRequest:
+func (p *PLC) registerNodes(_ *serve.Session, r *ua.RegisterNodesRequest) (ua.Response, error) {
+	if p.tooMany(len(r.NodesToRegister)) {
 		return nil, ua.StatusBadTooManyOperations
 	}
-	if err := p.sessions.check(request.RequestHeader); err != nil {
-		return nil, err
-	}
-	response := &ua.RegisterNodesResponse{ResponseHeader: p.header(r)}
-	for _, node := range request.NodesToRegister {
+	response := &ua.RegisterNodesResponse{ResponseHeader: p.server.Header(r)}
+	for _, node := range r.NodesToRegister {
 		response.RegisteredNodeIDs = append(response.RegisteredNodeIDs, p.space.register(node))
 	}
 	return response, nil
 }
 
-// noSubscription refuses: the library's subscriptions outlive their sessions and take each other's numbers.
-func noSubscription(*uasc.SecureChannel, ua.Request, uint32) (ua.Response, error) {
-	return nil, ua.StatusBadServiceUnsupported
-}
-
 // browse shows the way from the root to the tags; all references are forward ones.
-func (p *PLC) browse(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
-	request, ok := r.(*ua.BrowseRequest)
-	if !ok {
-		return nil, ua.StatusBadRequestTypeInvalid
+func (p *PLC) browse(_ *serve.Session, r *ua.BrowseRequest) (ua.Response, error) {
+	if p.tooMany(len(r.NodesToBrowse)) {
+		return nil, ua.StatusBadTooManyOperations
 	}
-	if err := p.sessions.check(request.RequestHeader); err != nil {
-		return nil, err
-	}
-	response := &ua.BrowseResponse{ResponseHeader: p.header(r)}
-	for _, n := range request.NodesToBrowse {
+	response := &ua.BrowseResponse{ResponseHeader: p.server.Header(r)}
+	for _, n := range r.NodesToBrowse {
 		result := &ua.BrowseResult{StatusCode: ua.StatusGood, References: []*ua.ReferenceDescription{}}
 		switch {
 		case n.BrowseDirection == ua.BrowseDirectionInverse:
@@ -82,45 +45,47 @@ func (p *PLC) browse(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response
 	return response, nil
 }
 
-func (p *PLC) read(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
-	request, ok := r.(*ua.ReadRequest)
-	switch {
-	case !ok:
-		return nil, ua.StatusBadRequestTypeInvalid
-	case len(request.NodesToRead) > perRequest:
+func (p *PLC) read(_ *serve.Session, r *ua.ReadRequest) (ua.Response, error) {
+	if p.tooMany(len(r.NodesToRead)) {
 		return nil, ua.StatusBadTooManyOperations
 	}
-	if err := p.sessions.check(request.RequestHeader); err != nil {
-		return nil, err
-	}
 	p.delay(&p.reading)
-	response := &ua.ReadResponse{ResponseHeader: p.header(r)}
-	for _, n := range request.NodesToRead {
-		namespace, err := p.server.Namespace(int(n.NodeID.Namespace()))
-		if err != nil {
-			response.Results = append(response.Results, refusal(ua.StatusBadNodeIDUnknown))
-			continue
-		}
-		response.Results = append(response.Results, namespace.Attribute(n.NodeID, n.AttributeID))
+	response := &ua.ReadResponse{ResponseHeader: p.server.Header(r)}
+	for _, n := range r.NodesToRead {
+		response.Results = append(response.Results, p.attribute(n.NodeID, n.AttributeID))
 	}
 	return response, nil
 }
 
+// attribute reads. What the server says of itself is the PLC's own.
+func (p *PLC) attribute(node *ua.NodeID, attribute ua.AttributeID) *ua.DataValue {
+	if node.Namespace() == 0 && attribute == ua.AttributeIDValue {
+		switch node.IntID() {
+		case id.Server_ServerStatus_CurrentTime:
+			return serve.Known(p.now())
+		case id.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead, id.Server_ServerCapabilities_OperationLimits_MaxNodesPerWrite,
+			id.Server_ServerCapabilities_OperationLimits_MaxNodesPerRegisterNodes, id.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse:
+			if p.cfg.Silent {
+				return serve.Refused(ua.StatusBadNodeIDUnknown)
+			}
+			return serve.Known(uint32(p.cfg.PerRequest))
+		}
+	}
+	namespace, err := p.server.Library().Namespace(int(node.Namespace()))
+	if err != nil {
+		return serve.Refused(ua.StatusBadNodeIDUnknown)
+	}
+	return namespace.Attribute(node, attribute)
+}
+
 // write carries the writes of a request out last to first: the standard leaves the order open, and a
 // client that relies on one should find out here.
-func (p *PLC) write(_ *uasc.SecureChannel, r ua.Request, _ uint32) (ua.Response, error) {
-	request, ok := r.(*ua.WriteRequest)
-	switch {
-	case !ok:
-		return nil, ua.StatusBadRequestTypeInvalid
-	case len(request.NodesToWrite) > perRequest:
+func (p *PLC) write(_ *serve.Session, request *ua.WriteRequest) (ua.Response, error) {
+	if p.tooMany(len(request.NodesToWrite)) {
 		return nil, ua.StatusBadTooManyOperations
 	}
-	if err := p.sessions.check(request.RequestHeader); err != nil {
-		return nil, err
-	}
 	p.delay(&p.writing)
-	response := &ua.WriteResponse{ResponseHeader: p.header(r), Results: make([]ua.StatusCode, len(request.NodesToWrite))}
+	response := &ua.WriteResponse{ResponseHeader: p.server.Header(request), Results: make([]ua.StatusCode, len(request.NodesToWrite))}
 	written := map[string]any{}
 	for i := len(request.NodesToWrite) - 1; i >= 0; i-- {
 		n := request.NodesToWrite[i]

@@ -10,6 +10,8 @@ import (
 	"github.com/gopcua/opcua/server"
 	"github.com/gopcua/opcua/server/attrs"
 	"github.com/gopcua/opcua/ua"
+
+	"linectl/internal/opcua/serve"
 )
 
 // space is the PLC's tags as a namespace of the server. The library's own namespaces check neither
@@ -58,19 +60,11 @@ func (s *space) register(node *ua.NodeID) *ua.NodeID {
 	return node
 }
 
-func answer(value any) *ua.DataValue {
-	return &ua.DataValue{EncodingMask: ua.DataValueValue, Value: ua.MustVariant(value)}
-}
-
-func refusal(status ua.StatusCode) *ua.DataValue {
-	return &ua.DataValue{EncodingMask: ua.DataValueStatusCode, Status: status}
-}
-
 // Attribute reads.
 func (s *space) Attribute(node *ua.NodeID, attribute ua.AttributeID) *ua.DataValue {
 	key, found := s.key(node)
 	if !found {
-		return refusal(ua.StatusBadNodeIDUnknown)
+		return serve.Refused(ua.StatusBadNodeIDUnknown)
 	}
 	value, status := s.plc.value(key)
 	switch attribute {
@@ -78,27 +72,27 @@ func (s *space) Attribute(node *ua.NodeID, attribute ua.AttributeID) *ua.DataVal
 		if status != ua.StatusOK {
 			return &ua.DataValue{EncodingMask: ua.DataValueValue | ua.DataValueStatusCode, Value: ua.MustVariant(value), Status: status}
 		}
-		return answer(value)
+		return serve.Known(value)
 	case ua.AttributeIDNodeID:
-		return answer(node)
+		return serve.Known(node)
 	case ua.AttributeIDNodeClass:
-		return answer(int32(ua.NodeClassVariable))
+		return serve.Known(int32(ua.NodeClassVariable))
 	case ua.AttributeIDBrowseName:
-		return answer(attrs.BrowseName(key))
+		return serve.Known(attrs.BrowseName(key))
 	case ua.AttributeIDDisplayName:
-		return answer(attrs.DisplayName(key, ""))
+		return serve.Known(attrs.DisplayName(key, ""))
 	case ua.AttributeIDDataType:
-		return answer(ua.NewNumericNodeID(0, uint32(ua.MustVariant(value).Type())))
+		return serve.Known(ua.NewNumericNodeID(0, uint32(ua.MustVariant(value).Type())))
 	case ua.AttributeIDValueRank:
-		return answer(int32(-1))
+		return serve.Known(int32(-1))
 	case ua.AttributeIDAccessLevel, ua.AttributeIDUserAccessLevel:
 		level := ua.AccessLevelTypeCurrentRead
 		if s.writable(key) {
 			level |= ua.AccessLevelTypeCurrentWrite
 		}
-		return answer(byte(level))
+		return serve.Known(byte(level))
 	}
-	return refusal(ua.StatusBadAttributeIDInvalid)
+	return serve.Refused(ua.StatusBadAttributeIDInvalid)
 }
 
 func (s *space) writable(key string) bool {
