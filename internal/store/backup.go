@@ -218,7 +218,10 @@ func Restore(ctx context.Context, config Config, from string, report func(proble
 	if err := copyFile(file, part); err != nil {
 		return c, fmt.Errorf("restore: %w", err)
 	}
-	defer removeIfThere(part)
+	defer removeRecord(part)
+	if err := bringUpToDate(ctx, part); err != nil {
+		return c, fmt.Errorf("restore: %w", explain(part, err))
+	}
 	place := config
 	place.Path = part
 	reader, err := OpenReader(ctx, place)
@@ -240,15 +243,35 @@ func Restore(ctx context.Context, config Config, from string, report func(proble
 	if info, err := os.Stat(part); err == nil {
 		c.Bytes = info.Size()
 	}
-	if err := errors.Join(os.Rename(part, config.Path), syncFolder(filepath.Dir(config.Path))); err != nil {
+	if err := errors.Join(reader.Close(), os.Rename(part, config.Path), syncFolder(filepath.Dir(config.Path))); err != nil {
 		return c, fmt.Errorf("restore: %w", err)
 	}
-	for _, suffix := range []string{"-wal", "-shm"} { // of the reader
-		if err := removeIfThere(part + suffix); err != nil {
-			return c, err
-		}
-	}
 	return c, closeCopy(ctx, config.Path)
+}
+
+// removeRecord removes a record with the files that SQLite keeps beside it.
+func removeRecord(path string) (err error) {
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		err = errors.Join(err, removeIfThere(path+suffix))
+	}
+	return err
+}
+
+// bringUpToDate gives a copy that an older linectl wrote the schema of this one.
+func bringUpToDate(ctx context.Context, path string) error {
+	reader := openReadOnly(path)
+	version, err := versionOf(ctx, reader)
+	if err := errors.Join(err, reader.Close()); err != nil {
+		return err
+	}
+	if version == 0 {
+		return hint.New(hint.Damage, errors.New("the file holds no record"), "name a copy that 'linectl backup' made")
+	}
+	db, err := openWriter(ctx, path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(migrate(ctx, db), db.Close())
 }
 
 // closeCopy notes that the copy was not cut off, though the daemon was running when it was made.

@@ -337,7 +337,7 @@ func (v *exportVerifier) readHeatmaps(context.Context) error {
 			return err
 		}
 		want, known := v.maps[h.Inspection]
-		made, _ := (&grid{h.Width, h.Height, h.Lo, h.Hi, h.Cells}).hash().([]byte)
+		made, _ := (&grid{width: h.Width, height: h.Height, lo: h.Lo, hi: h.Hi, cells: h.Cells}).hash().([]byte)
 		switch {
 		case !known:
 			v.wrong("heatmap %d: added", h.Inspection)

@@ -99,14 +99,29 @@ func (r *Reader) Find(ctx context.Context, f Filter) iter.Seq2[Part, error] {
 
 func (r *Reader) page(ctx context.Context, f Filter, limit int) ([]Part, error) {
 	where, args := f.where()
-	from, order := "part", "id"
-	if f.rare() {
-		from, order = "(SELECT inspection_id AS rare_id, lot AS rare_lot, reason AS rare_reason FROM reject) CROSS JOIN part ON id = rare_id", "rare_id"
+	from, order := f.from()
+	return r.parts(ctx, from+where+` ORDER BY `+order+` DESC LIMIT ?`, append(args, limit)...)
+}
+
+// byID returns the parts with those ids, 500 at most.
+func (r *Reader) byID(ctx context.Context, ids []int64) (map[int64]Part, error) {
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
 	}
+	parts, err := r.parts(ctx, `part WHERE id IN (`+strings.TrimSuffix(strings.Repeat("?, ", len(ids)), ", ")+`)`, args...)
+	found := map[int64]Part{}
+	for _, p := range parts {
+		found[p.ID] = p
+	}
+	return found, err
+}
+
+func (r *Reader) parts(ctx context.Context, from string, args ...any) ([]Part, error) {
 	rows, err := r.db.QueryContext(ctx, `SELECT id, at, station, sequence, sequence_bits, missed, part_id, lot, mode,
 			verdict, reason, decided, decided_reason, coalesce(score, late_score), coalesce(threshold, late_threshold),
 			late_score IS NOT NULL, coalesce(recipe, ''), coalesce(version, 0), coalesce(outcome, ''), coalesce(total_us, 0), recovered, zone, coalesce(reviewed, '')
-		FROM `+from+where+` ORDER BY `+order+` DESC LIMIT ?`, append(args, limit)...)
+		FROM `+from, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +158,14 @@ func scanPart(rows *sql.Rows) (Part, error) {
 // rare tells that only rejects are wanted, which have a table of their own.
 func (f Filter) rare() bool {
 	return f.Verdict != nil && *f.Verdict == part.Reject || f.Reason != nil && *f.Reason != part.None
+}
+
+// from is where the parts are found, and the column in whose order.
+func (f Filter) from() (from, order string) {
+	if f.rare() {
+		return "(SELECT inspection_id AS rare_id, lot AS rare_lot, reason AS rare_reason FROM reject) CROSS JOIN part ON id = rare_id", "rare_id"
+	}
+	return "part", "id"
 }
 
 // where is the filter as SQL.

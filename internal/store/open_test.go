@@ -54,7 +54,7 @@ func TestOpenRefuses(t *testing.T) {
 		},
 		{
 			"a newer version", newer,
-			"it has schema version 99; this linectl knows versions up to 1", "install the linectl that wrote it, or a newer one", hint.Damage,
+			"it has schema version 99; this linectl knows versions up to 2", "install the linectl that wrote it, or a newer one", hint.Damage,
 		},
 		{
 			"no database",

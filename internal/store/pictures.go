@@ -139,8 +139,13 @@ func (p *pictures) write(pic picture) error {
 	}
 	sum := sha256.Sum256(data)
 	f := pic.frame
+	bits := hashOf(f).String()
 	p.rows.put("row of a picture", func(tx *ledger) error {
-		_, err := tx.add(frames, pic.id, fit(f.Camera), f.ExposedAt.UnixMicro(), fit(f.Source), int64(f.Width), int64(f.Height), path, int64(len(data)), hex.EncodeToString(sum[:]))
+		id, err := tx.add(frames, pic.id, fit(f.Camera), f.ExposedAt.UnixMicro(), fit(f.Source), int64(f.Width), int64(f.Height), path, int64(len(data)), hex.EncodeToString(sum[:]))
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(`INSERT INTO frame_hash (inspection_id, frame_id, bits) VALUES (?, ?, ?)`, pic.id, id, bits)
 		return err
 	})
 	return nil

@@ -302,7 +302,6 @@ func (r *Reader) Forecast(ctx context.Context, c Config) (f Forecast, err error)
 
 // retain removes pictures once an hour while the daemon runs.
 func (s *Store) retain(ctx context.Context) {
-	defer close(s.retained)
 	ticker := time.NewTicker(pruneEvery)
 	defer ticker.Stop()
 	for {

@@ -104,6 +104,7 @@ type grid struct {
 	width, height int64
 	lo, hi        float64
 	cells         []byte
+	thumbnail     string
 }
 
 func gridOf(m part.Map) (*grid, error) {
@@ -114,7 +115,7 @@ func gridOf(m part.Map) (*grid, error) {
 		return nil, fmt.Errorf("a heatmap of %d x %d has %d cells", m.Width, m.Height, len(m.Cells))
 	}
 	lo, hi, cells := encodeMap(m)
-	return &grid{int64(m.Width), int64(m.Height), lo + 0, hi + 0, cells}, nil
+	return &grid{int64(m.Width), int64(m.Height), lo + 0, hi + 0, cells, thumbnailOf(m)}, nil
 }
 
 // hash is what ties the heatmap to the row of its part.
@@ -135,7 +136,10 @@ func (g *grid) insert(tx *ledger, id int64) error {
 	}
 	_, err := tx.Exec(`INSERT INTO heatmap (inspection_id, width, height, lo, hi, cells) VALUES (?, ?, ?, ?, ?, ?)`,
 		id, g.width, g.height, g.lo, g.hi, g.cells)
-	return err
+	if err != nil {
+		return err
+	}
+	return insertThumbnail(tx, id, g.width, g.height, g.thumbnail)
 }
 
 func insertDelivery(tx *ledger, id int64, at time.Time, d part.Delivery) error {

@@ -26,7 +26,7 @@ const applicationID = 0x6c696e65
 var schemas embed.FS
 
 // newest is the version of the schema that this linectl writes.
-const newest = 1
+const newest = 2
 
 // refuseForeign looks at an existing file before anything is set in it.
 func refuseForeign(ctx context.Context, path string) error {

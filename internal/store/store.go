@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"linectl/internal/part"
@@ -26,8 +27,8 @@ type Store struct {
 	db       *sql.DB
 	lock     *os.File
 	seals    *sealer
-	retiring context.CancelFunc // ends retain
-	retained chan struct{}
+	ending   context.CancelFunc // ends what runs beside the writer
+	beside   sync.WaitGroup
 	writer   *writer
 	pictures *pictures
 }
@@ -43,9 +44,9 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (*Store, error) 
 	}
 	s.writer = newWriter(s.db, s.seals, config.Queue, log)
 	s.pictures = newPictures(config, s.writer, log)
-	ctx, s.retiring = context.WithCancel(context.WithoutCancel(ctx))
-	s.retained = make(chan struct{})
-	go s.retain(ctx)
+	ctx, s.ending = context.WithCancel(context.WithoutCancel(ctx))
+	s.beside.Go(func() { s.retain(ctx) })
+	s.beside.Go(func() { s.fillThumbnails(ctx) })
 	return s, nil
 }
 
@@ -163,8 +164,8 @@ func (s *Store) Dropped() (pictures, notes uint64) {
 // Close writes everything that waits, then closes the record. It returns an error where something
 // could not be written.
 func (s *Store) Close() error {
-	s.retiring()
-	<-s.retained
+	s.ending()
+	s.beside.Wait()
 	s.pictures.close()
 	err := s.writer.close()
 	if err == nil {

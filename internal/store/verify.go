@@ -393,7 +393,7 @@ func (v *verifier) heatmaps(ctx context.Context, from, to int64, rows map[[2]int
 		case want != nil && !width.Valid:
 			v.wrong("heatmap %d: cut out", id)
 		case want != nil:
-			g := grid{width.Int64, height.Int64, lo.Float64, hi.Float64, cells}
+			g := grid{width: width.Int64, height: height.Int64, lo: lo.Float64, hi: hi.Float64, cells: cells}
 			if made, _ := g.hash().([]byte); string(made) != string(want) {
 				v.wrong("heatmap %d: changed", id)
 			}

@@ -17,6 +17,7 @@ import (
 // heads are what the chains of the committed records come to, by version of the schema.
 var heads = map[int]string{
 	1: "668f878a319951756b3ef3c3c0ae8293c757a059b0c4ff1a62f423bfd69a9c2c",
+	2: "7b1b31798726c8c402a2246644a70f595fd9bff041253f4e3b842066bd72fab4",
 }
 
 // TestOldRecordsOpen opens a record of each version that was ever released, as a daemon of today does: no row
@@ -88,5 +89,32 @@ func TestANewerRecordIsNotTouched(t *testing.T) {
 	}
 	if aside, _ := filepath.Glob(c.Path + ".damaged*"); aside != nil {
 		t.Errorf("set aside: %v", aside)
+	}
+}
+
+// A backup that an older linectl made is restored by every newer one.
+func TestOldBackupsAreRestored(t *testing.T) {
+	for version := 1; version <= newest; version++ {
+		old := oldRecord(t, version)
+		tamper(t, old.Path, "DELETE FROM meta WHERE key = 'in_use'")
+		folder := t.TempDir()
+		from := filepath.Join(folder, noon.Format(backupName))
+		data, err := os.ReadFile(old.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(from, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := configIn(t.TempDir())
+		var problems []string
+		_, err = Restore(t.Context(), c, folder, func(p string) { problems = append(problems, p) })
+		// Its picture is not committed, and so the backup is refused for that alone.
+		if hint.KindOf(err) != hint.Damage || len(problems) != 1 || !strings.Contains(problems[0], "is gone") {
+			t.Errorf("version %d: %v, %v", version, problems, err)
+		}
+		if after, err := os.ReadFile(from); err != nil || string(after) != string(data) {
+			t.Errorf("version %d: the backup was changed: %v", version, err)
+		}
 	}
 }
