@@ -29,7 +29,7 @@ type question struct {
 func (p *program) queryCommand() *cobra.Command {
 	var q question
 	var parquet string
-	var near int64
+	var near string
 	c := &cobra.Command{
 		Use:   "query",
 		Short: "find parts in the record, newest first",
@@ -38,7 +38,9 @@ told; where nothing is known of that, it is what was decided.
 
 It ends with code 3 where no part matches. --before ID goes on where an earlier answer ended.`,
 		Example: `  linectl query --verdict reject --since today
-  linectl query --part 'A17-*' --since 7d -o csv`,
+  linectl query --part 'A17-*' --since 7d -o csv
+  linectl query --near 4711 --limit 5
+  linectl query --near complaint.jpg --lot L1207`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if parquet != "" && !c.Flags().Changed("limit") {
@@ -56,7 +58,7 @@ It ends with code 3 where no part matches. --before ID goes on where an earlier 
 	q.flags(c)
 	c.Flags().IntVar(&q.limit, "limit", 50, "most parts to show; 0 shows all")
 	c.Flags().Int64Var(&q.before, "before", 0, "only records with a smaller id")
-	c.Flags().Int64Var(&near, "near", 0, "record ID: of the parts that match those whose heatmap is most like its, the most alike first")
+	c.Flags().StringVar(&near, "near", "", "ID of a record, or FILE of a picture: of the parts that match those whose heatmap, or kept picture, is most like it")
 	c.Flags().StringVar(&parquet, "parquet", "", "write all that match into this Parquet file")
 	return c
 }
