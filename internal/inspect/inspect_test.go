@@ -271,12 +271,15 @@ func TestPicturesThatAreRefused(t *testing.T) {
 		}
 		smeared.Pixels[j] = byte(sum / n)
 	}
+	wide := good
+	wide.Height, wide.Pixels = good.Height/2, good.Pixels[:len(good.Pixels)/2]
 	for _, test := range []struct {
 		name  string
 		frame part.Frame
 		want  part.Reason
 	}{
 		{"as it is", good, part.None},
+		{"another region of the sensor", wide, part.BadFrame},
 		{"lamp off", scaled(0.1, 0), part.TooDark},
 		{"stray light", scaled(1, 110), part.TooBright},
 		{"out of focus", smeared, part.OutOfFocus},

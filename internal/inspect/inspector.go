@@ -162,6 +162,10 @@ func (i *Inspector) picture(frame part.Frame, f *part.Finding) (err error) {
 	if f.Quality, err = i.extractor.prepare.Measure(frame); err != nil {
 		return err
 	}
+	if err := i.limits.Fits(picture.Size{Width: frame.Width, Height: frame.Height}); err != nil {
+		f.Reason, f.Detail = part.BadFrame, err.Error()
+		return nil
+	}
 	if f.Reason, f.Detail = i.limits.Refuse(f.Quality); f.Reason != part.None {
 		return nil
 	}

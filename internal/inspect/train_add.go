@@ -100,9 +100,11 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 		first = max(first, p.Group+1)
 	}
 	qualities := make([]part.Quality, 0, len(r.Pictures)+len(g.shots))
+	var sizes []picture.Size
 	groups := make(map[int]bool)
 	for i, s := range g.shots {
 		all[i] = i
+		sizes = append(sizes, s.size)
 		s.Group += first
 		r.Pictures = append(r.Pictures, s.Picture)
 		if len(parent.Thumbnails) == len(parent.Pictures) {
@@ -123,6 +125,10 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	}
 	r.Bank, r.Method.Bank = bank.bank, bank.bank.Rows
 	r.Quality = picture.LimitsOf(qualities)
+	if parent.Quality.Widest > 0 {
+		r.Quality.Narrowest, r.Quality.Widest = parent.Quality.Narrowest, parent.Quality.Widest
+		r.Quality = r.Quality.WithShapes(sizes)
+	}
 	r.Training.Pictures, r.Training.Groups = len(r.Pictures), len(groups)
 	r.Training.Patches += bank.patches
 	r.Training.Sampled += bank.sampled

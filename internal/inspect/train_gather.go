@@ -69,15 +69,17 @@ func (g *gathered) scores() []float64 {
 // into writes what a recipe keeps of its pictures.
 func (g *gathered) into(r *recipe.Recipe) {
 	var qualities []part.Quality
+	var sizes []picture.Size
 	groups := make(map[int]bool)
 	kept := g.kept()
 	for _, i := range kept {
 		r.Pictures = append(r.Pictures, g.shots[i].Picture)
 		r.Thumbnails = append(r.Thumbnails, g.shots[i].jpeg)
 		qualities = append(qualities, g.shots[i].Quality)
+		sizes = append(sizes, g.shots[i].size)
 		groups[g.shots[i].Group] = true
 	}
-	r.Quality = picture.LimitsOf(qualities)
+	r.Quality = picture.LimitsOf(qualities).WithShapes(sizes)
 	r.Training.Pictures, r.Training.Groups = len(r.Pictures), len(groups)
 }
 

@@ -188,3 +188,28 @@ func TestThumbnail(t *testing.T) {
 		t.Errorf("thumbnail of 300x150: %dx%d, %v", f.Width, f.Height, err)
 	}
 }
+
+func TestShapesOfPictures(t *testing.T) {
+	one := Limits{}.WithShapes([]Size{{1280, 1024}, {640, 512}, {641, 512}})
+	several := Limits{}.WithShapes([]Size{{100, 200}, {300, 200}})
+	for _, test := range []struct {
+		limits Limits
+		size   Size
+		want   string // of the error
+	}{
+		{Limits{}, Size{1, 100}, ""},
+		{several, Size{1, 100}, ""},
+		{one, Size{1280, 1024}, ""},
+		{one, Size{320, 256}, ""},
+		{one, Size{1296, 1024}, ""}, // within two parts in a hundred
+		{one, Size{1280, 720}, "1280x720, 1.778 times as wide as high; the good ones were 1.25"},
+		{one, Size{1024, 1280}, "0.800 times"},
+		{one.WithShapes([]Size{{1290, 1024}}), Size{1024, 1280}, "0.800 times"},
+		{one.WithShapes([]Size{{1280, 720}}), Size{1024, 1280}, ""},
+	} {
+		err := test.limits.Fits(test.size)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s in %+v: %v, want %q", test.size, test.limits, err, test.want)
+		}
+	}
+}

@@ -52,12 +52,18 @@ func (p *Preparer) meanAndSpread(m gocv.Mat) (mean, spread float64, err error) {
 }
 
 // Limits bound what a picture may be like before its part is judged. They come from good pictures and
-// are generous: their business is a lamp that is off or a lens with oil on it, never the part.
+// are generous: their business is a lamp that is off, a lens with oil on it or a camera that fell back to
+// another format, never the part. Where the shape is not bounded its limits are zero.
 type Limits struct {
 	Darkest   float64 `toml:"darkest" comment:"a mean grey level below this is too dark"`
 	Brightest float64 `toml:"brightest" comment:"a mean grey level above this is too bright"`
 	Dullest   float64 `toml:"dullest" comment:"a sharpness below this is out of focus"`
+	Narrowest float64 `toml:"narrowest,omitempty" comment:"width divided by height: a picture of another shape would be stretched, and is not judged"`
+	Widest    float64 `toml:"widest,omitempty"`
 }
+
+// shapeSlack is how far a picture's shape may be from those that were learned.
+const shapeSlack = 1.02
 
 // LimitsOf sets limits from the quality of good pictures: as far beyond the worst of them as three
 // standard deviations, and at least 24 grey levels in brightness and a factor of 4 in sharpness.
@@ -78,6 +84,32 @@ func LimitsOf(good []part.Quality) Limits {
 		Brightest: min(bright.most+room, 255-(255-bright.most)/4),
 		Dullest:   math.Exp(sharp.least - max(deviations*sharp.deviation(), math.Log(factor))),
 	}
+}
+
+// WithShapes bounds the shape by pictures of these sizes, and by what bounded it already. Pictures of many shapes come
+// from no one camera and bound nothing.
+func (l Limits) WithShapes(sizes []Size) Limits {
+	for _, s := range sizes {
+		shape := float64(s.Width) / float64(s.Height)
+		if l.Widest == 0 {
+			l.Narrowest, l.Widest = shape, shape
+		}
+		l.Narrowest, l.Widest = min(l.Narrowest, shape), max(l.Widest, shape)
+	}
+	if l.Widest > l.Narrowest*shapeSlack {
+		l.Narrowest, l.Widest = 0, 0
+	}
+	return l
+}
+
+// Fits says what is wrong where a picture of this size cannot be compared with the good ones.
+func (l Limits) Fits(s Size) error {
+	shape := float64(s.Width) / float64(s.Height)
+	if l.Widest == 0 || shape*shapeSlack >= l.Narrowest && shape <= l.Widest*shapeSlack {
+		return nil
+	}
+	return fmt.Errorf("the picture is %s, %.3f times as wide as high; the good ones were %.3f: the camera's format or region was changed, or the recipe is another camera's",
+		s, shape, l.Widest)
 }
 
 // Refuse returns the reason why a picture cannot be judged, with the figures behind it, and None where

@@ -77,7 +77,7 @@ func (m Manifest) check() error {
 		{m.Parent < 0 || m.Parent >= m.Version, fmt.Sprintf("version %d cannot come from version %d", m.Version, m.Parent)},
 		{m.Format == 1 && (m.Parent != 0 || len(m.Zones) > 0 || len(m.History) > 0), "format 1 knows neither parents, zones nor history"},
 		{!(m.Input.Std[0] > 0 && m.Input.Std[1] > 0 && m.Input.Std[2] > 0), "std must be three positive numbers"},
-		{!finite(m.Quality.Darkest, m.Quality.Brightest, m.Quality.Dullest), "a quality limit is not a number"},
+		{!finite(m.Quality.Darkest, m.Quality.Brightest, m.Quality.Dullest, m.Quality.Narrowest, m.Quality.Widest), "a quality limit is not a number"},
 	} {
 		if check.bad {
 			return errors.New(check.text)
