@@ -33,7 +33,8 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exit": exit,
+			"exit":  exit,
+			"shelf": shelf,
 		},
 	})
 }

@@ -25,6 +25,21 @@ func (a *author) flags(c *cobra.Command) {
 
 func (a author) change() recipe.Change { return recipe.Change{Who: a.who, Why: a.why} }
 
+// done is what a command has done to a version.
+type done struct {
+	Name       string `json:"name"`
+	Version    int    `json:"version"`
+	Hash       string `json:"hash,omitempty"`
+	Active     bool   `json:"active"`
+	Challenges int    `json:"challenge_pictures,omitempty"` // that it was proved on
+	File       string `json:"file,omitempty"`
+}
+
+// report prints what was done, as one sentence where nobody asked for another form.
+func (p *program) report(d done, sentence string, args ...any) error {
+	return p.print(d, nil, [][]string{{fmt.Sprintf(sentence, args...)}})
+}
+
 func (p *program) recipeActivateCommand(d *desk) *cobra.Command {
 	var by author
 	var force bool
@@ -71,8 +86,7 @@ func (p *program) activateRecipe(c *cobra.Command, d desk, name string, version 
 	if n > 0 {
 		proof = fmt.Sprintf(" after %d challenge pictures", n)
 	}
-	_, err = fmt.Fprintf(p.out, "%s@%d is active%s; a running daemon takes it with its next reload\n", name, version, proof)
-	return err
+	return p.report(done{Name: name, Version: version, Active: true, Challenges: n}, "%s@%d is active%s; a running daemon takes it with its next reload", name, version, proof)
 }
 
 func (p *program) recipeRollbackCommand(d *desk) *cobra.Command {
@@ -120,8 +134,7 @@ func (p *program) recipeRemoveCommand(d *desk) *cobra.Command {
 			if err := recipe.Folder(folders.Recipes).Remove(name, version, by.change()); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(p.out, "%s@%d is removed\n", name, version)
-			return err
+			return p.report(done{Name: name, Version: version}, "%s@%d is removed", name, version)
 		},
 	}
 	by.flags(c)
@@ -148,8 +161,8 @@ func (p *program) recipeExportCommand(d *desk) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(p.out, "%s@%d, hash %s, is in %s\n", r.Name, r.Version, r.Hash, args[1])
-			return err
+			active, _ := recipe.Folder(folders.Recipes).Active(r.Name)
+			return p.report(done{Name: r.Name, Version: r.Version, Hash: r.Hash, Active: active == r.Version, File: args[1]}, "%s@%d, hash %s, is in %s", r.Name, r.Version, r.Hash, args[1])
 		},
 	}
 }
@@ -175,8 +188,7 @@ number and hash where the number is free; else it becomes the next version. It i
 			if err != nil {
 				return fmt.Errorf("import %s: %w", args[0], err)
 			}
-			_, err = fmt.Fprintf(p.out, "%s@%d, hash %s; 'linectl recipe activate %s %d' makes it the one in use\n", r.Name, r.Version, r.Hash, r.Name, r.Version)
-			return err
+			return p.report(done{Name: r.Name, Version: r.Version, Hash: r.Hash}, "%s@%d, hash %s; 'linectl recipe activate %s %d' makes it the one in use", r.Name, r.Version, r.Hash, r.Name, r.Version)
 		},
 	}
 	by.flags(c)

@@ -113,7 +113,17 @@ The first version of a name becomes active at once, a later one with 'recipe act
 				}
 				o.Good = add
 			}
-			return p.train(c.Context(), d, o, bad, add != "", budget)
+			if c.Flags().Changed("budget") {
+				for _, name := range []string{"size", "bank", "layers"} {
+					if c.Flags().Changed(name) {
+						return hint.New(hint.Usage, fmt.Errorf("--%s does not go with --budget, which chooses it", name), "leave one of the two away; 'linectl bench' measures one setting")
+					}
+				}
+				if o.Method != recipe.PatchCore {
+					return hint.New(hint.Usage, fmt.Errorf("--budget chooses for %s; %s has no memory bank", recipe.PatchCore, o.Method), "'linectl bench NAME' measures the recipe that is made")
+				}
+			}
+			return p.train(c.Context(), d, o, bad, add != "", budget, c.Flags().Changed("budget"))
 		},
 	}
 	d.flags(c)
@@ -172,9 +182,11 @@ type trained struct {
 	Refused     int      `json:"bad_refused,omitempty"`
 	Unreadable  []string `json:"bad_unreadable,omitempty"`
 	AUROC       float64  `json:"auroc,omitempty"`
+
+	Budget *recipe.Budget `json:"budget,omitempty"`
 }
 
-func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad string, add bool, budget time.Duration) error {
+func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad string, add bool, budget time.Duration, choose bool) error {
 	cfg, folders, err := p.settings(d)
 	if err != nil {
 		return err
@@ -193,9 +205,15 @@ func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad
 		fmt.Fprintln(p.err, "note:", text)
 		notes = append(notes, text)
 	}
-	if budget != 0 {
-		if err := fit(ctx, &cfg, folders, &o, budget, progress.step); err != nil {
-			progress.end()
+	if choose {
+		err := fit(ctx, &cfg, folders, &o, budget, progress.step)
+		progress.end()
+		if err != nil {
+			if o.Budget != nil { // nothing fits: what was tried says by how much
+				if err := p.printBudget(*o.Budget); err != nil {
+					return err
+				}
+			}
 			return err
 		}
 	}
@@ -225,17 +243,39 @@ func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad
 		Effective: math.Round(r.Threshold.Effective), Method: r.Method.Name, Precision: r.Method.Precision, Gate: r.Method.Gate,
 		Network: r.Manifest.Backbone.Precision, NetworkGate: r.Manifest.Backbone.Gate,
 		Review: r.Threshold.Review, LeftOut: r.Training.LeftOut, Notes: notes,
-		Seconds: math.Round(time.Since(begun).Seconds()*10) / 10,
+		Seconds: math.Round(time.Since(begun).Seconds()*10) / 10, Budget: r.Training.Budget,
 	}
 	if len(badFiles) > 0 {
 		if err := p.tryBad(ctx, cfg, folders, r, badFiles, &t); err != nil {
 			return err
 		}
 	}
-	return errors.Join(p.print(t, nil, t.rows(active)), unproved)
+	if err := p.print(t, nil, t.rows(active)); err != nil {
+		return err
+	}
+	if choose && p.output == "table" {
+		fmt.Fprintln(p.out)
+		if err := p.printBudget(*t.Budget); err != nil {
+			return err
+		}
+	}
+	return unproved
 }
 
-// fit chooses what inspects within the budget on this machine.
+// printBudget prints what was measured to keep within a budget, in the order in which it was tried.
+func (p *program) printBudget(b recipe.Budget) error {
+	var rows [][]string
+	for _, t := range b.Trials {
+		kept := "no"
+		if t.Fits {
+			kept = "yes"
+		}
+		rows = append(rows, []string{t.Backbone, t.Input, strconv.Itoa(t.Bank), t.Precision, fmt.Sprintf("%.1f", t.P50), fmt.Sprintf("%.1f", t.P99), kept, t.Why})
+	}
+	return p.print(map[string]any{"budget": b}, []string{"backbone", "input", "bank", "precision", "p50 ms", "p99 ms", "taken", "why"}, rows)
+}
+
+// fit chooses what inspects within the budget on this machine. Where nothing does, o has what was tried.
 func fit(ctx context.Context, cfg *inspect.Config, folders inspect.Folders, o *inspect.TrainOptions, budget time.Duration, progress inspect.Progress) error {
 	files, err := picture.List(o.Good)
 	if err != nil {
@@ -246,11 +286,15 @@ func fit(ctx context.Context, cfg *inspect.Config, folders inspect.Folders, o *i
 		return err
 	}
 	c, err := inspect.Choose(ctx, *cfg, folders, picture.Size{Width: frame.Width, Height: frame.Height}, budget, progress)
+	if len(c.Tried) > 0 {
+		o.Budget = c.Budget(budget)
+	}
 	if err != nil {
 		return err
 	}
 	cfg.Backbone, o.Size, o.Bank = c.Backbone.Path, c.Size, c.Bank
-	o.Note(fmt.Sprintf("within %s this machine inspects with backbone %s, input %s and a bank of %d: %s", budget, c.Backbone.Name, c.Size, c.Bank, c.Tried[len(c.Tried)-1].Why))
+	o.Note(fmt.Sprintf("within %s this machine inspects with backbone %s, input %s and a bank of %d: p99 %.1f ms, of %d settings that were measured",
+		budget, c.Backbone.Name, c.Size, c.Bank, c.Tried[len(c.Tried)-1].Whole.P99, len(c.Tried)))
 	return nil
 }
 

@@ -13,12 +13,24 @@ import (
 	"linectl/internal/inspect/network"
 	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/picture"
+	"linectl/internal/inspect/recipe"
 )
 
 // Choice is the setting that a budget allows, and what was measured to find it.
 type Choice struct {
 	Setting
 	Tried []Trial
+}
+
+// Budget is what a recipe keeps of the choice.
+func (c Choice) Budget(limit time.Duration) *recipe.Budget {
+	b := &recipe.Budget{Limit: limit.String()}
+	for _, t := range c.Tried {
+		b.Device = t.Device
+		b.Trials = append(b.Trials, recipe.Trial{Backbone: t.What, Input: t.Input.String(), Bank: t.Bank, Precision: t.Precision,
+			P50: t.Whole.P50, P99: t.Whole.P99, Fits: t.Fits, Why: t.Why})
+	}
+	return b
 }
 
 // Trial is one setting that was measured. It was chosen if it is the last one.
@@ -48,7 +60,7 @@ const (
 // and that before a larger bank. camera is the size of the line's pictures, whose shape the input has and
 // beyond whose area it does not grow. Backbones are the config's, or the default one and all in the folder
 // of backbones. An int8 bank is reckoned with where the device has one; training refuses it to a recipe that
-// it does not suit, whose time is then longer.
+// it does not suit, whose time is then longer. Where nothing fits, the choice beside the error has what was tried.
 func Choose(ctx context.Context, cfg Config, folders Folders, camera picture.Size, budget time.Duration, progress Progress) (Choice, error) {
 	if budget <= 0 {
 		return Choice{}, hint.New(hint.Usage, fmt.Errorf("a budget of %s is no time", budget), "give the time that an inspection may take, as 50ms")

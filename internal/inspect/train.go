@@ -53,8 +53,9 @@ type TrainOptions struct {
 	// KeepSuspects learns and counts pictures that are unlike the rest as the others. Otherwise they are left out,
 	// and the recipe names them.
 	KeepSuspects bool
-	Sheet        string // PNG file of the pictures least like the rest, to be looked at; "" writes none
-	Who, Why     string // for the recipe's history
+	Budget       *recipe.Budget // that chose network, input and bank, for the recipe; nil if none did
+	Sheet        string         // PNG file of the pictures least like the rest, to be looked at; "" writes none
+	Who, Why     string         // for the recipe's history
 	// Note is told what a person should know about the pictures and the choices; it may be nil.
 	Note func(text string)
 }
@@ -119,7 +120,7 @@ func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, pro
 		Backbone: own,
 		Input:    in,
 		Method:   recipe.Method{Name: o.Method, Score: o.Score, TopK: o.TopK, Precision: patchcore.FP32, Seed: o.Seed},
-		Training: recipe.Training{Folds: folds, Widen: o.Widen},
+		Training: recipe.Training{Folds: folds, Widen: o.Widen, Budget: o.Budget},
 	}
 	r, err := t.train(ctx, draft, files)
 	if err != nil {

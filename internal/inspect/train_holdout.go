@@ -76,11 +76,11 @@ func (t *trainer) score(ctx context.Context, m model, files []string, int8Too bo
 			return err
 		}
 		if err := t.see(frame); err != nil {
-			return err
+			return fmt.Errorf("picture %s: %w", picture.Name(files[i]), err)
 		}
 		fp32, cells, err := exact.Score()
 		if err == nil && math.IsNaN(fp32) {
-			err = fmt.Errorf("picture %s: the score is not a finite number", files[i])
+			err = fmt.Errorf("picture %s: the score is not a finite number", picture.Name(files[i]))
 		}
 		var int8 float64
 		if err == nil && fast != nil {

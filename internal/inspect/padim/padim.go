@@ -133,6 +133,7 @@ func (p *places) read(cell int, out []float32) {
 
 // Fitter learns a model from one picture after the other; it never holds their features.
 type Fitter struct {
+	features []network.Feature
 	places   *places
 	dims     []int32
 	pictures int
@@ -150,19 +151,15 @@ func NewFitter(features []network.Feature, dims []int32) (*Fitter, error) {
 		return nil, err
 	}
 	cells, d := p.width*p.height, len(dims)
-	return &Fitter{places: p, dims: dims, origin: make([]float32, cells*d), sums: make([]float64, cells*d),
+	return &Fitter{features: features, places: p, dims: dims, origin: make([]float32, cells*d), sums: make([]float64, cells*d),
 		products: make([]float64, cells*triangle(d)), place: make([]float32, d), delta: make([]float64, d)}, nil
 }
 
 // Add takes the picture that the features hold now. It refuses one with a number that is not finite, and
 // is then as it was.
 func (f *Fitter) Add() error {
-	for i := range f.places.kept {
-		for _, v := range f.places.kept[i].tensor {
-			if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-				return errors.New("the network gives numbers that are not finite")
-			}
-		}
+	if !network.Finite(f.features) {
+		return errors.New("the network gives numbers that are not finite")
 	}
 	d := len(f.dims)
 	for cell := range f.places.width * f.places.height {
@@ -230,6 +227,7 @@ func (f *Fitter) Model() (*Model, error) {
 
 // Scorer gives each place its distance from the model. Not for concurrent use.
 type Scorer struct {
+	features []network.Feature
 	model    *Model
 	places   *places
 	smoother *smooth.Smoother
@@ -253,16 +251,16 @@ func NewScorer(features []network.Feature, m *Model, width, height int) (*Scorer
 	if err != nil {
 		return nil, err
 	}
-	return &Scorer{model: m, places: p, smoother: smoother, place: make([]float32, m.Dim())}, nil
+	return &Scorer{features: features, model: m, places: p, smoother: smoother, place: make([]float32, m.Dim())}, nil
 }
 
 // Score returns the greatest value of the smoothed map, which is the picture's score, and the distances of
-// the cells. Where any distance is not a finite number the score is NaN.
+// the cells. Where any distance is not a finite number, or any feature, kept or not, the score is NaN.
 func (s *Scorer) Score() (float64, part.Map, error) {
 	m, d := s.model, s.model.Dim()
 	out := part.Map{Width: m.Width, Height: m.Height, Cells: make([]float32, m.Cells())}
 	dot := blas32.Implementation().Sdot
-	valid := true
+	valid := network.Finite(s.features)
 	for cell := range out.Cells {
 		s.places.read(cell, s.place)
 		for i, mean := range m.Mean[cell*d : (cell+1)*d] {

@@ -108,6 +108,26 @@ type Training struct {
 	Sampled  int      `toml:"sampled" comment:"of which the bank was chosen among so many"`
 	LeftOut  []string `toml:"left_out,omitempty" comment:"pictures that were neither learned nor counted, being unlike the rest"`
 	Widen    []string `toml:"widen,omitempty" comment:"changes that the pictures were also learned under"`
+	Budget   *Budget  `toml:"budget,omitempty" comment:"the time that an inspection was allowed, and what was measured to keep it"`
+}
+
+// Budget is how network, input and memory bank were chosen for the time that an inspection may take.
+type Budget struct {
+	Limit  string  `toml:"limit" json:"limit"` // as 50ms
+	Device string  `toml:"device" json:"device"`
+	Trials []Trial `toml:"trials" json:"trials"`
+}
+
+// Trial is one setting that was measured.
+type Trial struct {
+	Backbone  string  `toml:"backbone" json:"backbone"`
+	Input     string  `toml:"input" json:"input"`
+	Bank      int     `toml:"bank" json:"bank"`
+	Precision string  `toml:"precision" json:"precision"` // of the bank
+	P50       float64 `toml:"p50" json:"p50_ms"`
+	P99       float64 `toml:"p99" json:"p99_ms"`
+	Fits      bool    `toml:"fits" json:"fits"`
+	Why       string  `toml:"why" json:"why"`
 }
 
 // Picture is one training picture: its file, what it held, and what it scored while it was held out.
