@@ -11,6 +11,7 @@ import (
 
 	"linectl/internal/hint"
 	"linectl/internal/inspect/patchcore"
+	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
 )
 
@@ -151,6 +152,9 @@ func (p *program) showRecipe(f recipe.Folder, text string) error {
 		{"learned", learned(r)},
 		{"pictures", fmt.Sprintf("%d, held out in %d parts", r.Training.Pictures, r.Training.Folds)},
 	}
+	if b := r.Training.Budget; b != nil {
+		rows = append(rows, []string{"budget", fmt.Sprintf("%s on %s, the best of %d settings that were measured", b.Limit, b.Device, len(b.Trials))})
+	}
 	rows = append(rows, newPromised(r.Threshold).rows()...)
 	for _, z := range r.Zones {
 		text := "not judged"
@@ -162,6 +166,7 @@ func (p *program) showRecipe(f recipe.Folder, text string) error {
 	rows = append(rows, [][]string{
 		{"brightness", fmt.Sprintf("%.1f to %.1f", r.Quality.Darkest, r.Quality.Brightest)},
 		{"sharpness", fmt.Sprintf("%.3g or more", r.Quality.Dullest)},
+		{"shape", shape(r.Quality)},
 		{"golden pictures", strconv.Itoa(len(r.Golden))},
 		{"challenge pictures", fmt.Sprintf("%d that every version must reject", len(challenges))},
 		{"suspects", suspects(r)},
@@ -214,6 +219,13 @@ func suspectFiles(r *recipe.Recipe) []string {
 		}
 	}
 	return files
+}
+
+func shape(l picture.Limits) string {
+	if l.Widest == 0 {
+		return "any"
+	}
+	return fmt.Sprintf("%.3f times as wide as high", l.Widest)
 }
 
 func suspects(r *recipe.Recipe) string {

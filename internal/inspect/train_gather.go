@@ -12,6 +12,7 @@ import (
 
 	"linectl/internal/hint"
 	"linectl/internal/inspect/calibrate"
+	"linectl/internal/inspect/network"
 	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
 	"linectl/internal/part"
@@ -148,13 +149,6 @@ func (t *trainer) shoot(frame part.Frame, digest string) (shot, error) {
 	if err := t.see(frame); err != nil {
 		return shot{}, err
 	}
-	for _, f := range t.extractor.network.Features {
-		for _, v := range f.Tensor.Data() {
-			if v != v || math.IsInf(float64(v), 0) {
-				return shot{}, errors.New("the network gives numbers that are not finite")
-			}
-		}
-	}
 	file, err := filepath.Rel(t.options.Good, frame.Source)
 	if err != nil {
 		return shot{}, err
@@ -168,7 +162,13 @@ func (t *trainer) see(frame part.Frame) error {
 	if err := t.extractor.load(frame); err != nil {
 		return err
 	}
-	return t.extractor.run()
+	if err := t.extractor.run(); err != nil {
+		return err
+	}
+	if !network.Finite(t.extractor.network.Features) {
+		return hint.New(hint.Failure, errors.New("the network gives numbers that are not finite"), "the network is damaged or does not suit these pictures: take another with --backbone")
+	}
+	return nil
 }
 
 // teach hands the learner a picture, whose features are there, and its changed copies.
