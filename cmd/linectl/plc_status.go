@@ -17,6 +17,7 @@ import (
 	"linectl/internal/config"
 	"linectl/internal/hint"
 	"linectl/internal/opcua"
+	"linectl/internal/whole"
 )
 
 func (p *program) plcStatusCommand() *cobra.Command {
@@ -135,9 +136,5 @@ func writeStatus(file string, s opcua.Status) error {
 	if err != nil {
 		return err
 	}
-	scratch := file + ".new"
-	if err := os.WriteFile(scratch, append(content, '\n'), 0o640); err != nil {
-		return err
-	}
-	return os.Rename(scratch, file)
+	return whole.Write(file, 0o640, whole.Bytes(append(content, '\n')))
 }

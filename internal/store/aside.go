@@ -18,6 +18,7 @@ import (
 	"github.com/mattn/go-sqlite3"
 
 	"linectl/internal/hint"
+	"linectl/internal/whole"
 )
 
 // asideName is the end of the name under which a damaged record is kept.
@@ -84,7 +85,7 @@ func setAside(c Config, at time.Time) (aside string, err error) {
 	if err := os.Rename(c.Path, aside); err != nil {
 		return "", fmt.Errorf("set it aside: %w", err)
 	}
-	return aside, errors.Join(removeIfThere(c.Path+"-wal"), removeIfThere(c.Path+"-shm"), syncFolder(filepath.Dir(c.Path)))
+	return aside, errors.Join(removeIfThere(c.Path+"-wal"), removeIfThere(c.Path+"-shm"), whole.Settle(filepath.Dir(c.Path)))
 }
 
 // beginAnew puts a new record in the place of a damaged one, and says so in it.

@@ -15,6 +15,7 @@ import (
 	"github.com/mattn/go-sqlite3"
 
 	"linectl/internal/hint"
+	"linectl/internal/whole"
 )
 
 // Copied is what a backup or a restore has brought.
@@ -57,7 +58,7 @@ func (r *Reader) Backup(ctx context.Context, folder string, keep int, at time.Ti
 		return c, err
 	}
 	c.Bytes = info.Size()
-	if err := errors.Join(syncFile(part), os.Rename(part, c.Record), syncFolder(folder)); err != nil {
+	if err := errors.Join(syncFile(part), os.Rename(part, c.Record), whole.Settle(folder)); err != nil {
 		return c, fmt.Errorf("backup: %w", err)
 	}
 	return c, forget(folder, keep)
@@ -170,18 +171,17 @@ func copyFile(from, to string) (err error) {
 		return err
 	}
 	defer source.Close()
-	if err := os.MkdirAll(filepath.Dir(to), 0o750); err != nil {
-		return fmt.Errorf("copy to %s: %w", to, err)
+	err = whole.Folder(filepath.Dir(to), 0o750)
+	if err == nil {
+		err = whole.Write(to, 0o640, func(w io.Writer) error {
+			_, err := io.Copy(w, source)
+			return err
+		})
 	}
-	target, err := os.CreateTemp(filepath.Dir(to), ".unfinished-*")
 	if err != nil {
 		return fmt.Errorf("copy to %s: %w", to, err)
 	}
-	_, err = io.Copy(target, source)
-	if err := errors.Join(err, target.Chmod(0o640), target.Sync(), target.Close()); err != nil {
-		return errors.Join(fmt.Errorf("copy to %s: %w", to, err), removeIfThere(target.Name()))
-	}
-	return os.Rename(target.Name(), to)
+	return nil
 }
 
 // Restore brings a backup into the empty place that the config names: the newest copy of the record in
@@ -243,7 +243,7 @@ func Restore(ctx context.Context, config Config, from string, report func(proble
 	if info, err := os.Stat(part); err == nil {
 		c.Bytes = info.Size()
 	}
-	if err := errors.Join(reader.Close(), os.Rename(part, config.Path), syncFolder(filepath.Dir(config.Path))); err != nil {
+	if err := errors.Join(reader.Close(), os.Rename(part, config.Path), whole.Settle(filepath.Dir(config.Path))); err != nil {
 		return c, fmt.Errorf("restore: %w", err)
 	}
 	return c, closeCopy(ctx, config.Path)

@@ -96,8 +96,8 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// whole is a record with a heatmap as PatchCore makes it.
-func whole(n uint32) part.Record {
+// withMap is a record with a heatmap as PatchCore makes it.
+func withMap(n uint32) part.Record {
 	r := good(n)
 	r.Finding.Map = part.Map{Width: 28, Height: 28, Cells: make([]float32, 28*28)}
 	for i := range r.Finding.Map.Cells {
@@ -129,7 +129,7 @@ func BenchmarkDurableRecord(b *testing.B) {
 	var took []time.Duration
 	for n := uint32(0); b.Loop(); n++ {
 		begun := time.Now()
-		s.Deliver(insert(b, s, whole(n)), written(part.Pass, part.None))
+		s.Deliver(insert(b, s, withMap(n)), written(part.Pass, part.None))
 		took = append(took, time.Since(begun))
 	}
 	b.ReportMetric(float64(len(took))/b.Elapsed().Seconds(), "records/s")
@@ -141,7 +141,7 @@ func BenchmarkDurableRecord(b *testing.B) {
 func BenchmarkInsertBesideReaders(b *testing.B) {
 	s := newStore(b)
 	for n := range uint32(2000) {
-		insert(b, s, whole(n))
+		insert(b, s, withMap(n))
 	}
 	var ended atomic.Bool
 	var group sync.WaitGroup
@@ -172,7 +172,7 @@ func BenchmarkInsertBesideReaders(b *testing.B) {
 	var took []time.Duration
 	for n := uint32(0); b.Loop(); n++ {
 		begun := time.Now()
-		insert(b, s, whole(n))
+		insert(b, s, withMap(n))
 		took = append(took, time.Since(begun))
 		time.Sleep(10*time.Millisecond - time.Since(begun))
 	}

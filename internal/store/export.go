@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"linectl/internal/hint"
+	"linectl/internal/whole"
 )
 
 // Exported is what an export holds.
@@ -61,13 +62,27 @@ func (x *exporter) write(ctx context.Context, path string, f Filter, m manifest)
 	if err := x.choose(ctx, f); err != nil {
 		return err
 	}
-	part, err := os.CreateTemp(filepath.Dir(path), ".unfinished-*")
-	if err != nil {
-		return hint.New(hint.Failure, err, "give a folder that you may write to")
+	var failed error
+	err = whole.Create(path, 0o640, func(w io.Writer) error {
+		failed = x.fill(ctx, w, m)
+		return failed
+	})
+	if err != nil && failed == nil {
+		return hint.New(hint.Failure, err, "give a name that nothing has yet, in a folder that you may write to")
 	}
-	defer func() { err = errors.Join(err, removeIfThere(part.Name())) }()
-	defer part.Close()
-	x.bundle = newBundle(part)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	x.Bytes = info.Size()
+	return nil
+}
+
+func (x *exporter) fill(ctx context.Context, w io.Writer, m manifest) error {
+	x.bundle = newBundle(w)
 	for _, step := range []func(context.Context) error{x.chain, x.heatmaps, x.pictures} {
 		if err := step(ctx); err != nil {
 			return err
@@ -78,16 +93,7 @@ func (x *exporter) write(ctx context.Context, path string, f Filter, m manifest)
 	}
 	m.Parts, m.Rows = x.Parts, x.Rows
 	m.Head = Seal{Record: m.Record, At: m.Created, N: x.head.n, Hash: hex.EncodeToString(x.head.hash[:])}
-	if err := x.bundle.close(m); err != nil {
-		return err
-	}
-	info, err := part.Stat()
-	if err != nil {
-		return err
-	}
-	x.Bytes = info.Size()
-	// A link takes no name that is taken meanwhile, where a rename would.
-	return errors.Join(part.Chmod(0o640), part.Sync(), os.Link(part.Name(), path), syncFolder(filepath.Dir(path)))
+	return x.bundle.close(m)
 }
 
 // choose finds the rows that belong to the parts, and their places in the chain.

@@ -20,6 +20,7 @@ import (
 	"linectl/internal/hint"
 	"linectl/internal/part"
 	"linectl/internal/setting"
+	"linectl/internal/whole"
 )
 
 // unfinished is the folder within the pictures in which files are written before they get their name.
@@ -134,7 +135,7 @@ func (p *pictures) write(pic picture) error {
 	}
 	name := strconv.FormatInt(pic.id, 10) + "-" + plain(pic.frame.Camera) + extension
 	path := filepath.Join(at.Format("2006/01/02"), name)
-	if err := writeFile(p.folder, path, data); err != nil {
+	if err := p.writeFile(path, data); err != nil {
 		return err
 	}
 	sum := sha256.Sum256(data)
@@ -162,41 +163,16 @@ func plain(name string) string {
 }
 
 // writeFile makes the file durable before it gets its name.
-func writeFile(folder, path string, data []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Join(folder, unfinished), "*")
-	if err != nil {
+func (p *pictures) writeFile(path string, data []byte) error {
+	scratch := filepath.Join(p.folder, unfinished)
+	if _, err := os.Stat(scratch); err != nil {
+		return err // a share that is not mounted any more: nothing is written to where it was
+	}
+	path = filepath.Join(p.folder, path)
+	if err := whole.Folder(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close(), os.Remove(f.Name()))
-		}
-	}()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	whole := filepath.Join(folder, path)
-	if err := os.MkdirAll(filepath.Dir(whole), 0o755); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), whole); err != nil {
-		return err
-	}
-	return errors.Join(f.Close(), syncFolder(filepath.Dir(whole)))
-}
-
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return whole.WriteFrom(scratch, path, 0o644, whole.Bytes(data))
 }
 
 // encode keeps a rejected part without loss: it is evidence, and material to train on.

@@ -44,7 +44,7 @@ func writeAndLog(folder string) {
 	for range 3 {
 		group.Go(func() {
 			for n := range uint32(powerLoad / 3) {
-				id, err := s.Insert(context.Background(), whole(n))
+				id, err := s.Insert(context.Background(), withMap(n))
 				fail(err)
 				report(id)
 				s.Deliver(id, written(part.Pass, part.None))

@@ -21,6 +21,7 @@ import (
 	"linectl/internal/hint"
 	"linectl/internal/inspect/onnx"
 	"linectl/internal/inspect/weights"
+	"linectl/internal/whole"
 )
 
 // Source says how a file of somebody else's becomes a backbone.
@@ -407,25 +408,11 @@ func (c Card) write(model []byte, folder string) (string, error) {
 		path string
 		data []byte
 	}{{path, model}, {strings.TrimSuffix(path, ending) + ".toml", text}} {
-		if err := replace(file.path, file.data); err != nil {
+		if err := whole.Write(file.path, 0o644, whole.Bytes(file.data)); err != nil {
 			return "", err
 		}
 	}
 	return path, nil
-}
-
-// replace writes a file under its name only when all of it is on disk.
-func replace(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // importFolder takes a folder with one ONNX file and its card, as another linectl has them.

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"linectl/internal/hint"
+	"linectl/internal/whole"
 )
 
 // Identity is a certificate with its key.
@@ -219,12 +220,7 @@ func create(file, name string) ([]byte, error) {
 		return nil, err
 	}
 	// Two processes may do this at the same time; the second takes what the first has made.
-	scratch, err := write(filepath.Dir(file), content, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	defer os.Remove(scratch)
-	if err := os.Link(scratch, file); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := whole.Create(file, 0o600, whole.Bytes(content)); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	return os.ReadFile(file)
@@ -235,30 +231,7 @@ func Keep(file string, certificate []byte) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 		return err
 	}
-	scratch, err := write(filepath.Dir(file), certificate, 0o644)
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(scratch, file); err != nil {
-		os.Remove(scratch)
-		return err
-	}
-	return nil
-}
-
-// write puts content into a new file of the folder, durably.
-func write(folder string, content []byte, mode fs.FileMode) (string, error) {
-	f, err := os.CreateTemp(folder, ".certificate-*")
-	if err != nil {
-		return "", err
-	}
-	_, err = f.Write(content)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		os.Remove(f.Name())
-		return "", err
-	}
-	return f.Name(), nil
+	return whole.Write(file, 0o644, whole.Bytes(certificate))
 }
 
 // Read reads a certificate from a DER or PEM file.

@@ -1,0 +1,83 @@
+// Package whole makes files that have their name only when they are whole and on the disk, whenever the power
+// goes or the program ends. It refuses nothing and knows no file's meaning.
+package whole
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Write makes a file, in place of one that has the name already. After an error there is no trace of it, and what
+// had the name still has it. An error of write is returned as it is.
+func Write(path string, mode fs.FileMode, write func(io.Writer) error) error {
+	return WriteFrom(filepath.Dir(path), path, mode, write)
+}
+
+// WriteFrom is Write by way of a folder of the same file system, in which one finds what a crash left unfinished.
+func WriteFrom(scratch, path string, mode fs.FileMode, write func(io.Writer) error) error {
+	return place(scratch, path, mode, write, os.Rename)
+}
+
+// Create is Write for a name that nothing has yet; else the error is fs.ErrExist.
+func Create(path string, mode fs.FileMode, write func(io.Writer) error) error {
+	return place(filepath.Dir(path), path, mode, write, os.Link) // a rename would replace what has come meanwhile
+}
+
+func place(scratch, path string, mode fs.FileMode, write func(io.Writer) error, name func(from, to string) error) error {
+	file, err := os.CreateTemp(scratch, ".unfinished-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name()) // fails once the file has been renamed
+	if err := write(file); err != nil {
+		file.Close()
+		return err
+	}
+	if err := errors.Join(file.Chmod(mode), file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	if err := name(file.Name(), path); err != nil {
+		return err
+	}
+	return Settle(filepath.Dir(path))
+}
+
+// Bytes writes what is in memory.
+func Bytes(data []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}
+}
+
+// Settle makes the names in a folder durable: that a file is on the disk does not mean that its name is.
+func Settle(folder string) error {
+	d, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Folder makes a folder with those above it, durably.
+func Folder(path string, mode fs.FileMode) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(path)
+	if parent != path {
+		if err := Folder(parent, mode); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		return errors.Join(err, &fs.PathError{Op: "mkdir", Path: path, Err: fs.ErrExist})
+	}
+	return Settle(parent)
+}

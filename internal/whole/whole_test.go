@@ -1,0 +1,98 @@
+package whole
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func entries(t *testing.T, folder string) (names []string) {
+	t.Helper()
+	found, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range found {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+func TestWriteReplacesAndCreateDoesNot(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	for _, text := range []string{"one", "two"} {
+		if err := Write(path, 0o640, Bytes([]byte(text))); err != nil || read(t, path) != text {
+			t.Fatal(err, read(t, path))
+		}
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o640 {
+		t.Error(info.Mode(), err)
+	}
+	if err := Create(path, 0o600, Bytes([]byte("three"))); !errors.Is(err, fs.ErrExist) || read(t, path) != "two" {
+		t.Errorf("%v: %s", err, read(t, path))
+	}
+	if err := Create(path+"b", 0o600, Bytes([]byte("four"))); err != nil || read(t, path+"b") != "four" {
+		t.Error(err)
+	}
+	if names := entries(t, filepath.Dir(path)); len(names) != 2 {
+		t.Errorf("left behind: %v", names)
+	}
+}
+
+// Whatever fails, the old file is there and nothing else is.
+func TestAFailureLeavesWhatWas(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "a")
+	if err := Write(path, 0o640, Bytes([]byte("one"))); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	for _, make := range []func(string, fs.FileMode, func(io.Writer) error) error{Write, Create} {
+		if err := make(path, 0o640, func(w io.Writer) error { io.WriteString(w, "tw"); return broken }); err != broken {
+			t.Error(err)
+		}
+		if err := make(folder, 0o640, Bytes(nil)); err == nil { // the name is that of a folder
+			t.Error("no error")
+		}
+	}
+	if names := entries(t, folder); len(names) != 1 || read(t, path) != "one" {
+		t.Errorf("%v: %s", names, read(t, path))
+	}
+	if err := Write(filepath.Join(folder, "none", "a"), 0o640, Bytes(nil)); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+func TestFolder(t *testing.T) {
+	top := t.TempDir()
+	for range 2 {
+		if err := Folder(filepath.Join(top, "2026", "11", "24"), 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Write(filepath.Join(top, "2026", "file"), 0o640, Bytes(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if err := Folder(filepath.Join(top, "2026", "file", "x"), 0o750); err == nil {
+		t.Error("a folder in a file")
+	}
+	if err := Folder(filepath.Join(top, "2026", "file"), 0o750); !errors.Is(err, fs.ErrExist) {
+		t.Error(err)
+	}
+	if err := Folder("here", 0o750); err != nil { // relative
+		t.Error(err)
+	}
+	os.Remove("here")
+}
