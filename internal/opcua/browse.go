@@ -30,7 +30,7 @@ func (s *session) browse(ctx context.Context) ([]Variable, error) {
 	level := []*ua.NodeID{ua.NewNumericNodeID(0, id.ObjectsFolder)}
 	for depth := 0; depth < deepest && len(level) > 0 && len(seen) < mostBrowsed; depth++ {
 		var next []*ua.NodeID
-		for few := range slices.Chunk(level, batch) {
+		for few := range slices.Chunk(level, s.most) {
 			references, err := s.references(ctx, few)
 			if err != nil {
 				return found, err

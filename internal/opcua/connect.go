@@ -57,41 +57,45 @@ func (p peer) connect(ctx context.Context, limits limits) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := p.open(ctx, endpoint, limits)
-	if err != nil {
-		return nil, err
-	}
-	err = s.register(ctx)
-	var refused ua.StatusCode
-	if errors.As(err, &refused) {
-		// This PLC does not register nodes. After a service fault the library takes its own connection for
-		// lost, so the plain node ids get a fresh one.
-		s.close()
-		if s, err = p.open(ctx, endpoint, limits); err != nil {
+	// What a PLC cannot do it says by a service fault, after which the library takes its own connection for
+	// lost. So each further try is a fresh one.
+	for registers, most := true, usualNodes; ; {
+		s, err := p.open(ctx, endpoint, limits, most)
+		if s == nil {
 			return nil, err
 		}
-	}
-	if err == nil {
-		s.rounds, err = s.round(ctx)
-	}
-	if err != nil {
+		var refused ua.StatusCode
+		if err == nil && registers {
+			if err = s.register(ctx); errors.As(err, &refused) {
+				s.close()
+				registers = false
+				continue
+			}
+		}
+		if err == nil {
+			s.rounds, err = s.round(ctx)
+		}
+		if err == nil {
+			return s, nil
+		}
 		s.close()
-		return nil, p.explain(err)
+		if !errors.Is(err, ua.StatusBadTooManyOperations) || most == fewestNodes {
+			return nil, p.explain(err)
+		}
+		most = fewestNodes // it did not say how many it takes
 	}
-	return s, nil
 }
 
 // open opens a session and verifies the tags.
-func (p peer) open(ctx context.Context, endpoint *ua.EndpointDescription, limits limits) (*session, error) {
+func (p peer) open(ctx context.Context, endpoint *ua.EndpointDescription, limits limits, most int) (*session, error) {
 	s, err := p.enter(ctx, endpoint, limits)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.verify(ctx, p.nodes); err != nil {
-		s.close()
-		return nil, p.explain(err)
+	if s.most, err = s.capacity(ctx, most); err == nil {
+		err = s.verify(ctx, p.nodes)
 	}
-	return s, nil
+	return s, err
 }
 
 // enter opens a session. No tag is looked at.
@@ -249,6 +253,16 @@ func (p peer) explainStatus(err error, status ua.StatusCode) error {
 		return say(UserRefused, "set plc.user and plc.password_file to a user of the PLC's OPC UA server", "the PLC wants another kind of user")
 	case ua.StatusBadTooManySessions, ua.StatusBadMaxConnectionsReached, ua.StatusBadTCPNotEnoughResources:
 		return say(NoSessionLeft, "close other OPC UA clients of this PLC; abandoned sessions end by themselves after a while", "the PLC has no session left")
+	case ua.StatusBadCertificateTimeInvalid, ua.StatusBadCertificateIssuerTimeInvalid:
+		return say(NotTrusted, "set the PLC's clock: a certificate that is valid today is not at a time years off. Otherwise remove linectl's certificate, which makes a new one, and trust that: "+p.identity.File, "by the PLC's clock linectl's certificate is not valid")
+	case ua.StatusBadCertificateRevoked, ua.StatusBadCertificateIssuerRevoked:
+		return say(NotTrusted, "take linectl's certificate off the PLC's list of revoked ones, or remove it here, which makes a new one, and trust that: "+p.identity.File, "the PLC holds linectl's certificate for revoked")
+	case ua.StatusBadInvalidTimestamp:
+		return say(NotTrusted, "set the PLC's clock and this machine's, best by NTP; 'linectl plc probe' shows how far they are apart", "the PLC refuses requests of this machine's time")
+	case ua.StatusBadServerHalted, ua.StatusBadShutdown, ua.StatusBadOutOfService, ua.StatusBadServerNotConnected:
+		return say(Unreachable, "wait for the end of the start or download, or switch the PLC's OPC UA server on", "the PLC's OPC UA server does not work at the moment")
+	case ua.StatusBadTooManyOperations:
+		return say(Failed, fmt.Sprintf("raise the server's limit of nodes in one request to %d or more", fewestNodes), "the PLC takes too few nodes in one request")
 	case ua.StatusBadSecurityPolicyRejected, ua.StatusBadSecurityModeRejected:
 		return say(NotOffered, "choose what the PLC offers with plc.security_policy and plc.security_mode", "the PLC refuses the security policy")
 	}

@@ -101,6 +101,9 @@ func Probe(ctx context.Context, cfg Config, folder string) (Report, error) {
 		return report, err
 	}
 	defer s.close()
+	if s.most, err = s.capacity(ctx, 2*fewestNodes); err != nil {
+		return report, p.explain(err)
+	}
 	return report, s.probe(ctx, p, &report)
 }
 
@@ -332,19 +335,17 @@ func Watch(ctx context.Context, cfg Config, folder string, tell func(Change)) er
 	ticker := time.NewTicker(s.every)
 	defer ticker.Stop()
 	for first := true; ; first = false {
-		for few := range slices.Chunk(all, batch) {
-			v, err := s.readSoon(ctx, few)
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
-				return p.explain(err)
-			}
-			for _, sig := range few {
-				if first || v[sig] != last[sig] {
-					tell(Change{time.Now(), table[sig].key, fmt.Sprint(v[sig])})
-					last[sig] = v[sig]
-				}
+		v, err := s.readSoon(ctx, all)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return p.explain(err)
+		}
+		for _, sig := range all {
+			if first || v[sig] != last[sig] {
+				tell(Change{time.Now(), table[sig].key, fmt.Sprint(v[sig])})
+				last[sig] = v[sig]
 			}
 		}
 		select {

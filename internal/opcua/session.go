@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gopcua/opcua"
+	"github.com/gopcua/opcua/id"
 	"github.com/gopcua/opcua/ua"
 
 	"linectl/internal/hint"
@@ -25,6 +26,7 @@ type session struct {
 	notices  []string      // what will stop the link one day
 	verifies bool          // read a result back before it becomes valid
 	search   bool          // look for names like those of missing tags
+	most     int           // nodes in one request
 	rounds   time.Duration // one round trip, as measured
 	path     Path
 	outage   State // why there was no session before
@@ -49,6 +51,7 @@ func newSession(cfg Config, limits limits) *session {
 		every:    cfg.Poll.Std(),
 		stale:    cfg.Stale.Std(),
 		verifies: cfg.VerifyWrites,
+		most:     fewestNodes,
 		turn:     make(chan struct{}, 1),
 		ended:    make(chan struct{}),
 	}
@@ -88,8 +91,37 @@ func (s *session) close() {
 
 func (s *session) has(sig signal) bool { return s.ids[sig] != nil }
 
-// batch is how many nodes go into one request while the tags are verified; small PLCs allow few.
-const batch = 15
+const (
+	usualNodes  = 30 // in one request; what any PLC but the smallest takes
+	fewestNodes = 5  // what names a part is read in one request, so that it belongs together
+)
+
+// capacity is how many nodes the PLC takes in one request, up to the given number, as far as it says so.
+func (s *session) capacity(ctx context.Context, most int) (int, error) {
+	request := &ua.ReadRequest{TimestampsToReturn: ua.TimestampsToReturnNeither}
+	for _, limit := range []uint32{
+		id.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead, id.Server_ServerCapabilities_OperationLimits_MaxNodesPerWrite,
+		id.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse, id.Server_ServerCapabilities_OperationLimits_MaxNodesPerRegisterNodes,
+	} {
+		request.NodesToRead = append(request.NodesToRead, &ua.ReadValueID{NodeID: ua.NewNumericNodeID(0, limit), AttributeID: ua.AttributeIDValue})
+	}
+	results, err := s.ask(ctx, request)
+	if err != nil {
+		return 0, fmt.Errorf("read the server's limits: %w", err)
+	}
+	for _, result := range results {
+		if result == nil || severity(result.Status) != good || result.Value == nil {
+			continue
+		}
+		if limit, ok := result.Value.Value().(uint32); ok && limit > 0 { // 0 is no limit
+			most = min(most, int(min(limit, usualNodes)))
+		}
+	}
+	if most < fewestNodes {
+		return 0, ua.StatusBadTooManyOperations
+	}
+	return most, nil
+}
 
 // verify asks for every configured tag: that it is there, has an allowed type and can be written where
 // linectl writes it. All wrong tags are named in one error.
@@ -113,7 +145,7 @@ func (s *session) verify(ctx context.Context, nodes [signals]node) error {
 		s.ids[sig], s.own[sig] = id, id
 		used = append(used, sig)
 	}
-	for part := range slices.Chunk(used, batch) {
+	for part := range slices.Chunk(used, s.most/2) {
 		request := &ua.ReadRequest{TimestampsToReturn: ua.TimestampsToReturnNeither}
 		for _, sig := range part {
 			request.NodesToRead = append(request.NodesToRead,
@@ -171,7 +203,7 @@ func (s *session) admit(sig signal, value, access *ua.DataValue) error {
 	is, allowed := value.Value.Type(), table[sig].types
 	switch {
 	case value.Value.Has(ua.VariantArrayValues):
-		return fmt.Errorf("is an array of %s; allowed is %s", typeName(is), typeNames(allowed))
+		return fmt.Errorf("is an array of %s; allowed is %s: name the node of one element", typeName(is), typeNames(allowed))
 	case !slices.Contains(allowed, is):
 		return fmt.Errorf("is %s; allowed is %s", typeName(is), typeNames(allowed))
 	}
@@ -192,23 +224,27 @@ func accessLevel(v *ua.DataValue) (ua.AccessLevelType, bool) {
 
 // register has the PLC prepare the nodes for fast access. The ids that it returns live as long as the session.
 func (s *session) register(ctx context.Context) error {
-	request := &ua.RegisterNodesRequest{}
 	var used []signal
 	for sig, id := range s.ids {
 		if id != nil {
 			used = append(used, signal(sig))
-			request.NodesToRegister = append(request.NodesToRegister, id)
 		}
 	}
-	response, err := s.client.RegisterNodes(ctx, request)
-	if err != nil {
-		return err
-	}
-	if len(response.RegisteredNodeIDs) != len(used) {
-		return fmt.Errorf("registered %d nodes, got %d", len(used), len(response.RegisteredNodeIDs))
-	}
-	for i, sig := range used {
-		s.ids[sig] = response.RegisteredNodeIDs[i]
+	for part := range slices.Chunk(used, s.most) {
+		request := &ua.RegisterNodesRequest{}
+		for _, sig := range part {
+			request.NodesToRegister = append(request.NodesToRegister, s.ids[sig])
+		}
+		response, err := s.client.RegisterNodes(ctx, request)
+		if err != nil {
+			return err
+		}
+		if len(response.RegisteredNodeIDs) != len(part) {
+			return fmt.Errorf("registered %d nodes, got %d", len(part), len(response.RegisteredNodeIDs))
+		}
+		for i, sig := range part {
+			s.ids[sig] = response.RegisteredNodeIDs[i]
+		}
 	}
 	return nil
 }

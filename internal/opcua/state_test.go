@@ -57,7 +57,7 @@ func TestOutages(t *testing.T) {
 		{BadCertificate, plc.Config{Name: "other"}, func(c *Config) { c.ServerCertificate = certificates + "/plc.der" }},
 		{NotTrusted, plc.Config{Trusted: [][]byte{other.Certificate}}, nil},
 		{WrongTags, plc.Config{Tags: map[string]any{"reject": int16(0)}}, nil},
-		{NoFeed, plc.Config{}, func(c *Config) { c.Trigger = Subscribing }},
+		{NoFeed, plc.Config{NoSubscription: true}, func(c *Config) { c.Trigger = Subscribing }},
 	} {
 		t.Run(c.want.String(), func(t *testing.T) {
 			p := startPLC(t, c.plc)

@@ -72,6 +72,12 @@ var faultKinds = []faultKind{
 		func(r *suiteRig) { r.plc().DelayReads(0); r.plc().DelayWrites(0) }},
 }
 
+// feedKinds are what only happens to a subscription: it ends, or it falls silent while all else goes on.
+var feedKinds = []faultKind{
+	{"subscriptions dropped", func(r *suiteRig) { r.plc().DropSubscriptions() }, func(*suiteRig) {}},
+	{"subscriptions muted", func(r *suiteRig) { r.plc().Mute(true) }, func(r *suiteRig) { r.plc().Mute(false) }},
+}
+
 // stateKind is an instant of the handshake. Strike is called there, once.
 type stateKind struct {
 	name    string
@@ -266,13 +272,13 @@ func (r *suiteRig) passes(since time.Time) {
 
 // suiteResult is what one case showed.
 type suiteResult struct {
-	state, fault, length string
-	reasons              []string // of the part that the fault met
-	recovery             time.Duration
+	state, fault, length, trigger string
+	reasons                       []string // of the part that the fault met
+	recovery                      time.Duration
 }
 
 // suiteRun runs one case.
-func suiteRun(t *testing.T, state stateKind, kind faultKind, length time.Duration) suiteResult {
+func suiteRun(t *testing.T, source Source, state stateKind, kind faultKind, length time.Duration) suiteResult {
 	r := &suiteRig{t: t, folder: t.TempDir()}
 	r.pin("plc")
 	r.startPLC(r.plcConfig())
@@ -284,7 +290,7 @@ func suiteRun(t *testing.T, state stateKind, kind faultKind, length time.Duratio
 	defer r.cable.Close()
 
 	cfg := configFor(r.plc())
-	cfg.Endpoint = "opc.tcp://" + r.cable.Address()
+	cfg.Endpoint, cfg.Trigger = "opc.tcp://"+r.cable.Address(), source
 	cfg.ServerCertificate = filepath.Join(r.folder, "pinned.der")
 	lineConfig := line.DefaultConfig()
 	lineConfig.Cycle = setting.Duration(3 * time.Second)
@@ -363,7 +369,7 @@ func suiteRun(t *testing.T, state stateKind, kind faultKind, length time.Duratio
 	}
 	r.passes(time.Now())
 	end()
-	return suiteResult{state.name, kind.name, length.String(), r.judge(state.reasons), recovery}
+	return suiteResult{state.name, kind.name, length.String(), string(source), r.judge(state.reasons), recovery}
 }
 
 // judge holds the record against what the PLC itself saw.
@@ -419,46 +425,74 @@ func (r *suiteRig) judge(allowed []part.Reason) (reasons []string) {
 	return reasons
 }
 
+// suiteCase is one fault in one state.
+type suiteCase struct {
+	source Source
+	state  stateKind
+	kind   faultKind
+	length time.Duration
+}
+
+// suiteCases are all states with all faults for polling. By subscription the handshake is the same but for how
+// a part is heard of, so one fault in three is enough there, and all that only subscriptions have. The soak
+// takes every case of both, and long ones.
+func suiteCases(soak bool) (all []suiteCase) {
+	const short, long = 50 * time.Millisecond, 900 * time.Millisecond
+	for i, state := range stateKinds {
+		for j, kind := range slices.Concat(faultKinds, feedKinds) {
+			ofFeed := j >= len(faultKinds)
+			for _, source := range []Source{Polling, Subscribing} {
+				if ofFeed && source == Polling {
+					continue
+				}
+				lengths := []time.Duration{short, long}
+				switch {
+				case soak:
+					lengths = append(lengths, 3*time.Second, 12*time.Second)
+				case ofFeed && i%2 == 0:
+					lengths = []time.Duration{short, 2 * time.Second} // longer than a feed may be silent
+				case ofFeed, source == Subscribing && (i+j)%3 == 0, source == Polling && (i+j)%2 > 0:
+					lengths = lengths[:1] // half of the long ones are enough for every day
+				case source == Subscribing:
+					continue
+				}
+				for _, length := range lengths {
+					all = append(all, suiteCase{source, state, kind, length})
+				}
+			}
+		}
+	}
+	return all
+}
+
 // TestFaultSuite runs every fault in every state, for a short and for a long time. The table goes to
 // the file of LINECTL_FAULT_TABLE, or to the test's log.
 func TestFaultSuite(t *testing.T) {
-	lengths := []time.Duration{50 * time.Millisecond, 900 * time.Millisecond}
-	soak := os.Getenv("LINECTL_SOAK") != ""
-	if soak {
-		lengths = append(lengths, 3*time.Second, 12*time.Second)
-	}
 	var mu sync.Mutex
 	var results []suiteResult
-	var again []func(*testing.T) suiteResult
+	var again []suiteCase
 	t.Run("cases", func(t *testing.T) {
-		for i, state := range stateKinds {
-			for j, kind := range faultKinds {
-				for k, length := range lengths {
-					if !soak && k > 0 && (i+j)%2 > 0 {
-						continue // half of the long ones are enough for every day
-					}
-					t.Run(fmt.Sprintf("%s/%s/%s", state.name, kind.name, length), func(t *testing.T) {
-						t.Parallel()
-						result := suiteRun(t, state, kind, length)
-						mu.Lock()
-						defer mu.Unlock()
-						if result.recovery > recoveryLimit {
-							again = append(again, func(t *testing.T) suiteResult { return suiteRun(t, state, kind, length) })
-							return
-						}
-						results = append(results, result)
-					})
+		for _, c := range suiteCases(os.Getenv("LINECTL_SOAK") != "") {
+			t.Run(fmt.Sprintf("%s/%s/%s/%s", c.source, c.state.name, c.kind.name, c.length), func(t *testing.T) {
+				t.Parallel()
+				result := suiteRun(t, c.source, c.state, c.kind, c.length)
+				mu.Lock()
+				defer mu.Unlock()
+				if result.recovery > recoveryLimit {
+					again = append(again, c)
+					return
 				}
-			}
+				results = append(results, result)
+			})
 		}
 	})
 	// Many cases at a time, on a machine that may have other work, say little about time. One that took too long
 	// is run alone, and has to be fast enough in one of three trials.
-	for _, run := range again {
+	for _, c := range again {
 		t.Run("again", func(t *testing.T) {
 			var result suiteResult
 			for range 3 {
-				if result = run(t); result.recovery <= recoveryLimit {
+				if result = suiteRun(t, c.source, c.state, c.kind, c.length); result.recovery <= recoveryLimit {
 					break
 				}
 			}
@@ -477,12 +511,12 @@ const recoveryLimit = 5 * time.Second
 func printTable(t *testing.T, results []suiteResult) {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "state\tfault\tlasted\tpart\tgood part passed after")
+	fmt.Fprintln(w, "trigger\tstate\tfault\tlasted\tpart\tgood part passed after")
 	slices.SortFunc(results, func(a, b suiteResult) int {
-		return strings.Compare(a.state+a.fault+a.length, b.state+b.fault+b.length)
+		return strings.Compare(a.trigger+a.state+a.fault+a.length, b.trigger+b.state+b.fault+b.length)
 	})
 	for _, r := range results {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.state, r.fault, r.length, strings.Join(r.reasons, " "), r.recovery.Round(10*time.Millisecond))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", r.trigger, r.state, r.fault, r.length, strings.Join(r.reasons, " "), r.recovery.Round(10*time.Millisecond))
 	}
 	w.Flush()
 	t.Logf("%d cases\n%s", len(results), b.String())

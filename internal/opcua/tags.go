@@ -38,7 +38,7 @@ type Tags struct {
 	ResultSeq string `toml:"result_seq"`
 	// ResultPartID (String) is the part id that the result belongs to.
 	ResultPartID string `toml:"result_part_id"`
-	// ResultCode (Int16) is 1 for a good part, 2 for a bad one, from 20 on for one that was not inspected.
+	// ResultCode (Int16, UInt16, Int32 or UInt32) is 1 for a good part, 2 for a bad one, from 20 on for one that was not inspected.
 	ResultCode string `toml:"result_code"`
 	// Score (Float or Double) is the anomaly score; -1 where nothing was scored.
 	Score string `toml:"score"`
@@ -50,19 +50,19 @@ type Tags struct {
 	Busy string `toml:"busy"`
 	// Fault (Boolean) is TRUE until the cause of a fault is gone.
 	Fault string `toml:"fault"`
-	// FaultCode (Int16) is the cause, in the numbers of result_code; 0 without a fault.
+	// FaultCode (Int16, UInt16, Int32 or UInt32) is the cause, in the numbers of result_code; 0 without a fault.
 	FaultCode string `toml:"fault_code"`
-	// VisionHeartbeat (UInt16) counts up as long as linectl's own loop runs.
+	// VisionHeartbeat (UInt16, UInt32, Int16 or Int32) counts up as long as linectl's own loop runs.
 	VisionHeartbeat string `toml:"vision_heartbeat"`
-	// MissedCount (UInt32) is how many parts went by unseen since linectl started.
+	// MissedCount (UInt16, UInt32, Int16 or Int32) is how many parts went by unseen since linectl started.
 	MissedCount string `toml:"missed_count"`
-	// OverrunCount (UInt32) is how many parts came while linectl was busy.
+	// OverrunCount (UInt16, UInt32, Int16 or Int32) is how many parts came while linectl was busy.
 	OverrunCount string `toml:"overrun_count"`
-	// DeadlineCount (UInt32) is how many verdicts were not ready in time.
+	// DeadlineCount (UInt16, UInt32, Int16 or Int32) is how many verdicts were not ready in time.
 	DeadlineCount string `toml:"deadline_count"`
-	// StationState (Int16) is what linectl does: 0 it is away, 1 connected, 2 ready, 3 at a part, 4 fault.
+	// StationState (Int16, UInt16, Int32 or UInt32) is what linectl does: 0 it is away, 1 connected, 2 ready, 3 at a part, 4 fault.
 	StationState string `toml:"station_state"`
-	// LastOutage (Int16) is why linectl was last without a session, in the numbers of the link's states; 0 if it
+	// LastOutage (Int16, UInt16, Int32 or UInt32) is why linectl was last without a session, in the numbers of the link's states; 0 if it
 	// never was since it started.
 	LastOutage string `toml:"last_outage"`
 }
@@ -102,7 +102,8 @@ const (
 var (
 	boolean = []ua.TypeID{ua.TypeIDBoolean}
 	counter = []ua.TypeID{ua.TypeIDUint16, ua.TypeIDUint32}
-	code    = []ua.TypeID{ua.TypeIDInt16}
+	tally   = []ua.TypeID{ua.TypeIDUint16, ua.TypeIDUint32, ua.TypeIDInt16, ua.TypeIDInt32}
+	whole   = []ua.TypeID{ua.TypeIDInt16, ua.TypeIDUint16, ua.TypeIDInt32, ua.TypeIDUint32}
 	text    = []ua.TypeID{ua.TypeIDString}
 	number  = []ua.TypeID{ua.TypeIDFloat, ua.TypeIDDouble}
 	integer = []ua.TypeID{ua.TypeIDSByte, ua.TypeIDByte, ua.TypeIDInt16, ua.TypeIDUint16, ua.TypeIDInt32, ua.TypeIDUint32, ua.TypeIDInt64, ua.TypeIDUint64}
@@ -129,19 +130,19 @@ var table = [signals]struct {
 	reject:          {"reject", func(t Tags) string { return t.Reject }, boolean, true, Minimal},
 	resultSeq:       {"result_seq", func(t Tags) string { return t.ResultSeq }, counter, true, Standard},
 	resultPartID:    {"result_part_id", func(t Tags) string { return t.ResultPartID }, text, true, Full},
-	resultCode:      {"result_code", func(t Tags) string { return t.ResultCode }, code, true, Standard},
+	resultCode:      {"result_code", func(t Tags) string { return t.ResultCode }, whole, true, Standard},
 	score:           {"score", func(t Tags) string { return t.Score }, number, true, Full},
 	resultValid:     {"result_valid", func(t Tags) string { return t.ResultValid }, boolean, true, Minimal},
 	ready:           {"ready", func(t Tags) string { return t.Ready }, boolean, true, Standard},
 	busy:            {"busy", func(t Tags) string { return t.Busy }, boolean, true, Full},
 	fault:           {"fault", func(t Tags) string { return t.Fault }, boolean, true, Standard},
-	faultCode:       {"fault_code", func(t Tags) string { return t.FaultCode }, code, true, Standard},
-	visionHeartbeat: {"vision_heartbeat", func(t Tags) string { return t.VisionHeartbeat }, counter, true, Standard},
-	missedCount:     {"missed_count", func(t Tags) string { return t.MissedCount }, counter, true, Full},
-	overrunCount:    {"overrun_count", func(t Tags) string { return t.OverrunCount }, counter, true, Full},
-	deadlineCount:   {"deadline_count", func(t Tags) string { return t.DeadlineCount }, counter, true, Full},
-	stationState:    {"station_state", func(t Tags) string { return t.StationState }, code, true, ""},
-	lastOutage:      {"last_outage", func(t Tags) string { return t.LastOutage }, code, true, ""},
+	faultCode:       {"fault_code", func(t Tags) string { return t.FaultCode }, whole, true, Standard},
+	visionHeartbeat: {"vision_heartbeat", func(t Tags) string { return t.VisionHeartbeat }, tally, true, Standard},
+	missedCount:     {"missed_count", func(t Tags) string { return t.MissedCount }, tally, true, Full},
+	overrunCount:    {"overrun_count", func(t Tags) string { return t.OverrunCount }, tally, true, Full},
+	deadlineCount:   {"deadline_count", func(t Tags) string { return t.DeadlineCount }, tally, true, Full},
+	stationState:    {"station_state", func(t Tags) string { return t.StationState }, whole, true, ""},
+	lastOutage:      {"last_outage", func(t Tags) string { return t.LastOutage }, whole, true, ""},
 }
 
 // has tells whether a signal has a node.

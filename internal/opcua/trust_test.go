@@ -44,7 +44,7 @@ func TestWrongTags(t *testing.T) {
 		{"widths", map[string]any{"result_seq": uint32(0)}, nil,
 			`plc.tags.result_seq: nsu=urn:linectl:simulated-plc;s="Inspect"."ResultSeq": is UInt32; it must have the type of trigger_seq, UInt16`},
 		{"array", map[string]any{"accept": []bool{false}}, nil,
-			`plc.tags.accept: nsu=urn:linectl:simulated-plc;s="Inspect"."Accept": is an array of Boolean; allowed is Boolean`},
+			`plc.tags.accept: nsu=urn:linectl:simulated-plc;s="Inspect"."Accept": is an array of Boolean; allowed is Boolean: name the node of one element`},
 		{"access", nil, func(t *Tags) { t.Busy = p.Tags()["busy"] },
 			`plc.tags.busy: nsu=urn:linectl:simulated-plc;s="Inspect"."Busy": cannot be written by this user`},
 		{"unknown node", nil, func(t *Tags) { t.Score = `ns=1;s="Inspect"."Sorce"` },

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"reflect"
+	"slices"
 
 	"github.com/gopcua/opcua/ua"
 
@@ -39,19 +41,21 @@ func (s *session) ask(ctx context.Context, request *ua.ReadRequest) ([]*ua.DataV
 }
 
 // read reads the signals, past every cache. An input of doubtful quality, or a value of another type
-// than at connect, is an error.
+// than at connect, is an error. What the PLC does not take in one request is read in several.
 func (s *session) read(ctx context.Context, wanted []signal) (v values, err error) {
-	request := &ua.ReadRequest{TimestampsToReturn: ua.TimestampsToReturnNeither, NodesToRead: make([]*ua.ReadValueID, len(wanted))}
-	for i, sig := range wanted {
-		request.NodesToRead[i] = &ua.ReadValueID{NodeID: s.ids[sig], AttributeID: ua.AttributeIDValue}
-	}
-	results, err := s.ask(ctx, request)
-	if err != nil {
-		return v, err
-	}
-	for i, sig := range wanted {
-		if v[sig], err = s.known(sig, results[i]); err != nil {
-			return v, in(BadValue, &tagError{sig, err})
+	for part := range slices.Chunk(wanted, s.most) {
+		request := &ua.ReadRequest{TimestampsToReturn: ua.TimestampsToReturnNeither, NodesToRead: make([]*ua.ReadValueID, len(part))}
+		for i, sig := range part {
+			request.NodesToRead[i] = &ua.ReadValueID{NodeID: s.ids[sig], AttributeID: ua.AttributeIDValue}
+		}
+		results, err := s.ask(ctx, request)
+		if err != nil {
+			return v, err
+		}
+		for i, sig := range part {
+			if v[sig], err = s.known(sig, results[i]); err != nil {
+				return v, in(BadValue, &tagError{sig, err})
+			}
 		}
 	}
 	return v, nil
@@ -111,11 +115,14 @@ func (v values) sequence(sig signal) part.Sequence {
 }
 
 func (v values) reason() part.Reason {
-	value, ok := v[resultCode].(int16)
-	if !ok {
-		return part.None
+	value := reflect.ValueOf(v[resultCode])
+	switch {
+	case value.IsValid() && value.CanInt():
+		return part.ReasonByCode(value.Int())
+	case value.IsValid() && value.CanUint():
+		return part.ReasonByCode(int64(value.Uint()))
 	}
-	return part.ReasonByCode(int64(value))
+	return part.None
 }
 
 // notScored stands in the score tag where there is no score: many PLCs cannot compare a NaN.
@@ -135,12 +142,27 @@ func (v values) number(sig signal) float64 {
 	return n
 }
 
-// variant gives a value the type of the tag that it is written to. Counters run over as the tag does.
+// variant gives a value the type of the tag that it is written to. Counters run over as the tag does, and stay
+// positive where its type has a sign.
 func variant(t ua.TypeID, value any) *ua.Variant {
 	switch v := value.(type) {
 	case uint32:
-		if t == ua.TypeIDUint16 {
+		switch t {
+		case ua.TypeIDUint16:
 			value = uint16(v)
+		case ua.TypeIDInt16:
+			value = int16(v & math.MaxInt16)
+		case ua.TypeIDInt32:
+			value = int32(v & math.MaxInt32)
+		}
+	case int16: // a code, which is never negative
+		switch t {
+		case ua.TypeIDUint16:
+			value = uint16(v)
+		case ua.TypeIDInt32:
+			value = int32(v)
+		case ua.TypeIDUint32:
+			value = uint32(v)
 		}
 	case float64:
 		if math.IsNaN(v) || math.IsInf(v, 0) || t == ua.TypeIDFloat && math.IsInf(float64(float32(v)), 0) {

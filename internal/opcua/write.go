@@ -164,36 +164,31 @@ type assign struct {
 	value  any
 }
 
-// put writes what is configured among the values in one request, and is content only if the PLC
-// confirms each of them. Only the value is sent: many PLCs refuse a status or a timestamp beside it.
+// put writes what is configured among the values, in one request if the PLC takes that many, and is content
+// only if it confirms each of them. Only the value is sent: many PLCs refuse a status or a timestamp beside it.
 func (s *session) put(ctx context.Context, values ...assign) error {
-	request := &ua.WriteRequest{}
-	var written []signal
-	for _, v := range values {
-		if !s.has(v.signal) {
-			continue
+	values = slices.DeleteFunc(values, func(v assign) bool { return !s.has(v.signal) })
+	for part := range slices.Chunk(values, s.most) {
+		request := &ua.WriteRequest{}
+		for _, v := range part {
+			request.NodesToWrite = append(request.NodesToWrite, &ua.WriteValue{
+				NodeID:      s.ids[v.signal],
+				AttributeID: ua.AttributeIDValue,
+				Value:       &ua.DataValue{EncodingMask: ua.DataValueValue, Value: variant(s.types[v.signal], v.value)},
+			})
 		}
-		written = append(written, v.signal)
-		request.NodesToWrite = append(request.NodesToWrite, &ua.WriteValue{
-			NodeID:      s.ids[v.signal],
-			AttributeID: ua.AttributeIDValue,
-			Value:       &ua.DataValue{EncodingMask: ua.DataValueValue, Value: variant(s.types[v.signal], v.value)},
-		})
-	}
-	if len(written) == 0 {
-		return nil
-	}
-	response, err := s.client.Write(ctx, request)
-	if err != nil {
-		return plain(err)
-	}
-	if len(response.Results) != len(written) {
-		return fmt.Errorf("wrote %d values, %d were confirmed", len(written), len(response.Results))
-	}
-	for i, sig := range written {
-		if severity(response.Results[i]) != good {
-			return hint.New(hint.Failure, &tagError{sig, fmt.Errorf("the PLC refuses the value (%s)", statusName(response.Results[i]))},
-				"check the tag's type and that it is writable over OPC UA in the PLC program")
+		response, err := s.client.Write(ctx, request)
+		if err != nil {
+			return plain(err)
+		}
+		if len(response.Results) != len(part) {
+			return fmt.Errorf("wrote %d values, %d were confirmed", len(part), len(response.Results))
+		}
+		for i, v := range part {
+			if severity(response.Results[i]) != good {
+				return hint.New(hint.Failure, &tagError{v.signal, fmt.Errorf("the PLC refuses the value (%s)", statusName(response.Results[i]))},
+					"check in the PLC program the tag's type, for a text its length, and that it is writable over OPC UA")
+			}
 		}
 	}
 	return nil

@@ -1,0 +1,166 @@
+package opcua
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gopcua/opcua/ua"
+
+	"linectl/internal/hint"
+	"linectl/internal/part"
+	"linectl/internal/sim/plc"
+)
+
+// Servers as the makers of PLCs build them: small ones, strict ones, ones with types of their own. Each takes a
+// good and a bad part.
+func TestPLCsOfOtherMakers(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		plc  plc.Config
+		edit func(*Config)
+	}{
+		{"10 nodes in one request", plc.Config{PerRequest: 10}, nil},
+		{"5 nodes in one request", plc.Config{PerRequest: 5}, nil},
+		{"10 nodes in one request, and it does not say so", plc.Config{PerRequest: 10, Silent: true}, nil},
+		{"9 nodes in one request and no fast names", plc.Config{PerRequest: 9, NoRegister: true}, nil},
+		{"an address that leads nowhere in its endpoints", plc.Config{Advertise: "opc.tcp://plc-of-the-engineer.invalid:4840"}, nil},
+		{"sessions of one second", plc.Config{SessionTimeout: time.Second}, nil},
+		{"subscriptions of 100 ms and sessions of one second", plc.Config{SessionTimeout: time.Second, Shortest: 100 * time.Millisecond}, func(cfg *Config) { cfg.Trigger = Subscribing }},
+		{"five namespaces before ours", plc.Config{Namespaces: 5}, nil},
+		{"DINT and UDINT", plc.Config{Width: 32, Tags: map[string]any{
+			"result_code": int32(0), "fault_code": uint32(0), "station_state": uint16(0), "last_outage": int32(0), "vision_heartbeat": int32(0),
+			"missed_count": int32(0), "overrun_count": int16(0), "deadline_count": uint16(0), "score": float64(0), "plc_heartbeat": true,
+		}}, nil},
+		{"INT", plc.Config{Tags: map[string]any{"vision_heartbeat": int16(0), "missed_count": int16(0), "result_code": uint16(0), "plc_heartbeat": int16(-1)}}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.plc.IgnoreWatchdog, c.plc.ResultLimit = true, patience
+			p := startPLC(t, c.plc)
+			cfg := configFor(p)
+			if c.edit != nil {
+				c.edit(&cfg)
+			}
+			l, heard, stop := runLinkWithin(t, cfg, usual())
+			defer stop()
+			connectedAgain(t, heard)
+			time.Sleep(c.plc.SessionTimeout + c.plc.SessionTimeout/5) // a session that is used does not run out
+			for n, verdict := range []part.Verdict{part.Pass, part.Reject} {
+				heardOnly(heard, "triggered")
+				if o := inspect(t, p, l, heard, verdict); o.Pass != (verdict == part.Pass) || !o.Told {
+					t.Errorf("part %d: %+v", n+1, o)
+				}
+			}
+			if code := fmt.Sprint(p.Tag("result_code")); code != "2" {
+				t.Errorf("result_code is %s", code)
+			}
+			atRest(t, p)
+			report, err := Probe(t.Context(), cfg, certificates)
+			if err != nil || !strings.Contains(report.Section, `profile = "full"`) {
+				t.Errorf("probe: %v\n%s", err, report.Section)
+			}
+		})
+	}
+}
+
+// heardOnly drops what was heard up to the kind, for PLCs whose heartbeat stands by their type.
+func heardOnly(heard ear, kind string) {
+	for len(heard) > 0 {
+		e := <-heard
+		if e.kind == kind {
+			heard <- e
+			return
+		}
+	}
+}
+
+// The last result is read back from a code of any type.
+func TestCodesOfEveryType(t *testing.T) {
+	for _, code := range []any{int16(20), uint16(20), int32(20), uint32(20)} {
+		if got := (values{resultCode: code}).reason(); got != part.Deadline {
+			t.Errorf("%T: %v", code, got)
+		}
+	}
+	for _, code := range []any{int16(-1), int32(-1), uint32(1 << 31), nil, "20", true} {
+		if got := (values{resultCode: code}).reason(); got == part.Deadline {
+			t.Errorf("%T %v: %v", code, code, got)
+		}
+	}
+}
+
+// What a server may answer in place of a session, and what a person is told to do.
+func TestRefusalsAreExplained(t *testing.T) {
+	p := peer{cfg: goodConfig()}
+	p.identity.File = "/var/lib/linectl/pki/linectl.der"
+	for status, want := range map[ua.StatusCode]struct {
+		state State
+		what  string
+		next  string
+	}{
+		ua.StatusBadServerHalted:           {Unreachable, "the PLC's OPC UA server does not work at the moment (BadServerHalted)", "wait for the end"},
+		ua.StatusBadShutdown:               {Unreachable, "the PLC's OPC UA server does not work at the moment (BadShutdown)", "wait for the end"},
+		ua.StatusBadTooManyOperations:      {Failed, "the PLC takes too few nodes in one request (BadTooManyOperations)", "raise the server's limit"},
+		ua.StatusBadInvalidTimestamp:       {NotTrusted, "the PLC refuses requests of this machine's time (BadInvalidTimestamp)", "set the PLC's clock"},
+		ua.StatusBadCertificateTimeInvalid: {NotTrusted, "by the PLC's clock linectl's certificate is not valid (BadCertificateTimeInvalid)", "set the PLC's clock"},
+		ua.StatusBadCertificateRevoked:     {NotTrusted, "the PLC holds linectl's certificate for revoked (BadCertificateRevoked)", "take linectl's certificate off"},
+		ua.StatusBadTooManySessions:        {NoSessionLeft, "the PLC has no session left (BadTooManySessions)", "close other OPC UA clients"},
+		ua.StatusBadSecurityPolicyRejected: {NotOffered, "the PLC refuses the security policy (BadSecurityPolicyRejected)", "choose what the PLC offers"},
+		ua.StatusBadUserAccessDenied:       {UserRefused, `the PLC refuses user ""`, "check plc.user"},
+	} {
+		err := p.explain(fmt.Errorf("connect: %w", status))
+		if outage(err, Up) != want.state || !strings.HasPrefix(err.Error(), want.what) || !strings.HasPrefix(hint.Of(err), want.next) {
+			t.Errorf("%s: state %s, %v\nhint %s", statusName(status), outage(err, Up), err, hint.Of(err))
+		}
+	}
+}
+
+// A PLC whose server is halted, or has no room for a whole part's names in one request, gets no session, and the
+// reason is told.
+func TestPLCThatTakesTooLittle(t *testing.T) {
+	p := startPLC(t, plc.Config{PerRequest: 4})
+	err := Check(t.Context(), configFor(p), certificates, 0)
+	if err == nil || !strings.HasPrefix(err.Error(), "the PLC takes too few nodes in one request") {
+		t.Errorf("%v", err)
+	}
+	noneLeft(t)
+}
+
+// A PLC whose clock is a day off works, and the probe says how far it is off.
+func TestClockADayOff(t *testing.T) {
+	for _, off := range []time.Duration{-26 * time.Hour, 26 * time.Hour} {
+		p := startPLC(t, plc.Config{IgnoreWatchdog: true, ResultLimit: patience})
+		p.SetClock(off)
+		cfg := configFor(p)
+		report, err := Probe(t.Context(), cfg, certificates)
+		if err != nil || (report.Clock-off).Abs() > time.Minute {
+			t.Errorf("off by %s: %s, %v", off, report.Clock, err)
+		}
+		for _, source := range []Source{Polling, Subscribing} {
+			l, heard, stop := runLink(t, cfg.with(source))
+			recovered(t, p, l, heard)
+			stop()
+		}
+	}
+}
+
+// A text that is longer than the PLC's variable is refused by the PLC: that is said, and nothing becomes valid.
+func TestTextTooLong(t *testing.T) {
+	p := startPLC(t, plc.Config{IgnoreWatchdog: true, ResultLimit: patience})
+	l, heard := startLink(t, configFor(p))
+	heard.want(t, "connected")
+	p.Refuse("result_part_id", ua.StatusBadOutOfRange)
+	p.Present(plc.Part{ID: strings.Repeat("x", 300)})
+	trigger := heard.want(t, "triggered").trigger
+	err := l.Answer(context.Background(), part.Result{Trigger: trigger, Verdict: part.Pass, Reason: part.None})
+	if err == nil || !strings.Contains(err.Error(), "plc.tags.result_part_id: the PLC refuses the value (BadOutOfRange)") || !strings.Contains(hint.Of(err), "its length") {
+		t.Errorf("%v\nhint %s", err, hint.Of(err))
+	}
+	if errors.Is(err, part.ErrNotSent) || p.Tag("result_valid") != false {
+		t.Error("a result that was written in part became valid, or counts as not sent")
+	}
+	heard.want(t, "disconnected")
+}
