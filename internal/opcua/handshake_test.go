@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -14,7 +12,6 @@ import (
 	"time"
 
 	"linectl/internal/part"
-	"linectl/internal/setting"
 	"linectl/internal/sim/plc"
 )
 
@@ -271,54 +268,6 @@ func TestMinimalProfile(t *testing.T) {
 	}
 	if p.Tag("reject") != true {
 		t.Error("the old result reached the PLC")
-	}
-}
-
-// One part after another, with a client that is always asking, must come out exactly as told.
-func TestManyHandshakes(t *testing.T) {
-	parts := 300
-	if os.Getenv("LINECTL_SOAK") != "" {
-		parts = 1_000_000
-	}
-	p := startPLC(t, plc.Config{ResultLimit: patience, Width: 32, IgnoreWatchdog: true})
-	cfg := configFor(p)
-	cfg.Poll = setting.Duration(time.Millisecond)
-	calm := usual() // what is asked here is what a million handshakes leave behind, not how fast they are
-	calm.connect, calm.read, calm.write = patience, patience, patience
-	l, heard, stop := runLinkWithin(t, cfg, calm)
-	t.Cleanup(stop)
-	connectedAgain(t, heard)
-	beat(t, l)
-	until(t, "linectl's heartbeat", func() bool { return p.Tag("vision_heartbeat") != uint16(0) })
-	// What is in use after the first parts is all that it ever takes.
-	heap := func() uint64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	const warm = 100
-	var memory uint64
-	var goroutines int
-	for n := range parts {
-		verdict := part.Verdict(n % 2)
-		if o := inspect(t, p, l, heard, verdict); o.Pass != (verdict == part.Pass) || !o.Told || o.Seq != uint32(n+1) {
-			t.Fatalf("part %d, %s: %+v", n+1, verdict, o)
-		}
-		if n == warm {
-			memory, goroutines = heap(), runtime.NumGoroutine()
-		}
-		if n > warm && n%10_000 == 0 {
-			t.Logf("%d handshakes: heap %d kB, %d goroutines", n, heap()>>10, runtime.NumGoroutine())
-		}
-	}
-	after := heap()
-	t.Logf("%d handshakes; heap %d kB, then %d kB; %d goroutines, then %d", parts, memory>>10, after>>10, goroutines, runtime.NumGoroutine())
-	if after > memory+8<<20 {
-		t.Errorf("the heap grew from %d to %d bytes", memory, after)
-	}
-	if now := runtime.NumGoroutine(); now > goroutines+3 {
-		t.Errorf("%d goroutines became %d", goroutines, now)
 	}
 }
 
