@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 
 	"linectl/internal/hint"
 	"linectl/internal/inspect/recipe"
@@ -31,19 +30,36 @@ func Try(ctx context.Context, cfg Config, folders Folders, r *recipe.Recipe, pic
 		return nil, err
 	}
 	defer i.Close()
-	var all []Challenged
-	for _, c := range pictures {
+	return i.try(ctx, pictures, func(int) {})
+}
+
+func (i *Inspector) try(ctx context.Context, pictures []recipe.Challenge, progress func(done int)) ([]Challenged, error) {
+	all := make([]Challenged, len(pictures))
+	for n, c := range pictures {
 		frame, err := raster.Decode(c.Picture)
+		var found part.Finding
+		if err == nil {
+			found, err = i.Inspect(ctx, frame)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("challenge picture %s: %w", c.Name, err)
 		}
-		found, err := i.Inspect(ctx, frame)
-		if err != nil {
-			return nil, fmt.Errorf("challenge picture %s: %w", c.Name, err)
-		}
-		all = append(all, Challenged{c, found})
+		all[n] = Challenged{c, found}
+		progress(n + 1)
 	}
 	return all, nil
+}
+
+// passes names the pictures that are not rejected, and says what some of them scored.
+func passes(tried []Challenged) (names []string, scores string) {
+	var texts []string
+	for _, c := range tried {
+		if !c.Rejected() {
+			names = append(names, c.Name)
+			texts = append(texts, fmt.Sprintf("%s (score %.4g, threshold %.4g)", c.Name, c.Finding.Score, c.Finding.Threshold))
+		}
+	}
+	return names, some(texts, ", ")
 }
 
 // Activate makes a version the active one if it rejects every challenge picture of its name. With force it
@@ -63,17 +79,11 @@ func Activate(ctx context.Context, cfg Config, folders Folders, name string, ver
 	if err != nil {
 		return 0, fmt.Errorf("%s@%d is not activated: %w", name, version, err)
 	}
-	var passed []string
-	by.Forced = nil
-	for _, c := range tried {
-		if !c.Rejected() {
-			by.Forced = append(by.Forced, c.Name)
-			passed = append(passed, fmt.Sprintf("%s (score %.4g, threshold %.4g)", c.Name, c.Finding.Score, c.Finding.Threshold))
-		}
-	}
+	passed, scores := passes(tried)
 	if len(passed) > 0 && !force {
-		return 0, hint.New(hint.Failure, fmt.Errorf("%s@%d is not activated: it would pass %d of %d known defects: %s", name, version, len(passed), len(tried), strings.Join(passed, ", ")),
+		return 0, hint.New(hint.Failure, fmt.Errorf("%s@%d is not activated: it would pass %d of %d known defects: %s", name, version, len(passed), len(tried), scores),
 			fmt.Sprintf("lower the threshold with 'linectl threshold %s', train again, or take a picture away with 'linectl recipe challenge remove %s'; --force --why TEXT activates it all the same and puts that on record", name, name))
 	}
+	by.Forced = passed
 	return len(tried), shelf.Activate(name, version, by)
 }

@@ -74,18 +74,11 @@ func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, pro
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	files, err := picture.List(o.Good)
+	t, files, err := begin(cfg, folders, o, progress)
 	if err != nil {
 		return nil, err
 	}
-	challenge, err := readChallenge(o.Challenge)
-	if err != nil {
-		return nil, err
-	}
-	runtime, err := start(cfg, folders)
-	if err != nil {
-		return nil, err
-	}
+	t.free = free
 	backbone, err := network.FindBackbone(cfg.Backbone, folders.Backbones)
 	if err != nil {
 		return nil, err
@@ -100,18 +93,18 @@ func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, pro
 		if o.Size, err = inputSize(files, backbone.Multiple); err != nil {
 			return nil, err
 		}
+		t.options.Size = o.Size
 	}
 	in := recipe.Input{Width: o.Size.Width, Height: o.Size.Height, Resize: picture.Resize, Mean: backbone.Mean, Std: backbone.Std}
-	t := &trainer{options: o, runtime: runtime, progress: progress, free: free, defects: challenge}
 	own := recipe.Backbone{Name: backbone.Name, SHA256: backbone.SHA256, Layers: layers, Precision: patchcore.FP32}
-	eight, err := t.eightBits(ctx, backbone, &own, in, files, challenge)
+	eight, err := t.eightBits(ctx, backbone, &own, in, files, t.defects)
 	if err != nil {
 		return nil, err
 	}
 	if eight != nil {
 		backbone = backbone.Computing(eight)
 	}
-	if t.extractor, err = newExtractor(runtime, backbone, layers, in); err != nil {
+	if t.extractor, err = newExtractor(t.runtime, backbone, layers, in); err != nil {
 		return nil, err
 	}
 	defer t.extractor.close()
@@ -126,8 +119,22 @@ func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, pro
 	if err != nil {
 		return nil, err
 	}
-	r.Network, r.Challenge = eight, challenge
+	r.Network = eight
 	return t.save(ctx, folders, r, fmt.Sprintf("trained from %d pictures", len(r.Pictures)))
+}
+
+// begin finds what every way of training starts from, before anything takes time.
+func begin(cfg Config, folders Folders, o TrainOptions, progress Progress) (*trainer, []string, error) {
+	files, err := picture.List(o.Good)
+	if err != nil {
+		return nil, nil, err
+	}
+	t := &trainer{options: o, progress: progress}
+	if t.defects, err = readChallenge(o.Challenge); err != nil {
+		return nil, nil, err
+	}
+	t.runtime, err = start(cfg, folders)
+	return t, files, err
 }
 
 func (o *TrainOptions) fill() {
@@ -325,6 +332,7 @@ func (t *trainer) refuse(err error) error {
 func (t *trainer) save(ctx context.Context, folders Folders, r *recipe.Recipe, what string) (*recipe.Recipe, error) {
 	o := t.options
 	folder := recipe.Folder(folders.Recipes)
+	r.Challenge = t.defects
 	r.History = append(r.History, recipe.Change{At: time.Now().UTC().Truncate(time.Second), Who: o.Who, What: what, Why: o.Why})
 	saved, err := folder.Save(r)
 	if err != nil {

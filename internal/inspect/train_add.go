@@ -8,10 +8,12 @@ import (
 	"slices"
 
 	"linectl/internal/hint"
+	"linectl/internal/inspect/calibrate"
 	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
 	"linectl/internal/part"
+	"linectl/internal/raster"
 )
 
 // mostAdded is the share of a memory bank by which one addition may make it, and so the time per part, grow.
@@ -19,8 +21,8 @@ const mostAdded = 0.25
 
 // Add makes a new version of a recipe's active one that has also learned the good pictures in o.Good: what they
 // show and the memory bank lacks. Each of them is held out against the bank and what the others add; its score
-// joins those that the version keeps, and the thresholds are set anew from all. Everything else stays as it was
-// trained.
+// joins those that the version keeps, and the thresholds are set anew from all. Pictures of parts that the version
+// knows are left out. Everything else stays as it was trained.
 func Add(ctx context.Context, cfg Config, folders Folders, o TrainOptions, progress Progress) (*recipe.Recipe, error) {
 	folder := recipe.Folder(folders.Recipes)
 	parent, err := folder.Load(o.Name, 0)
@@ -30,23 +32,6 @@ func Add(ctx context.Context, cfg Config, folders Folders, o TrainOptions, progr
 	if parent.Method.Name != recipe.PatchCore {
 		return nil, hint.New(hint.Usage, fmt.Errorf("pictures cannot be added to %s@%d: %s learns from all pictures at once", parent.Name, parent.Version, parent.Method.Name), "train it again with --good and all pictures")
 	}
-	files, err := picture.List(o.Good)
-	if err != nil {
-		return nil, err
-	}
-	challenge, err := readChallenge(o.Challenge)
-	if err != nil {
-		return nil, err
-	}
-	runtime, err := start(cfg, folders)
-	if err != nil {
-		return nil, err
-	}
-	extractor, err := open(runtime, cfg, folders, parent)
-	if err != nil {
-		return nil, err
-	}
-	defer extractor.close()
 	m := parent.Method
 	o.Method, o.Score, o.TopK, o.Precision, o.Seed, o.Bank = m.Name, m.Score, m.TopK, m.Precision, m.Seed, m.Bank
 	o.BackbonePrecision = cmp.Or(parent.Manifest.Backbone.Precision, patchcore.FP32)
@@ -60,12 +45,18 @@ func Add(ctx context.Context, cfg Config, folders Folders, o TrainOptions, progr
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	t := &trainer{options: o, runtime: runtime, extractor: extractor, progress: progress}
+	t, files, err := begin(cfg, folders, o, progress)
+	if err != nil {
+		return nil, err
+	}
+	if t.extractor, err = open(t.runtime, cfg, folders, parent); err != nil {
+		return nil, err
+	}
+	defer t.extractor.close()
 	r, added, err := t.add(ctx, parent, files)
 	if err != nil {
 		return nil, err
 	}
-	r.Challenge = challenge
 	return t.save(ctx, folders, r, fmt.Sprintf("%d pictures added", added))
 }
 
@@ -84,7 +75,11 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	if err != nil {
 		return nil, 0, err
 	}
-	if len(g.shots) == 0 {
+	if err := t.leaveTwins(ctx, parent, g); err != nil {
+		return nil, 0, err
+	}
+	all := g.kept()
+	if len(all) == 0 {
 		return nil, 0, hint.New(hint.Usage, fmt.Errorf("%s@%d has learned every picture in %s already", parent.Name, parent.Version, t.options.Good), "name a folder of other pictures")
 	}
 	x := &extending{l, parent.Bank, patchcore.Project(parent.Bank.Vectors, parent.Bank.Dim, t.options.Seed), len(parent.Pictures)}
@@ -94,16 +89,19 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	r := *parent
 	r.Parent, r.Zones, r.History, r.Golden, r.Hash = parent.Version, slices.Clone(parent.Zones), slices.Clone(parent.History), nil, ""
 	r.Pictures, r.Thumbnails = slices.Clone(parent.Pictures), slices.Clone(parent.Thumbnails)
-	all := make([]int, len(g.shots))
 	first := 0
 	for _, p := range parent.Pictures {
 		first = max(first, p.Group+1)
 	}
-	qualities := make([]part.Quality, 0, len(r.Pictures)+len(g.shots))
+	qualities := make([]part.Quality, 0, len(r.Pictures)+len(all))
 	var sizes []picture.Size
 	groups := make(map[int]bool)
-	for i, s := range g.shots {
-		all[i] = i
+	var beyond []string
+	for _, i := range all {
+		s := g.shots[i]
+		if s.Score >= parent.Threshold.Value && len(parent.Zones) == 0 {
+			beyond = append(beyond, picture.Name(s.File))
+		}
 		sizes = append(sizes, s.size)
 		s.Group += first
 		r.Pictures = append(r.Pictures, s.Picture)
@@ -132,11 +130,59 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	r.Training.Pictures, r.Training.Groups = len(r.Pictures), len(groups)
 	r.Training.Patches += bank.patches
 	r.Training.Sampled += bank.sampled
-	t.note("%d pictures added %d vectors to the %d of the memory bank", len(g.shots), r.Bank.Rows-parent.Bank.Rows, parent.Bank.Rows)
+	t.note("%d pictures added %d vectors to the %d of the memory bank", len(all), r.Bank.Rows-parent.Bank.Rows, parent.Bank.Rows)
+	if len(beyond) > 0 {
+		t.note("%d of them would be rejected without one another, look at them, for they pass from now on: %s", len(beyond), some(beyond, ", "))
+	}
 	if err := Calibrate(&r); err != nil {
 		return nil, 0, t.refuse(err)
 	}
-	return &r, len(g.shots), t.keepGolden(&r, all, func(i int) string { return g.shots[i].path })
+	return &r, len(all), t.keepGolden(&r, all, func(i int) string { return g.shots[i].path })
+}
+
+// leaveTwins leaves out pictures of parts that the parent has learned: they teach nothing, and their scores, being
+// those of known parts, would promise too much. Both sides are compared as the small copies that a recipe keeps.
+func (t *trainer) leaveTwins(ctx context.Context, parent *recipe.Recipe, g *gathered) error {
+	if len(parent.Thumbnails) != len(parent.Pictures) || len(g.shots) == 0 {
+		return nil
+	}
+	small := slices.Clone(parent.Thumbnails)
+	for _, s := range g.shots {
+		small = append(small, s.jpeg)
+	}
+	features := t.extractor.network.Features
+	describer := newDescriber(features[len(features)-1], t.options.Seed)
+	var descriptors []float32
+	for i, jpeg := range small {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		t.tell("known parts", i+1, len(small))
+		frame, err := raster.Decode(jpeg)
+		if err == nil {
+			err = t.see(frame)
+		}
+		if err != nil {
+			return fmt.Errorf("small copy %d of %s@%d: %w", i+1, parent.Name, parent.Version, err)
+		}
+		descriptors = append(descriptors, describer.describe()...)
+	}
+	groups := calibrate.Group(descriptors, descriptorDim)
+	known := make(map[int]string)
+	for i, p := range parent.Pictures {
+		known[groups[i]] = p.File
+	}
+	var twins []string
+	for i := range g.shots {
+		if of, ok := known[groups[len(parent.Pictures)+i]]; ok {
+			g.shots[i].out = true
+			twins = append(twins, fmt.Sprintf("%s that of %s", picture.Name(g.shots[i].File), picture.Name(of)))
+		}
+	}
+	if len(twins) > 0 {
+		t.note("%d of %d pictures show parts that %s@%d has learned and were left out: %s", len(twins), len(g.shots), parent.Name, parent.Version, some(twins, ", "))
+	}
+	return nil
 }
 
 // extending learns by adding to a memory bank.
@@ -149,7 +195,7 @@ type extending struct {
 
 func (l *extending) learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error) {
 	most := min(MostBank-l.bank.Rows, max(1, int(mostAdded*float64(l.bank.Rows))))
-	rows := l.rows(pictures)
+	rows, place := l.rows(pictures), places(pictures)
 	chosen, err := patchcore.Extend(ctx, l.projected, l.patchcoreLearner.projected, patchcore.ProjectedDim, rows, most, func(done int) { progress(done, most) })
 	if err != nil {
 		return nil, err
@@ -160,7 +206,7 @@ func (l *extending) learn(ctx context.Context, pictures []int, progress func(don
 		bank.Vectors = append(bank.Vectors, l.patches[row*bank.Dim:(row+1)*bank.Dim]...)
 		if l.bank.Origin != nil {
 			o := l.origin[row]
-			bank.Origin = append(bank.Origin, patchcore.Origin{Picture: o.Picture + int32(l.pictures), Cell: o.Cell})
+			bank.Origin = append(bank.Origin, patchcore.Origin{Picture: place[o.Picture] + int32(l.pictures), Cell: o.Cell})
 		}
 	}
 	return bankModel{l.t, bank, len(pictures) * l.t.versions() * l.embedder.Grid, len(rows)}, nil

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"linectl/internal/hint"
 	"linectl/internal/inspect/calibrate"
@@ -122,14 +121,11 @@ func (t *trainer) gather(ctx context.Context, files []string, l learner, seen ma
 		return nil, err
 	}
 	if len(unreadable) > 0 {
-		const shown = 5
-		more := ""
-		if len(unreadable) > shown {
-			more = fmt.Sprintf("; and %d more", len(unreadable)-shown)
-		}
-		return nil, hint.New(hint.Failure, fmt.Errorf("%d of %d pictures cannot be read: %s%s",
-			len(unreadable), len(files), strings.Join(unreadable[:min(shown, len(unreadable))], "; "), more),
+		return nil, hint.New(hint.Failure, fmt.Errorf("%d of %d pictures cannot be read: %s", len(unreadable), len(files), some(unreadable, "; ")),
 			"replace these files or take them away, then train again")
+	}
+	if n := len(files) - len(g.shots); n > 0 {
+		t.note("%d of %d pictures are there already, bit for bit, and count once", n, len(files))
 	}
 	for i, group := range calibrate.Group(g.descriptors, descriptorDim) {
 		g.shots[i].Group = group

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 
 	"linectl/internal/hint"
 	"linectl/internal/inspect/calibrate"
@@ -17,7 +18,7 @@ import (
 type heldScores struct{ fp32, int8 []float64 }
 
 // holdOut gives every picture the score and the map that it has where neither it nor another picture of its
-// part was learned.
+// part was learned. Those that are left out are scored as well, and never learned.
 func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner) (heldScores, error) {
 	held := heldScores{fp32: make([]float64, len(g.shots))}
 	if t.tryInt8() {
@@ -30,7 +31,7 @@ func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner) (heldScor
 			if s.fold == fold {
 				out = append(out, i)
 				files = append(files, s.path)
-			} else {
+			} else if !s.out {
 				in = append(in, i)
 			}
 		}
@@ -132,21 +133,23 @@ func (t *trainer) leaveOut(g *gathered) (left []string) {
 	if len(suspects) == 0 {
 		return nil
 	}
-	const shown = 5
-	names := ""
-	for n, i := range suspects[:min(shown, len(suspects))] {
-		if n > 0 {
-			names += ", "
-		}
-		names += picture.Name(g.shots[i].File)
-	}
-	if len(suspects) > shown {
-		names += fmt.Sprintf(" and %d more", len(suspects)-shown)
+	names := make([]string, len(suspects))
+	for n, i := range suspects {
+		names[n] = picture.Name(g.shots[i].File)
 	}
 	done := "they were left out, and the promise is for parts like the others; --keep-suspects learns and counts them"
 	if t.options.KeepSuspects {
 		done = "they were learned and counted as the others"
 	}
-	t.note("%d of %d pictures look unlike the rest, look at them: %s; %s", len(suspects), len(g.shots), names, done)
+	t.note("%d of %d pictures look unlike the rest, look at them: %s; %s", len(suspects), len(g.shots), some(names, ", "), done)
 	return left
+}
+
+// some is the first few of many texts in a row, and how many more there are.
+func some(texts []string, between string) string {
+	const shown = 5
+	if len(texts) <= shown {
+		return strings.Join(texts, between)
+	}
+	return fmt.Sprintf("%s%sand %d more", strings.Join(texts[:shown], between), between, len(texts)-shown)
 }

@@ -96,12 +96,17 @@ func (l *patchcoreLearner) rows(pictures []int) (rows []int) {
 	return rows
 }
 
-func (l *patchcoreLearner) learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error) {
-	place := make(map[int32]int32, len(pictures)) // of a picture among those that are learned
+// places is the place of each of the pictures among them.
+func places(pictures []int) map[int32]int32 {
+	place := make(map[int32]int32, len(pictures))
 	for i, p := range pictures {
 		place[int32(p)] = int32(i)
 	}
-	rows := l.rows(pictures)
+	return place
+}
+
+func (l *patchcoreLearner) learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error) {
+	rows, place := l.rows(pictures), places(pictures)
 	size := l.t.options.Bank
 	chosen, err := patchcore.Coreset(ctx, l.projected, patchcore.ProjectedDim, rows, size, l.t.options.Seed, func(done int) { progress(done, size) })
 	if err != nil {

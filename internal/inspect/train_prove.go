@@ -5,13 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"linectl/internal/hint"
 	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
-	"linectl/internal/part"
-	"linectl/internal/raster"
 )
 
 // keepGolden gives the recipe some of its numbered pictures, with the scores that they have now, for the
@@ -80,28 +77,12 @@ func (t *trainer) challenge(ctx context.Context, folder recipe.Folder, r *recipe
 		return err
 	}
 	defer i.scorer.Close()
-	var passed []string
-	for n, c := range all {
-		t.tell("challenge", n+1, len(all))
-		frame, err := raster.Decode(c.Picture)
-		if err != nil {
-			return fmt.Errorf("challenge picture %s: %w", c.Name, err)
-		}
-		found, err := i.Inspect(ctx, frame)
-		if err != nil {
-			return fmt.Errorf("challenge picture %s: %w", c.Name, err)
-		}
-		if found.Reason == part.None {
-			passed = append(passed, fmt.Sprintf("%s (score %.4g, threshold %.4g)", c.Name, found.Score, found.Threshold))
-		}
+	tried, err := i.try(ctx, all, func(n int) { t.tell("challenge", n, len(all)) })
+	if err != nil {
+		return err
 	}
-	if len(passed) > 0 {
-		const shown = 5
-		text := strings.Join(passed[:min(shown, len(passed))], ", ")
-		if len(passed) > shown {
-			text += fmt.Sprintf(" and %d more", len(passed)-shown)
-		}
-		return hint.New(hint.Failure, fmt.Errorf("%s@%d is made but must not be used: it passes %d of %d challenge pictures: %s", r.Name, r.Version, len(passed), len(all), text),
+	if passed, scores := passes(tried); len(passed) > 0 {
+		return hint.New(hint.Failure, fmt.Errorf("%s@%d is made but must not be used: it passes %d of %d challenge pictures: %s", r.Name, r.Version, len(passed), len(all), scores),
 			"ask for more false rejects, which lowers the threshold; look at the pictures with 'linectl inspect'; or try another size, backbone or score")
 	}
 	t.note("all %d challenge pictures are rejected", len(all))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/draw"
 	"os"
 	"path/filepath"
 	"slices"
@@ -143,6 +144,52 @@ func TestAdd(t *testing.T) {
 	}
 	if _, err := Add(t.Context(), cfg, folders, TrainOptions{Name: "plate", Good: filepath.Join(filepath.Dir(dir), "none")}, nil); hint.KindOf(err) != hint.Usage {
 		t.Errorf("no folder: %v", err)
+	}
+}
+
+// TestAddKnowsItsParts: of the added pictures a copy of a learned one counts once, another exposure of a learned part is
+// named and left out, and what would have been rejected is named and learned.
+func TestAddKnowsItsParts(t *testing.T) {
+	_, r, cfg, folders := trained(t)
+	dir := t.TempDir()
+	save(t, filepath.Join(dir, "copy.png"), plate(4, false))
+	again := image.NewRGBA(image.Rect(0, 0, 96, 96))
+	draw.Draw(again, again.Rect, plate(5, false), image.Point{}, draw.Src)
+	for i := range again.Pix {
+		if i%4 < 3 { // not the transparency
+			again.Pix[i] += uint8(i % 7 / 3)
+		}
+	}
+	save(t, filepath.Join(dir, "again.png"), again)
+	for n := range 3 {
+		save(t, filepath.Join(dir, fmt.Sprintf("new-%d.png", n)), plate(uint64(900+n), false))
+	}
+	save(t, filepath.Join(dir, "spot.png"), plate(910, true))
+	var notes []string
+	made, err := Add(t.Context(), cfg, folders, TrainOptions{Name: "plate", Good: dir, Note: func(text string) { notes = append(notes, text) }}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(notes, "\n")
+	for _, want := range []string{"1 of 6 pictures are there already, bit for bit, and count once",
+		"1 of 5 pictures show parts that plate@1 has learned and were left out: again.png that of 5.png",
+		"1 of them would be rejected without one another, look at them, for they pass from now on: spot.png"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in the notes:\n%s", want, text)
+		}
+	}
+	if len(made.Pictures) != len(r.Pictures)+4 || made.History[len(made.History)-1].What != "4 pictures added" {
+		t.Errorf("%d pictures, history %+v", len(made.Pictures), made.History)
+	}
+	for _, o := range made.Bank.Origin[r.Bank.Rows:] {
+		if int(o.Picture) < len(r.Pictures) || int(o.Picture) >= len(made.Pictures) {
+			t.Fatalf("an added vector comes from picture %d of %d", o.Picture, len(made.Pictures))
+		}
+	}
+	only := t.TempDir()
+	save(t, filepath.Join(only, "again.png"), again)
+	if _, err := Add(t.Context(), cfg, folders, TrainOptions{Name: "plate", Good: only}, nil); hint.KindOf(err) != hint.Usage || !strings.Contains(err.Error(), "plate@1 has learned every picture in "+only+" already") {
+		t.Errorf("nothing new: %v", err)
 	}
 }
 
