@@ -68,7 +68,7 @@ func (p *program) command() *cobra.Command {
 		p.runCommand(), p.checkCommand(), p.demoCommand(),
 		p.trainCommand(), p.inspectCommand(), p.evalCommand(), p.featuresCommand(), p.recipeCommand(), p.thresholdCommand(), p.backboneCommand(), p.benchCommand(),
 		p.queryCommand(), p.showCommand(), p.statsCommand(), p.sinceCommand(),
-		p.reviewCommand(), p.verifyCommand(), p.exportCommand(), p.pruneCommand(), p.backupCommand(), p.restoreCommand(),
+		p.reviewCommand(), p.verifyCommand(), p.exportCommand(), p.pruneCommand(), p.backupCommand(), p.restoreCommand(), p.salvageCommand(),
 		p.cameraCommand(), p.plcCommand(),
 		p.versionCommand(),
 	)

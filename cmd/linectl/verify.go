@@ -82,7 +82,7 @@ func (p *program) verify(ctx context.Context, q verifyQuestion, args []string) (
 	}
 	count := func(n int64) string { return strconv.FormatInt(n, 10) }
 	rows := [][]string{
-		{"record", found.Record}, {"links", count(found.Links)}, {"head", found.Head}, {"parts", count(found.Parts)},
+		{"record", found.Record}, {"links", count(found.Links)}, {"head", found.Head}, {"rows proved", count(found.Proved)}, {"parts", count(found.Parts)},
 		{"seals", count(found.Seals)}, {"signatures checked", count(found.Signed)},
 		{"pictures", count(found.Pictures)}, {"removed by retention", count(found.Removed)}, {"problems", count(found.Problems)},
 	}

@@ -37,8 +37,8 @@ func damaged(err error) bool {
 	return errors.Is(err, errDamaged) || errors.As(err, &e) && (e.Code == sqlite3.ErrCorrupt || e.Code == sqlite3.ErrNotADB)
 }
 
-// isRecord tells from the first bytes of a file, which SQLite's file format fixes, whether it was a record of
-// ours. What was never ours is not moved.
+// isRecord tells whether a file was a record of ours: by its first bytes, which SQLite's file format fixes, or where
+// these are zeros, as a file system leaves them after a power loss, by its rows. What was never ours is not moved.
 func isRecord(path string) bool {
 	f, err := os.Open(path)
 	if err != nil {
@@ -49,7 +49,36 @@ func isRecord(path string) bool {
 	if _, err := io.ReadFull(f, head); err != nil {
 		return false
 	}
-	return bytes.HasPrefix(head, []byte("SQLite format 3\x00")) && binary.BigEndian.Uint32(head[68:]) == applicationID
+	if bytes.Equal(head, make([]byte, len(head))) {
+		return hasLinks(path)
+	}
+	return bytes.HasPrefix(head, []byte(sqliteMagic)) && binary.BigEndian.Uint32(head[68:]) == applicationID
+}
+
+// hasLinks looks for a row of the chain.
+func hasLinks(path string) bool {
+	p, err := openPages(path)
+	if err != nil {
+		return false
+	}
+	defer p.close()
+	var damaged int64
+	page := make([]byte, p.size)
+	for n := int64(1); n <= p.whole; n++ {
+		if p.page(uint32(n), page) != nil {
+			continue
+		}
+		for c := range p.cells(uint32(n), page, &damaged) {
+			if len(c.values) == 4 && c.values[0] == nil {
+				kind, _ := c.values[1].(int64)
+				hash, _ := c.values[3].([]byte)
+				if kind >= 1 && int(kind) <= len(chained) && len(hash) == 32 {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // setAside gives a damaged record another name, its log and its pictures with it, so that the line can

@@ -111,6 +111,39 @@ func TestADamagedRecordIsSetAsideAndTheLineStarts(t *testing.T) {
 	s.Close()
 }
 
+// Also where the head of the file is gone, or its end, the line starts, and what is left can be salvaged.
+func TestARecordWithoutHeadOrEndIsSetAside(t *testing.T) {
+	for name, damage := range map[string]func([]byte) []byte{
+		"head": func(data []byte) []byte { return append(make([]byte, 4096), data[4096:]...) },
+		"end":  func(data []byte) []byte { return data[:len(data)-3*pageSize] },
+	} {
+		c, content := filled(t, 40)
+		if err := os.WriteFile(c.Path, damage(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := openStore(t, c)
+		insert(t, s, good(1))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		aside, err := filepath.Glob(c.Path + ".damaged-*[0-9]")
+		if err != nil || len(aside) != 1 {
+			t.Fatalf("%s: %v, %v", name, aside, err)
+		}
+		found, err := Salvage(t.Context(), aside[0], c.Path+".rescued", nil)
+		if err != nil || found.Tables[0].Rows < 50 {
+			t.Errorf("%s: %+v, %v", name, found, err)
+		}
+	}
+	c := configIn(t.TempDir()) // zeros alone are nobody's
+	if err := os.WriteFile(c.Path, make([]byte, 3*pageSize), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), c, slog.New(slog.DiscardHandler)); hint.KindOf(err) != hint.Damage {
+		t.Errorf("zeros: %v", err)
+	}
+}
+
 // What was never a record of ours is neither moved nor written to.
 func TestWhatIsNotOursStaysWhereItIs(t *testing.T) {
 	for _, content := range []string{"not a database, for sure; " + strings.Repeat("x", 5000), "SQLite format 3\x00" + strings.Repeat("y", 5000)} {

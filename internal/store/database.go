@@ -71,15 +71,18 @@ func openWriter(ctx context.Context, path string) (*sql.DB, error) {
 	return db, nil
 }
 
-// setPageSize gives a new file pages of 8 kB: of the usual heatmap, 28 x 28, five rows fill one to 98 %,
-// where two rows leave a fifth of a page of 4 kB empty. It must come before the log is set up.
+// pageSize is that of a new file, in bytes: of the usual heatmap, 28 x 28, five rows fill one to 98 %,
+// where two rows leave a fifth of a page of 4 kB empty.
+const pageSize = 8192
+
+// setPageSize must come before the log is set up.
 func setPageSize(ctx context.Context, path string) error {
 	if info, err := os.Stat(path); err == nil && info.Size() > 0 {
 		return nil
 	}
 	db := sql.OpenDB(&connector{sqlite3.SQLiteDriver{}, dsn(path, "")})
 	defer db.Close()
-	_, err := db.ExecContext(ctx, "PRAGMA page_size = 8192; PRAGMA auto_vacuum = incremental; PRAGMA user_version = 0")
+	_, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA page_size = %d; PRAGMA auto_vacuum = incremental; PRAGMA user_version = 0", pageSize))
 	return err
 }
 

@@ -72,9 +72,13 @@ func versionOf(ctx context.Context, db *sql.DB) (version int, err error) {
 	case application != applicationID:
 		return 0, errForeign()
 	case version > newest:
-		return 0, hint.New(hint.Damage, fmt.Errorf("it has schema version %d; this linectl knows versions up to %d", version, newest), "install the linectl that wrote it, or a newer one")
+		return 0, errNewer(version)
 	}
 	return version, nil
+}
+
+func errNewer(version int) error {
+	return hint.New(hint.Damage, fmt.Errorf("it has schema version %d; this linectl knows versions up to %d", version, newest), "install the linectl that wrote it, or a newer one")
 }
 
 // migrate brings the schema to the newest version, one transaction a step: a crash leaves a whole version.

@@ -19,7 +19,8 @@ import (
 type Verification struct {
 	Record   string `json:"record"` // uuid
 	Links    int64  `json:"links"`
-	Head     string `json:"head"` // hash of the newest link
+	Head     string `json:"head"`   // hash of the newest link
+	Proved   int64  `json:"proved"` // rows that their links prove
 	Parts    int64  `json:"parts"`
 	Seals    int64  `json:"seals"`
 	Signed   int64  `json:"signed"` // seals whose signature was checked
@@ -31,6 +32,7 @@ type Verification struct {
 // VerifyOptions say what is compared beside the chain itself.
 type VerifyOptions struct {
 	Read     bool              // read every picture and compare its hash; else only see that it is there, with its size
+	Alone    bool              // do not look at pictures at all
 	Key      ed25519.PublicKey // check the signatures of the seals
 	Known    []Seal            // seals that were kept elsewhere
 	Progress func(done, total int64)
@@ -252,7 +254,7 @@ func (v *verifier) rows(ctx context.Context, t table, from, to int64, into map[[
 
 // judge compares a link with its row.
 func (v *verifier) judge(l linkRow, rows map[[2]int64][]any) {
-	before := v.last
+	before, gap := v.last, v.last.n != l.n-1
 	before.n = l.n - 1
 	v.last = link{n: l.n}
 	copy(v.last.hash[:], l.hash) // one change is told once: the walk goes on from what stands there
@@ -272,7 +274,12 @@ func (v *verifier) judge(l linkRow, rows map[[2]int64][]any) {
 		v.wrong("%s %d: cut out (link %d)", t.name, l.row, l.n)
 		return
 	}
-	if made := before.next(t, l.row, values); made.hash != v.last.hash {
+	switch made := before.next(t, l.row, values); {
+	case made.hash == v.last.hash:
+		v.Proved++
+	case gap:
+		v.wrong("%s %d: cannot be proved, as the link before it is gone (link %d)", t.name, l.row, l.n)
+	default:
 		v.wrong("%s %d: changed or moved (link %d)", t.name, l.row, l.n)
 	}
 	v.note(t, l, before, values)
@@ -295,6 +302,9 @@ func (v *verifier) note(t table, l linkRow, before link, values []any) {
 		id, _ := values[1].(int64)
 		v.removed[id] = true
 	case frames.kind:
+		if v.Alone {
+			return
+		}
 		v.Pictures++
 		path, _ := values[6].(string)
 		size, _ := values[7].(int64)
