@@ -187,6 +187,7 @@ func readRecordedParts(ctx context.Context, name string) (recorded []conveyor.Re
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, reader.Close()) }()
+	var ids []int64
 	for found, err := range reader.Find(ctx, store.Filter{}) {
 		if err != nil {
 			return nil, err
@@ -196,7 +197,18 @@ func readRecordedParts(ctx context.Context, name string) (recorded []conveyor.Re
 		}
 		r := conveyor.Recorded{At: found.At, Seq: found.Sequence.Value, Bits: found.Sequence.Bits, Was: found.Verdict.String()}
 		r.Part.ID, r.Part.Lot = found.PartID, found.Lot
-		recorded = append(recorded, r)
+		recorded, ids = append(recorded, r), append(ids, found.ID)
+	}
+	const page = 500
+	for from := 0; from < len(ids); from += page {
+		few := ids[from:min(from+page, len(ids))]
+		asked, err := reader.Asked(ctx, few)
+		if err != nil {
+			return nil, err
+		}
+		for i, id := range few {
+			recorded[from+i].Part.Recipe, recorded[from+i].Part.UserData = asked[id].Recipe, asked[id].UserData
+		}
 	}
 	slices.Reverse(recorded)
 	return recorded, nil

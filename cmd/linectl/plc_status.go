@@ -25,8 +25,9 @@ func (p *program) plcStatusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "how the running daemon's link to the PLC is, since when, and what to do about it",
 		Long: `Status shows what the daemon itself last said of its link: the state, since when, why, what a person does
-about it, and how often each outage came since the daemon started. It asks nothing of the PLC. The exit code
-is 0 while the link is up and 1 otherwise.`,
+about it, and how often each outage came since the daemon started. It asks nothing of the PLC. With [vision],
+where the PLC calls linectl, the link is up while linectl's own server can be called. The exit code is 0
+while the link is up and 1 otherwise.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			cfg, err := p.load()
@@ -38,7 +39,11 @@ is 0 while the link is up and 1 otherwise.`,
 				return err
 			}
 			since := s.Since.Local().Format(time.DateTime)
-			rows := [][]string{{"state", fmt.Sprintf("%s: %s", s.Name, s.State.Text())}, {"since", since}}
+			text := s.State.Text()
+			if s.Serves != "" && s.State == opcua.Up {
+				text = "linectl's own server can be called at " + s.Serves
+			}
+			rows := [][]string{{"state", fmt.Sprintf("%s: %s", s.Name, text)}, {"since", since}}
 			if s.Error != "" {
 				rows = append(rows, []string{"why", s.Error})
 			}

@@ -158,10 +158,12 @@ func openStation(ctx context.Context, cfg *config.Config, log *slog.Logger) (s *
 		decides = fmt.Sprintf("%s@%d %s", r.Name, r.Version, r.Hash)
 	}
 	s.runner = line.NewRunner(cfg.Line, deps)
+	s.status = keepStatus(statusFile(cfg), "line "+cfg.Line.Name+" in mode "+string(cfg.Line.Mode)+notSecure(cfg), log)
 	if cfg.Vision.Serves() {
 		if err = s.openVision(ctx, cfg, log); err != nil {
 			return s, err
 		}
+		s.called.Watch(s.status.tell)
 		s.runner.UsePLC(s.called)
 		s.store.Event("start", "linectl", fmt.Sprintf("version %s, mode %s, recipe %s, called at %s", version, cfg.Line.Mode, decides, cfg.Vision.Listen))
 		return s, nil
@@ -170,7 +172,6 @@ func openStation(ctx context.Context, cfg *config.Config, log *slog.Logger) (s *
 		return s, err
 	}
 	s.link.Within(cfg.Line.Cycle.Std())
-	s.status = keepStatus(statusFile(cfg), "line "+cfg.Line.Name+" in mode "+string(cfg.Line.Mode)+notSecure(cfg), log)
 	s.link.Watch(s.status.tell)
 	s.runner.UsePLC(s.link)
 	s.store.Event("start", "linectl", fmt.Sprintf("version %s, mode %s, recipe %s", version, cfg.Line.Mode, decides))

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,9 +48,16 @@ func TestCalled(t *testing.T) {
 		if out[0].Value() != sequence || out[1].Value() != false || out[2].Value() != part.Bypass.Code() {
 			t.Errorf("call %d: %v, %v, %v", sequence, out[0].Value(), out[1].Value(), out[2].Value())
 		}
+		shown, err := plcCommandLine(p, "", "status")
+		if err != nil || !strings.Contains(shown, "up: linectl's own server can be called at "+address) || !strings.Contains(shown, "sessions") {
+			t.Errorf("status: %v\n%s", err, shown)
+		}
 		stop()
 		if err := <-ended; err != nil {
 			t.Fatal(err)
+		}
+		if shown, err := plcCommandLine(p, "", "status"); err == nil || !strings.Contains(shown, "away: linectl does not run") {
+			t.Errorf("status after the end: %v\n%s", err, shown)
 		}
 	}
 	c := store.DefaultConfig()

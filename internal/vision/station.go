@@ -1,11 +1,13 @@
 package vision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -31,6 +33,10 @@ type Station struct {
 	patience time.Duration // after which a job that the line did not answer is over
 	space    *space
 	server   *serve.Server
+
+	telling sync.Mutex
+	watch   func(opcua.Status)
+	serving opcua.Status
 
 	mu     sync.Mutex
 	up     bool
@@ -108,6 +114,33 @@ const bits = 32
 // Address is where it listens, while it runs.
 func (s *Station) Address() string { return s.server.Address() }
 
+// Watch has each change of the server's status told. It is called before Run; tell must not block.
+func (s *Station) Watch(tell func(opcua.Status)) { s.watch = tell }
+
+// enter tells how the server is.
+func (s *Station) enter(state opcua.State, cause error) {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	now := &s.serving
+	now.State, now.Name, now.Since, now.Next, now.Error, now.Serves, now.Process = state, state.String(), time.Now(), state.Next(), "", s.cfg.Listen, os.Getpid()
+	if cause != nil {
+		now.Error, now.Next = cause.Error(), cmp.Or(hint.Of(cause), now.Next)
+	}
+	if s.watch != nil {
+		s.watch(*now)
+	}
+}
+
+// opened counts a client's session.
+func (s *Station) opened(client string) {
+	s.log.Info("a client has opened a session", "client", client)
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	if s.serving.Sessions++; s.watch != nil && s.serving.State == opcua.Up {
+		s.watch(s.serving)
+	}
+}
+
 // Run serves until ctx ends. An address that is not there yet is no error: it is tried again for ever.
 func (s *Station) Run(ctx context.Context) error {
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -118,6 +151,7 @@ func (s *Station) Run(ctx context.Context) error {
 			break
 		}
 		if !told {
+			s.enter(opcua.Failed, err)
 			s.log.Warn("linectl's own OPC UA server does not serve", "error", err, "hint", hint.Of(err))
 			s.listener.Disconnected(err)
 		}
@@ -127,6 +161,8 @@ func (s *Station) Run(ctx context.Context) error {
 		case <-time.After(time.Second/2 + rand.N(time.Second)):
 		}
 	}
+	s.enter(opcua.Up, nil)
+	defer s.enter(opcua.Away, nil)
 	s.log.Info("linectl's own OPC UA server serves", "address", s.Address(), "clients", len(s.clients))
 	s.mu.Lock()
 	s.up = true
