@@ -38,8 +38,21 @@ func newExtractor(r *network.Runtime, b network.Backbone, layers []string, in re
 	return &extractor{picture.NewPreparer(in.Size(), in.Mean, in.Std), n}, nil
 }
 
+// checkInt8 refuses a network of 8 bits on every device but the processor: others round otherwise, or compute it in
+// larger numbers, and the recipe's scores would not be those that it was calibrated by.
+func checkInt8(d network.Device) error {
+	if d.Int8() {
+		return nil
+	}
+	return hint.New(hint.Usage, fmt.Errorf("a network of 8 bits is for the device %s; %s computes it otherwise", network.CPU, d),
+		"use the device cpu, or train for this one with --backbone-precision fp32")
+}
+
 // quantize makes the form of a network that computes in 8 bits, for the numbers that it makes of some frames.
 func quantize(r *network.Runtime, b network.Backbone, layers []string, in recipe.Input, frames func(look func(part.Frame) error) error) ([]byte, error) {
+	if err := checkInt8(r.Device()); err != nil {
+		return nil, err
+	}
 	o, err := r.Observe(b, layers, in.Width, in.Height)
 	if err != nil {
 		return nil, err
@@ -68,9 +81,10 @@ func open(runtime *network.Runtime, cfg Config, folders Folders, r *recipe.Recip
 	if backbone, err = r.Through(backbone); err != nil {
 		return nil, hint.New(hint.Usage, err, "name the recipe's own network in inspect.backbone or with --backbone, or train the recipe again with this one")
 	}
-	if r.Manifest.Backbone.Int8() && !runtime.Device().Int8() {
-		return nil, hint.New(hint.Usage, fmt.Errorf("recipe %s@%d computes its network in 8 bits, which %s does otherwise than the processor that it was trained on", r.Name, r.Version, runtime.Device()),
-			"use the device cpu, or train it again on this device or with --backbone-precision fp32")
+	if r.Manifest.Backbone.Int8() {
+		if err := checkInt8(runtime.Device()); err != nil {
+			return nil, fmt.Errorf("recipe %s@%d: %w", r.Name, r.Version, err)
+		}
 	}
 	return newExtractor(runtime, backbone, r.Manifest.Backbone.Layers, r.Input)
 }

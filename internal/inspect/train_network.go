@@ -49,7 +49,7 @@ func (t *trainer) eightBits(ctx context.Context, backbone network.Backbone, b *r
 	case asked == patchcore.FP32:
 		return nil, nil
 	case !t.runtime.Device().Int8():
-		return refuse(fmt.Errorf("%s has no 8-bit kernels that score as the processor's", t.runtime.Device()))
+		return refuse(checkInt8(t.runtime.Device()))
 	case len(files) < leastTrial:
 		return refuse(fmt.Errorf("%d pictures are too few to compare it with fp32", len(files)))
 	}
