@@ -46,6 +46,7 @@ absent_packages() {
 	done
 	if [ "${1:-}" = test ]; then
 		command -v systemd-analyze >/dev/null || echo systemd
+		command -v strace >/dev/null || echo strace
 		command -v npm >/dev/null || printf "nodejs\nnpm\n"
 		python3 -m pip --version >/dev/null 2>&1 || printf "python3\npython3-pip\n"
 	fi

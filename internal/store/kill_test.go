@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	if folder := os.Getenv(powerFolder); folder != "" {
 		writeAndLog(folder)
 	}
+	if folder := os.Getenv(picturesFolderVariable); folder != "" {
+		keepPictures(folder)
+	}
 	os.Exit(m.Run())
 }
 
@@ -133,7 +136,7 @@ func TestKilledWriterHasEveryRowThatItReported(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		v, problems := verify(t, configIn(folder), VerifyOptions{})
+		v, problems := verify(t, configIn(folder), VerifyOptions{Read: true})
 		if problems != nil {
 			broken += v.Problems
 			t.Errorf("the chain: %v", problems)
