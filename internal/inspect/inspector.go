@@ -95,7 +95,7 @@ func newInspector(runtime *network.Runtime, e *extractor, r *recipe.Recipe) (*In
 	features := e.network.Features
 	var exact func(cell int) float64
 	if r.Gauss != nil {
-		s, err := padim.NewScorer(features, r.Gauss, r.Input.Width, r.Input.Height)
+		s, err := padim.NewScorer(features, r.Gauss, r.Input.Width, r.Input.Height, runtime.Threads())
 		if err != nil {
 			return nil, err
 		}

@@ -161,7 +161,7 @@ type fitting struct{ *padim.Fitter }
 func (f fitting) take(int, string, int) error { return f.Add() }
 
 func (l *padimLearner) learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error) {
-	fitter, err := padim.NewFitter(l.t.extractor.network.Features, l.dims)
+	fitter, err := padim.NewFitter(l.t.extractor.network.Features, l.dims, l.t.runtime.Threads())
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +200,7 @@ type gaussModel struct {
 }
 
 func (m gaussModel) scorer(string) (scorer, error) {
-	return padim.NewScorer(m.t.extractor.network.Features, m.model, m.t.options.Size.Width, m.t.options.Size.Height)
+	return padim.NewScorer(m.t.extractor.network.Features, m.model, m.t.options.Size.Width, m.t.options.Size.Height, m.t.runtime.Threads())
 }
 
 func (m gaussModel) into(r *recipe.Recipe) {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync"
 
 	"gonum.org/v1/gonum/blas/blas32"
 	"gonum.org/v1/gonum/mat"
@@ -131,6 +132,18 @@ func (p *places) read(cell int, out []float32) {
 	}
 }
 
+// shares runs use on even shares of the cells, one a worker, and waits for all. What is computed of a cell does not
+// depend on how many workers there are.
+func shares(cells, workers int, use func(worker, from, to int)) {
+	workers = max(1, min(workers, cells))
+	var others sync.WaitGroup
+	for w := 1; w < workers; w++ {
+		others.Go(func() { use(w, cells*w/workers, cells*(w+1)/workers) })
+	}
+	use(0, 0, cells/workers)
+	others.Wait()
+}
+
 // Fitter learns a model from one picture after the other; it never holds their features.
 type Fitter struct {
 	features []network.Feature
@@ -140,19 +153,28 @@ type Fitter struct {
 	origin   []float32 // the first picture's numbers, [cells, dim]: sums of differences from it keep their digits
 	sums     []float64 // [cells, dim]
 	products []float64 // [cells, triangle(dim)]
-	place    []float32
-	delta    []float64
+	workers  []fitWorker
 }
 
-// NewFitter learns from what the features' tensors hold.
-func NewFitter(features []network.Feature, dims []int32) (*Fitter, error) {
+// fitWorker is what one goroutine of a fitter writes into.
+type fitWorker struct {
+	place []float32
+	delta []float64
+}
+
+// NewFitter learns from what the features' tensors hold, on so many cores.
+func NewFitter(features []network.Feature, dims []int32, cores int) (*Fitter, error) {
 	p, err := newPlaces(features, dims)
 	if err != nil {
 		return nil, err
 	}
 	cells, d := p.width*p.height, len(dims)
-	return &Fitter{features: features, places: p, dims: dims, origin: make([]float32, cells*d), sums: make([]float64, cells*d),
-		products: make([]float64, cells*triangle(d)), place: make([]float32, d), delta: make([]float64, d)}, nil
+	f := &Fitter{features: features, places: p, dims: dims, origin: make([]float32, cells*d), sums: make([]float64, cells*d),
+		products: make([]float64, cells*triangle(d))}
+	for range max(1, cores) {
+		f.workers = append(f.workers, fitWorker{make([]float32, d), make([]float64, d)})
+	}
+	return f, nil
 }
 
 // Add takes the picture that the features hold now. It refuses one with a number that is not finite, and
@@ -161,29 +183,35 @@ func (f *Fitter) Add() error {
 	if !network.Finite(f.features) {
 		return errors.New("the network gives numbers that are not finite")
 	}
-	d := len(f.dims)
-	for cell := range f.places.width * f.places.height {
-		origin := f.origin[cell*d : (cell+1)*d]
-		if f.pictures == 0 {
-			f.places.read(cell, origin)
-			continue
+	shares(f.places.width*f.places.height, len(f.workers), func(worker, from, to int) {
+		for cell := from; cell < to; cell++ {
+			f.workers[worker].add(f, cell)
 		}
-		f.places.read(cell, f.place)
-		sums, products := f.sums[cell*d:(cell+1)*d], f.products[cell*triangle(d):(cell+1)*triangle(d)]
-		at := 0
-		for i, v := range f.place {
-			di := float64(v) - float64(origin[i])
-			f.delta[i] = di
-			sums[i] += di
-			row := products[at : at+i+1]
-			for j, dj := range f.delta[:i+1] {
-				row[j] += di * dj
-			}
-			at += i + 1
-		}
-	}
+	})
 	f.pictures++
 	return nil
+}
+
+func (w fitWorker) add(f *Fitter, cell int) {
+	d := len(f.dims)
+	origin := f.origin[cell*d : (cell+1)*d]
+	if f.pictures == 0 {
+		f.places.read(cell, origin)
+		return
+	}
+	f.places.read(cell, w.place)
+	sums, products := f.sums[cell*d:(cell+1)*d], f.products[cell*triangle(d):(cell+1)*triangle(d)]
+	at := 0
+	for i, v := range w.place {
+		di := float64(v) - float64(origin[i])
+		w.delta[i] = di
+		sums[i] += di
+		row := products[at : at+i+1]
+		for j, dj := range w.delta[:i+1] {
+			row[j] += di * dj
+		}
+		at += i + 1
+	}
 }
 
 // Model computes the Gaussians: the mean, and the covariance over n-1 with the regular term on its
@@ -192,37 +220,48 @@ func (f *Fitter) Model() (*Model, error) {
 	if f.pictures < 2 {
 		return nil, fmt.Errorf("a distribution cannot be learned from %d pictures", f.pictures)
 	}
-	d, cells, n := len(f.dims), f.places.width*f.places.height, float64(f.pictures)
+	d, cells := len(f.dims), f.places.width*f.places.height
 	m := &Model{Width: f.places.width, Height: f.places.height, Dims: f.dims,
-		Mean: make([]float32, cells*d), Whiten: make([]float32, 0, cells*triangle(d))}
-	covariance := mat.NewSymDense(d, nil)
+		Mean: make([]float32, cells*d), Whiten: make([]float32, cells*triangle(d))}
+	failed := make([]error, len(f.workers))
+	shares(cells, len(f.workers), func(worker, from, to int) {
+		covariance := mat.NewSymDense(d, nil)
+		lower, inverse := mat.NewTriDense(d, mat.Lower, nil), mat.NewTriDense(d, mat.Lower, nil)
+		for cell := from; cell < to && failed[worker] == nil; cell++ {
+			failed[worker] = f.gaussian(cell, m, covariance, lower, inverse)
+		}
+	})
+	return m, errors.Join(failed...)
+}
+
+// gaussian computes the mean and the whitening of one cell; the matrices are room for it.
+func (f *Fitter) gaussian(cell int, m *Model, covariance *mat.SymDense, lower, inverse *mat.TriDense) error {
+	d, n := len(f.dims), float64(f.pictures)
+	sums, products := f.sums[cell*d:(cell+1)*d], f.products[cell*triangle(d):(cell+1)*triangle(d)]
+	at := 0
+	for i := range d {
+		m.Mean[cell*d+i] = float32(float64(f.origin[cell*d+i]) + sums[i]/n)
+		for j := range i + 1 {
+			covariance.SetSym(i, j, (products[at+j]-sums[i]*sums[j]/n)/(n-1))
+		}
+		covariance.SetSym(i, i, covariance.At(i, i)+regular)
+		at += i + 1
+	}
 	var factor mat.Cholesky
-	lower, inverse := mat.NewTriDense(d, mat.Lower, nil), mat.NewTriDense(d, mat.Lower, nil)
-	for cell := range cells {
-		sums, products := f.sums[cell*d:(cell+1)*d], f.products[cell*triangle(d):(cell+1)*triangle(d)]
-		at := 0
-		for i := range d {
-			m.Mean[cell*d+i] = float32(float64(f.origin[cell*d+i]) + sums[i]/n)
-			for j := range i + 1 {
-				covariance.SetSym(i, j, (products[at+j]-sums[i]*sums[j]/n)/(n-1))
-			}
-			covariance.SetSym(i, i, covariance.At(i, i)+regular)
-			at += i + 1
-		}
-		if !factor.Factorize(covariance) {
-			return nil, fmt.Errorf("the covariance of cell %d is not positive: the features are too large for it", cell)
-		}
-		factor.LTo(lower)
-		if err := inverse.InverseTri(lower); err != nil {
-			return nil, fmt.Errorf("the covariance of cell %d cannot be inverted: %w", cell, err)
-		}
-		for i := range d {
-			for j := range i + 1 {
-				m.Whiten = append(m.Whiten, float32(inverse.At(i, j)))
-			}
+	if !factor.Factorize(covariance) {
+		return fmt.Errorf("the covariance of cell %d is not positive: the features are too large for it", cell)
+	}
+	factor.LTo(lower)
+	if err := inverse.InverseTri(lower); err != nil {
+		return fmt.Errorf("the covariance of cell %d cannot be inverted: %w", cell, err)
+	}
+	whiten := m.Whiten[cell*triangle(d) : cell*triangle(d) : (cell+1)*triangle(d)]
+	for i := range d {
+		for j := range i + 1 {
+			whiten = append(whiten, float32(inverse.At(i, j)))
 		}
 	}
-	return m, nil
+	return nil
 }
 
 // Scorer gives each place its distance from the model. Not for concurrent use.
@@ -231,12 +270,12 @@ type Scorer struct {
 	model    *Model
 	places   *places
 	smoother *smooth.Smoother
-	place    []float32
+	workers  [][]float32 // a place for each goroutine
 }
 
 // NewScorer makes a scorer of what the features' tensors hold, for pictures of the given size at the
-// network's input.
-func NewScorer(features []network.Feature, m *Model, width, height int) (*Scorer, error) {
+// network's input. It computes on so many cores.
+func NewScorer(features []network.Feature, m *Model, width, height, cores int) (*Scorer, error) {
 	if err := m.Check(); err != nil {
 		return nil, err
 	}
@@ -251,34 +290,28 @@ func NewScorer(features []network.Feature, m *Model, width, height int) (*Scorer
 	if err != nil {
 		return nil, err
 	}
-	return &Scorer{features: features, model: m, places: p, smoother: smoother, place: make([]float32, m.Dim())}, nil
+	s := &Scorer{features: features, model: m, places: p, smoother: smoother}
+	for range max(1, cores) {
+		s.workers = append(s.workers, make([]float32, m.Dim()))
+	}
+	return s, nil
 }
 
 // Score returns the greatest value of the smoothed map, which is the picture's score, and the distances of
 // the cells. Where any distance is not a finite number, or any feature, kept or not, the score is NaN.
 func (s *Scorer) Score() (float64, part.Map, error) {
-	m, d := s.model, s.model.Dim()
+	m := s.model
 	out := part.Map{Width: m.Width, Height: m.Height, Cells: make([]float32, m.Cells())}
-	dot := blas32.Implementation().Sdot
+	shares(m.Cells(), len(s.workers), func(worker, from, to int) {
+		for cell := from; cell < to; cell++ {
+			out.Cells[cell] = s.distance(cell, s.workers[worker])
+		}
+	})
 	valid := network.Finite(s.features)
-	for cell := range out.Cells {
-		s.places.read(cell, s.place)
-		for i, mean := range m.Mean[cell*d : (cell+1)*d] {
-			s.place[i] -= mean
+	for i, v := range out.Cells {
+		if v != v || math.IsInf(float64(v), 0) {
+			valid, out.Cells[i] = false, float32(math.NaN())
 		}
-		whiten := m.Whiten[cell*triangle(d) : (cell+1)*triangle(d)]
-		var sum float32
-		at := 0
-		for i := range d {
-			v := dot(i+1, whiten[at:at+i+1], 1, s.place[:i+1], 1)
-			sum += v * v
-			at += i + 1
-		}
-		distance := math.Sqrt(float64(sum))
-		if math.IsNaN(distance) || math.IsInf(distance, 0) {
-			valid, distance = false, math.NaN()
-		}
-		out.Cells[cell] = float32(distance)
 	}
 	if !valid {
 		return math.NaN(), out, nil
@@ -288,6 +321,25 @@ func (s *Scorer) Score() (float64, part.Map, error) {
 		score = max(score, v)
 	}
 	return float64(score), out, nil
+}
+
+// distance is that of a cell; place is room for its numbers.
+func (s *Scorer) distance(cell int, place []float32) float32 {
+	m, d := s.model, s.model.Dim()
+	s.places.read(cell, place)
+	for i, mean := range m.Mean[cell*d : (cell+1)*d] {
+		place[i] -= mean
+	}
+	dot := blas32.Implementation().Sdot
+	whiten := m.Whiten[cell*triangle(d) : (cell+1)*triangle(d)]
+	var sum float32
+	at := 0
+	for i := range d {
+		v := dot(i+1, whiten[at:at+i+1], 1, place[:i+1], 1)
+		sum += v * v
+		at += i + 1
+	}
+	return float32(math.Sqrt(float64(sum)))
 }
 
 // Smooth is the map at the size of the network's input; it is overwritten by the next call.

@@ -4,14 +4,17 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"linectl/internal/inspect/golden"
 	"linectl/internal/inspect/network"
+	"linectl/internal/part"
 )
 
-func start(t *testing.T) *network.Runtime {
+func start(t testing.TB) *network.Runtime {
 	t.Helper()
 	r, err := network.Start("", network.CPU, 1)
 	if err != nil {
@@ -21,7 +24,7 @@ func start(t *testing.T) *network.Runtime {
 }
 
 // tensors makes features of the shapes [channels, height, width].
-func tensors(t *testing.T, r *network.Runtime, shapes ...[3]int) []network.Feature {
+func tensors(t testing.TB, r *network.Runtime, shapes ...[3]int) []network.Feature {
 	t.Helper()
 	var features []network.Feature
 	for _, s := range shapes {
@@ -62,7 +65,7 @@ func TestGolden(t *testing.T) {
 			dims = append(dims, int32(v))
 		}
 		slices.Sort(dims) // a distance does not depend on the order
-		fitter, err := NewFitter(features, dims)
+		fitter, err := NewFitter(features, dims, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +79,7 @@ func TestGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := arrays["0.map"]
-		s, err := NewScorer(features, model, want.Shape[1], want.Shape[0])
+		s, err := NewScorer(features, model, want.Shape[1], want.Shape[0], 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +114,7 @@ func TestNoNumber(t *testing.T) {
 			}
 		}
 	}
-	fitter, err := NewFitter(features, ChooseDims(5, 4, 1))
+	fitter, err := NewFitter(features, ChooseDims(5, 4, 1), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +131,7 @@ func TestNoNumber(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewScorer(features, model, 40, 32)
+	s, err := NewScorer(features, model, 40, 32, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,6 +157,92 @@ func TestNoNumber(t *testing.T) {
 	}
 }
 
+// TestCoresDoNotCount: what is learned and scored is the same, bit for bit, on however many cores, also where they are
+// more than cells.
+func TestCoresDoNotCount(t *testing.T) {
+	features := tensors(t, start(t), [3]int{6, 3, 5}, [3]int{4, 2, 3})
+	var want *Model
+	var wanted part.Map
+	for _, cores := range []int{1, 2, 3, 40} {
+		random := rand.New(rand.NewPCG(3, 4))
+		fitter, err := NewFitter(features, ChooseDims(10, 7, 1), cores)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 9 {
+			for _, f := range features {
+				for i := range f.Tensor.Data() {
+					f.Tensor.Data()[i] = random.Float32()
+				}
+			}
+			if err := fitter.Add(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		model, err := fitter.Model()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := NewScorer(features, model, 40, 32, cores)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, m, err := s.Score()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cores == 1 {
+			want, wanted = model, m
+		}
+		if !reflect.DeepEqual(model, want) || !reflect.DeepEqual(m, wanted) {
+			t.Errorf("%d cores: another model or map", cores)
+		}
+	}
+}
+
+// BenchmarkScore is a picture of 256x256 by layers 1 to 3 of a ResNet-18, 100 of their channels kept.
+func BenchmarkScore(b *testing.B) {
+	for _, cores := range []int{1, 2} {
+		b.Run(fmt.Sprintf("cores=%d", cores), func(b *testing.B) {
+			features := tensors(b, start(b), [3]int{64, 64, 64}, [3]int{128, 32, 32}, [3]int{256, 16, 16})
+			fitter, err := NewFitter(features, ChooseDims(448, 100, 1), cores)
+			if err != nil {
+				b.Fatal(err)
+			}
+			random := rand.New(rand.NewPCG(5, 6))
+			begun := time.Now()
+			const pictures = 3
+			for range pictures {
+				for _, f := range features {
+					for i := range f.Tensor.Data() {
+						f.Tensor.Data()[i] = random.Float32()
+					}
+				}
+				if err := fitter.Add(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			added := time.Since(begun)
+			model, err := fitter.Model()
+			if err != nil {
+				b.Fatal(err)
+			}
+			modelled := time.Since(begun) - added
+			s, err := NewScorer(features, model, 256, 256, cores)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if _, _, err := s.Score(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(added.Milliseconds())/pictures, "ms/learned")
+			b.ReportMetric(float64(modelled.Milliseconds()), "ms/model")
+		})
+	}
+}
+
 func TestModelThatDoesNotFit(t *testing.T) {
 	r := start(t)
 	features := tensors(t, r, [3]int{3, 4, 5})
@@ -166,7 +255,7 @@ func TestModelThatDoesNotFit(t *testing.T) {
 		"channels twice":   {Width: 5, Height: 4, Dims: []int32{1, 1}, Mean: make([]float32, 40), Whiten: make([]float32, 60)},
 		"negative channel": {Width: 5, Height: 4, Dims: []int32{-1}, Mean: make([]float32, 20), Whiten: make([]float32, 20)},
 	} {
-		if _, err := NewScorer(features, m, 40, 32); err == nil {
+		if _, err := NewScorer(features, m, 40, 32, 1); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
