@@ -389,7 +389,7 @@ func FuzzQuestion(f *testing.F) {
 }
 
 func TestQueryNear(t *testing.T) {
-	config, _ := recordedDesk(t)
+	config, picture := recordedDesk(t)
 	out, _ := ask(t, 0, "-c", config, "query", "--near", "2", "-o", "json")
 	var found []alikePart
 	if err := json.Unmarshal([]byte(out), &found); err != nil || len(found) != 2 || found[0].ID != 3 || found[0].Likeness < 0.99 {
@@ -400,4 +400,14 @@ func TestQueryNear(t *testing.T) {
 	}
 	ask(t, 3, "-c", config, "query", "--near", "99")
 	ask(t, 2, "-c", config, "query", "--near", "2", "--parquet", "x")
+
+	out, _ = ask(t, 0, "-c", config, "query", "--near", picture, "-o", "csv")
+	if lines := strings.Split(out, "\n"); len(lines) != 3 || !strings.HasPrefix(lines[0], "likeness,id,") || !strings.HasPrefix(lines[1], "1.000,2,") {
+		t.Errorf("it says\n%s", out)
+	}
+	ask(t, 3, "-c", config, "query", "--near", picture, "--verdict", "pass")
+	for _, near := range []string{"", "none.png", "7.5"} {
+		ask(t, 2, "-c", config, "query", "--near", near)
+	}
+	ask(t, 1, "-c", config, "query", "--near", config) // no picture
 }

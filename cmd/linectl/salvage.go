@@ -47,6 +47,9 @@ func (p *program) salvage(ctx context.Context, from, to string) error {
 	for i, t := range found.Tables {
 		lost += t.Lost
 		rows[i] = []string{t.Table, fmt.Sprint(t.Rows), fmt.Sprint(t.Lost), gapsText(t.Gaps, p.output == "table")}
+		if rows[i][3] == "" && p.output == "table" {
+			rows[i][3] = "-"
+		}
 	}
 	if err := p.print(found, []string{"table", "rows", "lost", "which"}, rows); err != nil {
 		return err
@@ -57,7 +60,7 @@ func (p *program) salvage(ctx context.Context, from, to string) error {
 		fmt.Fprintf(p.err, "the chain proves %d of the rows in %s\n", found.Proved, found.Record)
 	}
 	if lost > 0 || found.Problems > 0 {
-		return hint.New(hint.Damage, fmt.Errorf("%d rows are lost; the chain is broken at %d places", lost, found.Problems), "'linectl verify' on the new file names each; a backup may have what is lost")
+		return hint.New(hint.Damage, fmt.Errorf("%d rows are lost; %d things do not fit the chain", lost, found.Problems), "'linectl verify' on the new file names each; a backup may have what is lost")
 	}
 	return nil
 }
