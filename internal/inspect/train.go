@@ -262,6 +262,9 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 	}
 	draft.Method.Score, draft.Method.TopK = t.options.Score, t.options.TopK
 	held, err := t.holdOut(ctx, g, l)
+	if err == nil {
+		held, err = t.trim(ctx, g, l, held)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -50,6 +50,16 @@ func (g *gathered) kept() []int {
 	return all
 }
 
+// leave leaves out the numbered pictures, and them alone, and tells whether others were left out before.
+func (g *gathered) leave(pictures []int) (changed bool) {
+	for i := range g.shots {
+		out := slices.Contains(pictures, i)
+		changed = changed || out != g.shots[i].out
+		g.shots[i].out = out
+	}
+	return changed
+}
+
 func (g *gathered) groups() []int {
 	groups := make([]int, len(g.shots))
 	for i, s := range g.shots {

@@ -39,6 +39,9 @@ func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner) (heldScor
 			continue
 		}
 		stage := fmt.Sprintf("hold out %d of %d", fold+1, folds)
+		if left := len(g.shots) - len(g.kept()); left > 0 {
+			stage += fmt.Sprintf(" without %d", left)
+		}
 		m, err := l.learn(ctx, in, func(done, total int) { t.tell(stage, done, total+len(out)) })
 		if err != nil {
 			return held, err
@@ -52,6 +55,26 @@ func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner) (heldScor
 			}
 		})
 		if err != nil {
+			return held, err
+		}
+	}
+	return held, nil
+}
+
+// mostTrims bounds how often pictures are held out anew.
+const mostTrims = 3
+
+// trim takes the pictures that are unlike the rest out of what the others are learned from, and holds all out anew,
+// until they are the same ones: a bad picture hides others of its kind, and its patches take room in the bank from
+// which the threshold comes. It is the trimming of least trimmed squares, by concentration (Rousseeuw and Van Driessen,
+// "Computing LTS regression for large data sets", 2006). Without such pictures nothing is done.
+func (t *trainer) trim(ctx context.Context, g *gathered, l learner, held heldScores) (heldScores, error) {
+	for range mostTrims {
+		if t.options.KeepSuspects || !g.leave(calibrate.Suspects(g.scores())) {
+			break
+		}
+		var err error
+		if held, err = t.holdOut(ctx, g, l); err != nil {
 			return held, err
 		}
 	}
@@ -123,19 +146,19 @@ func (t *trainer) gate(held heldScores) (precision, why string, err error) {
 // leaveOut finds the pictures that are unlike the rest, says so, and names those that are left out.
 func (t *trainer) leaveOut(g *gathered) (left []string) {
 	suspects := calibrate.Suspects(g.scores())
-	for _, i := range suspects {
-		g.shots[i].Suspect = true
-		if !t.options.KeepSuspects {
-			g.shots[i].out = true
-			left = append(left, g.shots[i].File)
-		}
+	if !t.options.KeepSuspects {
+		g.leave(suspects)
 	}
 	if len(suspects) == 0 {
 		return nil
 	}
 	names := make([]string, len(suspects))
 	for n, i := range suspects {
+		g.shots[i].Suspect = true
 		names[n] = picture.Name(g.shots[i].File)
+		if g.shots[i].out {
+			left = append(left, g.shots[i].File)
+		}
 	}
 	done := "they were left out, and the promise is for parts like the others; --keep-suspects learns and counts them"
 	if t.options.KeepSuspects {

@@ -111,6 +111,33 @@ func TestSuspectsAreNamed(t *testing.T) {
 	}
 }
 
+// TestSuspectsHideNoOthers: a bad picture that is only found once another one, which shows the same besides, is no longer
+// learned.
+func TestSuspectsHideNoOthers(t *testing.T) {
+	cfg, folders, o := bench(t)
+	for name, bright := range map[string]bool{"both.png": true, "dark.png": false} {
+		spotted := image.NewRGBA(image.Rect(0, 0, 96, 96))
+		draw.Draw(spotted, spotted.Rect, plate(6000, bright), image.Point{}, draw.Src)
+		draw.Draw(spotted, image.Rect(8, 66, 24, 82), image.Black, image.Point{}, draw.Src)
+		save(t, filepath.Join(o.Good, name), spotted)
+	}
+	var stages []string
+	r, err := Train(t.Context(), cfg, folders, o, func(stage string, _, _ int) {
+		if len(stages) == 0 || stages[len(stages)-1] != stage {
+			stages = append(stages, stage)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left := slices.Sorted(slices.Values(r.Training.LeftOut)); !slices.Equal(left, []string{"both.png", "dark.png"}) || len(r.Pictures) != 30 {
+		t.Errorf("%q are left out, %d learned; stages %q", left, len(r.Pictures), stages)
+	}
+	if !slices.Contains(stages, "hold out 1 of 5 without 1") || !slices.Contains(stages, "hold out 5 of 5 without 2") {
+		t.Errorf("stages %q", stages)
+	}
+}
+
 // TestAdd: more good pictures of another look are learned in a version of their own, whose parent still works.
 func TestAdd(t *testing.T) {
 	i, r, cfg, folders := trained(t)
