@@ -1,12 +1,19 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
+	"fmt"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"linectl/internal/inspect/recipe"
+	"linectl/internal/sim/parts"
 )
 
 // TestTrainWithinNothing: a budget that nothing keeps is refused with what came nearest and all that was measured.
@@ -40,4 +47,53 @@ func TestTrainWithinNothing(t *testing.T) {
 		t.Errorf("%q was made", found)
 	}
 	ask(t, 2, "train", "plate", "--good", good, "--recipes", recipes, "--budget", "0s")
+}
+
+// BenchmarkTrain trains on so many rendered pictures at 256x256, with a memory bank of 4,096, as a process of its own:
+// how long the features of all pictures take and how long all the rest, and the most memory that it held.
+//
+//	go test -run '^$' -bench Train -benchtime 1x -timeout 1h ./cmd/linectl
+func BenchmarkTrain(b *testing.B) {
+	program, err := exec.LookPath("linectl")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, pictures := range []int{50, 200, 1000, 5000} {
+		b.Run(strconv.Itoa(pictures), func(b *testing.B) {
+			folder := b.TempDir()
+			if err := parts.Write(filepath.Join(folder, "parts"), parts.Cap, pictures, 0, 7); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				command := exec.CommandContext(b.Context(), program, "train", "cap", "--good", filepath.Join(folder, "parts/good"), "--recipes", filepath.Join(folder, "recipes"),
+					"--size", "256x256", "--bank", "4096")
+				said, err := command.StderrPipe()
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := command.Start(); err != nil {
+					b.Fatal(err)
+				}
+				begun := time.Now()
+				var features time.Duration // until the first pictures are held out
+				var all strings.Builder
+				for lines := bufio.NewScanner(said); lines.Scan(); {
+					fmt.Fprintln(&all, lines.Text())
+					if features == 0 && strings.HasPrefix(lines.Text(), "hold out") {
+						features = time.Since(begun)
+					}
+				}
+				if err := command.Wait(); err != nil {
+					b.Fatalf("%v\n%s", err, &all)
+				}
+				used, ok := command.ProcessState.SysUsage().(*syscall.Rusage)
+				if !ok {
+					b.Fatal("this system does not say how much memory a process held")
+				}
+				b.ReportMetric(features.Seconds(), "s-features")
+				b.ReportMetric((time.Since(begun) - features).Seconds(), "s-rest")
+				b.ReportMetric(float64(used.Maxrss)*1024/1e6, "MB-peak")
+			}
+		})
+	}
 }
