@@ -109,18 +109,23 @@ func (s *session) capacity(ctx context.Context, most int) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the server's limits: %w", err)
 	}
-	for _, result := range results {
-		if result == nil || severity(result.Status) != good || result.Value == nil {
-			continue
-		}
-		if limit, ok := result.Value.Value().(uint32); ok && limit > 0 { // 0 is no limit
-			most = min(most, int(min(limit, usualNodes)))
-		}
-	}
-	if most < fewestNodes {
+	if most = fewest(most, results); most < fewestNodes {
 		return 0, ua.StatusBadTooManyOperations
 	}
 	return most, nil
+}
+
+// fewest is the smallest of a number and the limits among some values.
+func fewest(most int, limits []*ua.DataValue) int {
+	for _, v := range limits {
+		if v == nil || severity(v.Status) != good || v.Value == nil {
+			continue
+		}
+		if limit, ok := v.Value.Value().(uint32); ok && limit > 0 { // 0 is no limit
+			most = int(min(limit, uint32(most)))
+		}
+	}
+	return most
 }
 
 // verify asks for every configured tag: that it is there, has an allowed type and can be written where

@@ -75,10 +75,10 @@ type Status struct {
 	Error    string         `json:"error,omitempty"`
 	Next     string         `json:"next"`
 	Insecure bool           `json:"insecure"`
-	Sessions int            `json:"sessions"`      // since linectl started
-	Outages  map[string]int `json:"outages"`       // since linectl started, by the name of the state
-	Last     State          `json:"last_outage"`   // 0: none since linectl started
-	Path     Path           `json:"path,omitzero"` // of the newest session
+	Sessions int            `json:"sessions"`         // since linectl started
+	Outages  map[string]int `json:"outages"`          // since linectl started, by the name of the state
+	Last     State          `json:"last_outage"`      // 0: none since linectl started
+	Path     Path           `json:"path,omitzero"`    // of the newest session
 	Serves   string         `json:"serves,omitempty"` // where linectl's own server listens, if the PLC calls it
 	Process  int            `json:"pid"`
 }

@@ -70,6 +70,8 @@ func (s *session) known(sig signal, v *ua.DataValue) (any, error) {
 		return nil, fmt.Errorf("its quality is %s", statusName(v.Status))
 	case v.Value == nil:
 		return nil, fmt.Errorf("it has no value")
+	case v.Value.Has(ua.VariantArrayValues):
+		return nil, fmt.Errorf("it was %s and is now an array", typeName(s.types[sig]))
 	case v.Value.Type() != s.types[sig]:
 		return nil, fmt.Errorf("it was %s and is now %s", typeName(s.types[sig]), typeName(v.Value.Type()))
 	}
