@@ -163,7 +163,7 @@ func (p *program) snap(ctx context.Context, c camera.Config, file string) error 
 	if err != nil {
 		return err
 	}
-	s := snapped{c.Name, file, frame.Width, frame.Height, rfc3339(frame.ExposedAt), milliseconds(time.Since(begun)), frame.SHA256, frame.Source}
+	s := snapped{c.Name, file, frame.Width, frame.Height, p.rfc3339(frame.ExposedAt), milliseconds(time.Since(begun)), frame.SHA256, frame.Source}
 	mat, err := gocv.NewMatFromBytes(frame.Height, frame.Width, gocv.MatTypeCV8UC3, frame.Pixels)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", file, err)

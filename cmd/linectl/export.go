@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"linectl/internal/hint"
-	"linectl/internal/store"
 )
 
 func (p *program) exportCommand() *cobra.Command {
@@ -34,14 +33,10 @@ file tells how many rows no seal covers: export again a day later.`,
 }
 
 func (p *program) export(ctx context.Context, path string, q question) error {
-	f, err := q.filter(time.Now())
-	if err != nil {
-		return err
-	}
-	if f == (store.Filter{}) {
+	if q == (question{}) {
 		return hint.New(hint.Usage, errors.New("export needs a condition, such as --lot"), "'linectl backup' copies a whole record")
 	}
-	reader, err := p.openReader(ctx)
+	f, reader, err := p.ask(ctx, q)
 	if err != nil {
 		return err
 	}

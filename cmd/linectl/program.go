@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -20,13 +21,14 @@ type program struct {
 	out        io.Writer // what the user asked for
 	err        io.Writer // progress, warnings, errors
 	configPath string
-	output     string // table, json or csv
+	output     string         // table, json or csv
+	zone       *time.Location // the plant's, once the config is read
 }
 
 // run runs one command line and returns the exit code: 0 ok, 1 failed, 2 bad config or usage,
 // 3 no match, 4 damaged data, 130 interrupted.
 func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
-	p := &program{in: in, out: out, err: errs}
+	p := &program{in: in, out: out, err: errs, zone: time.Local}
 	root := p.command()
 	root.SetArgs(args)
 	root.SetIn(in)
@@ -115,7 +117,17 @@ func (p *program) load() (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	calendar, err := c.Store.Calendar()
+	if err != nil {
+		return nil, hint.New(hint.Usage, err, "correct time_zone and shifts in [store]")
+	}
+	p.zone = calendar.Zone
 	return &c, nil
+}
+
+// rfc3339 is how an instant is written for other programs, in the plant's time.
+func (p *program) rfc3339(t time.Time) string {
+	return t.In(p.zone).Format(time.RFC3339Nano)
 }
 
 // terminal tells whether w is a terminal: only then are colours and progress bars drawn.

@@ -93,6 +93,9 @@ func (q question) filter(now time.Time) (f store.Filter, err error) {
 	if f.Until, err = parseTime(q.until, now); err != nil {
 		return f, wrong("until", err)
 	}
+	if err := inOrder(f.Since, f.Until); err != nil {
+		return f, err
+	}
 	if q.verdict != "" {
 		verdict, err := part.ParseVerdict(q.verdict)
 		if err != nil {
@@ -144,6 +147,14 @@ func (q question) filter(now time.Time) (f store.Filter, err error) {
 	return f, nil
 }
 
+// inOrder refuses a stretch of time that holds nothing.
+func inOrder(since, until time.Time) error {
+	if since.IsZero() || until.IsZero() || since.Before(until) {
+		return nil
+	}
+	return hint.New(hint.Usage, fmt.Errorf("--until %s is not after --since %s", until.Format(time.RFC3339), since.Format(time.RFC3339)), "exchange them")
+}
+
 func parseScore(text string) (*float64, error) {
 	if text == "" {
 		return nil, nil
@@ -155,7 +166,7 @@ func parseScore(text string) (*float64, error) {
 	return &score, nil
 }
 
-// parseTime reads an instant in the local time zone, or a length of time before now.
+// parseTime reads an instant in the time zone of now, or a length of time before now.
 func parseTime(text string, now time.Time) (time.Time, error) {
 	midnight := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, now.Location())
 	switch text {
@@ -210,9 +221,9 @@ type foundPart struct {
 	Review        string   `json:"review"`
 }
 
-func newFoundPart(p store.Part) foundPart {
+func (g *program) foundPart(p store.Part) foundPart {
 	f := foundPart{
-		ID: p.ID, At: p.At.Local().Format(time.RFC3339Nano), Station: p.Station, Sequence: known(p.Sequence), Missed: p.Missed,
+		ID: p.ID, At: g.rfc3339(p.At), Station: p.Station, Sequence: known(p.Sequence), Missed: p.Missed,
 		PartID: p.PartID, Lot: p.Lot, Mode: p.Mode,
 		Verdict: p.Verdict.String(), Reason: p.Reason.String(), Decided: p.Decided.String(), DecidedReason: p.DecidedReason.String(),
 		Score: numeric(p.Score), Threshold: numeric(p.Threshold), Late: p.Late,
@@ -316,11 +327,7 @@ func shown(text string, width int) string {
 }
 
 func (p *program) query(ctx context.Context, q question, parquet string) error {
-	f, err := q.filter(time.Now())
-	if err != nil {
-		return err
-	}
-	reader, err := p.openReader(ctx)
+	f, reader, err := p.ask(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -336,7 +343,7 @@ func (p *program) query(ctx context.Context, q question, parquet string) error {
 			return err
 		}
 		n, last = n+1, row.ID
-		if err := out.write(newFoundPart(row)); err != nil {
+		if err := out.write(p.foundPart(row)); err != nil {
 			return err
 		}
 	}
@@ -353,6 +360,19 @@ func (p *program) query(ctx context.Context, q question, parquet string) error {
 }
 
 var errNoMatch = hint.New(hint.NoMatch, errors.New("no part in the record matches"), "widen --since, or leave a condition out")
+
+// ask reads the question in the plant's time, and opens the record that the config names.
+func (p *program) ask(ctx context.Context, q question) (store.Filter, *store.Reader, error) {
+	if _, err := q.filter(time.Now()); err != nil { // a mistake in it is told first, without a config
+		return store.Filter{}, nil, err
+	}
+	reader, err := p.openReader(ctx)
+	if err != nil {
+		return store.Filter{}, nil, err
+	}
+	f, err := q.filter(time.Now().In(p.zone))
+	return f, reader, err
+}
 
 // openReader opens the record that the config names.
 func (p *program) openReader(ctx context.Context) (*store.Reader, error) {

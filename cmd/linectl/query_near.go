@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"time"
 
 	"linectl/internal/hint"
 	"linectl/internal/inspect/picture"
@@ -21,15 +20,11 @@ type alikePart struct {
 
 // queryNear takes the id of a record, else the file of a picture.
 func (p *program) queryNear(ctx context.Context, q question, near string) error {
-	f, err := q.filter(time.Now())
-	if err != nil {
-		return err
-	}
 	find := p.likeHeatmap
 	if _, err := strconv.ParseInt(near, 10, 64); err != nil {
 		find = p.likePicture
 	}
-	reader, err := p.openReader(ctx)
+	f, reader, err := p.ask(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -44,7 +39,7 @@ func (p *program) queryNear(ctx context.Context, q question, near string) error 
 	alike := make([]alikePart, len(found))
 	rows := make([][]string, len(found))
 	for i, a := range found {
-		alike[i] = alikePart{newFoundPart(a.Part), a.Likeness}
+		alike[i] = alikePart{p.foundPart(a.Part), a.Likeness}
 		rows[i] = append([]string{fmt.Sprintf("%.3f", a.Likeness)}, alike[i].row(p.output == "table")...)
 	}
 	return p.print(alike, append([]string{"likeness"}, queryHeader...), rows)

@@ -388,6 +388,42 @@ func FuzzQuestion(f *testing.F) {
 	})
 }
 
+// Times are read and written in the plant's time zone, wherever the machine thinks it is.
+func TestTimesAreThePlants(t *testing.T) {
+	config, _ := recordedDesk(t)
+	inUTC(t)
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(config, append(text, "[store]\ntime_zone = \"America/St_Johns\"\n"...), 0o600); err != nil { // 3.5 hours behind
+		t.Fatal(err)
+	}
+	for since, want := range map[string]string{"2026-11-23 08:30:02": "3\n2\n", "2026-11-23 08:30:03": "3\n", "2026-11-23T12:00:02Z": "3\n2\n"} {
+		out, _ := ask(t, 0, "-c", config, "query", "--since", since, "-o", "csv")
+		var ids string
+		for _, line := range strings.Split(strings.TrimSpace(out), "\n")[1:] {
+			id, rest, _ := strings.Cut(line, ",")
+			ids += id + "\n"
+			if !strings.HasPrefix(rest, "2026-11-23T08:30:0") || !strings.Contains(rest, "-03:30,") {
+				t.Errorf("it says %s", line)
+			}
+		}
+		if ids != want {
+			t.Errorf("since %s: %q, want %q", since, ids, want)
+		}
+	}
+	if out, _ := ask(t, 0, "-c", config, "show", "3"); !strings.Contains(out, "2026-11-23T08:30:03.005-03:30") {
+		t.Errorf("it says\n%s", out)
+	}
+	for _, command := range []string{"query", "stats", "since"} {
+		_, errs := ask(t, 2, "-c", config, command, "--since", "2026-11-23", "--until", "2026-11-23")
+		if !strings.Contains(errs, "is not after --since") {
+			t.Errorf("%s: %s", command, errs)
+		}
+	}
+}
+
 func TestQueryNear(t *testing.T) {
 	config, picture := recordedDesk(t)
 	out, _ := ask(t, 0, "-c", config, "query", "--near", "2", "-o", "json")

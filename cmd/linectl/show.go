@@ -64,7 +64,7 @@ func (p *program) show(ctx context.Context, name string, byPart bool, overlay st
 	if err != nil {
 		return err
 	}
-	page := newStoryPage(story, opinions, drawing, cfg.Line.Cycle.Std())
+	page := p.storyPage(story, opinions, drawing, cfg.Line.Cycle.Std())
 	switch p.output {
 	case "json":
 		err = p.print(page, nil, nil)
@@ -198,11 +198,11 @@ type keptPicture struct {
 	SHA256    string `json:"sha256"`
 }
 
-func newStoryPage(s store.Story, opinions []store.Opinion, d drawing, cycle time.Duration) storyPage {
+func (g *program) storyPage(s store.Story, opinions []store.Opinion, d drawing, cycle time.Duration) storyPage {
 	r := s.Record
 	page := storyPage{
 		foundPart: foundPart{
-			ID: s.ID, At: rfc3339(r.Trigger.SeenAt), Station: r.Station, Sequence: known(r.Trigger.Sequence), Missed: r.Missed,
+			ID: s.ID, At: g.rfc3339(r.Trigger.SeenAt), Station: r.Station, Sequence: known(r.Trigger.Sequence), Missed: r.Missed,
 			PartID: r.Trigger.PartID, Lot: r.Trigger.Lot, Mode: r.Mode,
 			Verdict: s.Verdict.String(), Reason: s.Reason.String(), Decided: r.Verdict.String(), DecidedReason: r.Reason.String(),
 			Recovered: r.Recovered,
@@ -217,7 +217,7 @@ func newStoryPage(s store.Story, opinions []store.Opinion, d drawing, cycle time
 	}
 	f := r.Finding
 	if f == nil && s.Late != nil {
-		f, page.Late, page.LateBy = &s.Late.Finding, true, rfc3339(s.Late.At)
+		f, page.Late, page.LateBy = &s.Late.Finding, true, g.rfc3339(s.Late.At)
 	}
 	if f != nil {
 		page.Zone, page.Device, page.ForReview = f.Zone, f.Device, f.Review
@@ -226,7 +226,7 @@ func newStoryPage(s store.Story, opinions []store.Opinion, d drawing, cycle time
 		page.Brightness, page.Spread, page.Sharpness = numeric(f.Quality.Brightness), numeric(f.Quality.Spread), numeric(f.Quality.Sharpness)
 	}
 	for _, d := range s.Deliveries {
-		told := deliveryPage{At: rfc3339(d.At), Verdict: d.Verdict.String(), Reason: d.Reason.String(), Outcome: string(d.Outcome),
+		told := deliveryPage{At: g.rfc3339(d.At), Verdict: d.Verdict.String(), Reason: d.Reason.String(), Outcome: string(d.Outcome),
 			TotalMS: milliseconds(d.Total), Stages: []stagePage{}, Error: d.Error}
 		for _, stage := range d.Stages {
 			told.Stages = append(told.Stages, stagePage{stage.Name, milliseconds(stage.Took)})
@@ -238,7 +238,7 @@ func newStoryPage(s store.Story, opinions []store.Opinion, d drawing, cycle time
 		}
 	}
 	for _, p := range s.Pictures {
-		page.Pictures = append(page.Pictures, keptPicture{p.Camera, p.Path, rfc3339(p.ExposedAt), p.Source, p.Width, p.Height, p.SHA256})
+		page.Pictures = append(page.Pictures, keptPicture{p.Camera, p.Path, g.rfc3339(p.ExposedAt), p.Source, p.Width, p.Height, p.SHA256})
 	}
 	if d.err != nil {
 		page.NoOverlay = d.err.Error()
@@ -247,5 +247,3 @@ func newStoryPage(s store.Story, opinions []store.Opinion, d drawing, cycle time
 	}
 	return page
 }
-
-func rfc3339(t time.Time) string { return t.Local().Format(time.RFC3339Nano) }

@@ -50,8 +50,7 @@ type changed struct {
 }
 
 func (p *program) sinceWhen(ctx context.Context, quantity string, q statsQuestion) error {
-	f, err := q.filter(time.Now())
-	if err != nil {
+	if _, err := q.filter(time.Now()); err != nil { // a mistake in it is told first
 		return err
 	}
 	cfg, err := p.load()
@@ -59,6 +58,10 @@ func (p *program) sinceWhen(ctx context.Context, quantity string, q statsQuestio
 		return err
 	}
 	calendar, err := cfg.Store.Calendar()
+	if err != nil {
+		return err
+	}
+	f, err := q.filter(time.Now().In(calendar.Zone))
 	if err != nil {
 		return err
 	}

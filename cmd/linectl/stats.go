@@ -41,7 +41,7 @@ func (q statsQuestion) filter(now time.Time) (f store.SlotFilter, err error) {
 		return f, hint.New(hint.Usage, fmt.Errorf("--until: %w", err), "'linectl query --help' shows the forms")
 	}
 	f.Lot, f.Recipe, f.Version = q.lot, q.recipe, q.version
-	return f, nil
+	return f, inOrder(f.Since, f.Until)
 }
 
 func (p *program) statsCommand() *cobra.Command {
@@ -110,8 +110,7 @@ type counted struct {
 }
 
 func (p *program) stats(ctx context.Context, q statsQuestion) error {
-	f, err := q.filter(time.Now())
-	if err != nil {
+	if _, err := q.filter(time.Now()); err != nil { // a mistake in it is told first
 		return err
 	}
 	group, known := groups[q.by]
@@ -128,6 +127,10 @@ func (p *program) stats(ctx context.Context, q statsQuestion) error {
 	calendar, err := cfg.Store.Calendar()
 	if err != nil {
 		return hint.New(hint.Usage, err, "correct time_zone and shifts in [store]")
+	}
+	f, err := q.filter(time.Now().In(calendar.Zone))
+	if err != nil {
+		return err
 	}
 	reader, err := store.OpenReader(ctx, cfg.Store)
 	if err != nil {

@@ -59,14 +59,14 @@ func plotStats(path, by string, found []counted) error {
 	return save(p, path)
 }
 
-// names puts at most twelve names below the axis.
+// names puts at most eight names below the axis, those of two words on two lines.
 type names []counted
 
 func (n names) Ticks(low, high float64) (ticks []plot.Tick) {
-	step := (len(n) + 11) / 12
+	step := (len(n) + 7) / 8
 	for i, c := range n {
 		if i%step == 0 {
-			ticks = append(ticks, plot.Tick{Value: float64(i), Label: shown(c.Key, 16)})
+			ticks = append(ticks, plot.Tick{Value: float64(i), Label: strings.Replace(shown(c.Key, 20), " ", "\n", 1)})
 		}
 	}
 	return ticks
