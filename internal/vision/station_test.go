@@ -129,7 +129,7 @@ func (s *silent) Triggered(part.Trigger)  { s.triggered++ }
 func (s *silent) Withdrawn()              { s.withdrawn++ }
 func (s *silent) Stale(bool)              {}
 
-func station(t *testing.T) (*Station, *silent) {
+func station(t testing.TB) (*Station, *silent) {
 	t.Helper()
 	heard := &silent{}
 	cfg := Config{Listen: "127.0.0.1:0", Clients: []string{filepath.Join(certificates, "plc.der")}}

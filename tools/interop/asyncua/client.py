@@ -25,6 +25,16 @@ class Identifier:
     Id: ua.String = ""
 
 
+class News:
+    """What a subscription told, oldest first."""
+
+    def __init__(self):
+        self.told = []
+
+    def datachange_notification(self, node, value, data):
+        self.told.append(value)
+
+
 async def main():
     logging.disable(logging.CRITICAL)
     cfg = json.loads(sys.argv[1])
@@ -63,6 +73,10 @@ async def main():
             except UaStatusCodeError as error:
                 return type(error).__name__
 
+        news = News()
+        subscription = await client.create_subscription(50, news)
+        await subscription.subscribe_data_change(await station.get_child([f"{ours}:Result", f"{ours}:Sequence"]))
+
         # linectl's own methods
         got["before"] = await value(station, f"{ours}:Result", f"{ours}:Pass")
         got["inspect"] = await call(station, f"{ours}:Inspect", *strings("A1", "L1", "", "u"))
@@ -78,6 +92,12 @@ async def main():
         got["wrong"] = await call(station, f"{ours}:Inspect", ua.Variant(1, ua.VariantType.Int32), *strings("", "", ""))
         got["few"] = await call(station, f"{ours}:Inspect", *strings("A"))
         got["latest"] = [await value(station, f"{ours}:Result", f"{ours}:{name}") for name in ("Sequence", "PartId", "Pass", "Code")]
+        for _ in range(500):
+            if news.told and news.told[-1] == sequence:
+                break
+            await asyncio.sleep(0.01)
+        got["news"] = news.told[-1] if news.told else None
+        await subscription.delete()
         ready = await station.get_child(f"{ours}:Ready")
         try:
             await ready.write_value(True)

@@ -14,6 +14,7 @@ const { OPCUAClient, makeBrowsePath } = load("node-opcua-client");
 const { OPCUACertificateManager } = load("node-opcua-certificate-manager");
 const { DataType, VariantArrayType } = load("node-opcua-variant");
 const { AttributeIds } = load("node-opcua-data-model");
+const { TimestampsToReturn } = load("node-opcua-data-value");
 const { MessageSecurityMode, SecurityPolicy } = load("node-opcua-secure-channel");
 
 console.log = console.warn = console.error = () => {}; // the output is for one object alone
@@ -71,6 +72,23 @@ async function main() {
   };
 
   const station = await find("ObjectsFolder", `/${ours}:Station`);
+  const subscription = await session.createSubscription2({
+    requestedPublishingInterval: 50,
+    requestedMaxKeepAliveCount: 10,
+    requestedLifetimeCount: 100,
+    maxNotificationsPerPublish: 0,
+    publishingEnabled: true,
+    priority: 0,
+  });
+  const sequence = await find(station, `/${ours}:Result/${ours}:Sequence`);
+  const item = await subscription.monitor(
+    { nodeId: sequence, attributeId: AttributeIds.Value },
+    { samplingInterval: 50, queueSize: 10, discardOldest: true },
+    TimestampsToReturn.Both,
+  );
+  item.on("changed", (v) => {
+    got.news = v.statusCode.isGood() ? v.value.value : v.statusCode.name;
+  });
   got.inspect = await call(station, `/${ours}:Inspect`, text("A1"), text("L1"), text(""), text("u"));
   got.rejected = await call(station, `/${ours}:Inspect`, text("bad"), text("L1"), text(""), text(""));
   got.sequence = await call(station, `/${ours}:Trigger`, text("A2"), text("L1"), text(""), text(""));
@@ -79,6 +97,8 @@ async function main() {
     if (got.result[0]) break;
     await sleep(10);
   }
+  for (let i = 0; i < 500 && got.news !== got.sequence; i++) await sleep(10);
+  await subscription.terminate();
   got.few = await call(station, `/${ours}:Inspect`, text("A"));
   const written = await session.write({
     nodeId: await find(station, `/${ours}:Ready`),
