@@ -134,6 +134,9 @@ func FuzzDecode(f *testing.F) {
 			f.Add(huge)
 		}
 	}
+	for _, file := range pillows(f) {
+		f.Add(file.File)
+	}
 	f.Add([]byte("\xff\xd8\xff\xff\xff\xff\xff\xff"))
 	f.Add([]byte("\x89PNG\r\n\x1a\n\xff\xff\xff\xffIEND"))
 	f.Fuzz(func(t *testing.T, data []byte) {
