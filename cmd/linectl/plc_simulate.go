@@ -57,6 +57,8 @@ log.jsonl in its folder.`,
 	f.StringVar(&s.client, "client", "", "file with the certificate of the only client to let in; without it every client is")
 	f.IntVar(&s.plc.Width, "width", 16, "width of the part counter in bits: 16 or 32")
 	f.DurationVar(&s.plc.ResultLimit, "limit", 600*time.Millisecond, "how long the PLC waits for a result before it rejects")
+	f.DurationVar(&s.plc.Shortest, "interval", 10*time.Millisecond, "shortest interval that a subscription is granted")
+	f.IntVar(&s.plc.PerRequest, "nodes", 32, "nodes that the PLC's server takes in one request")
 	f.Float64Var(&s.belt.Rate, "rate", 60, "parts a minute")
 	f.Float64Var(&s.belt.Jitter, "jitter", 0, "how much the time between two parts may differ, as a share of it: 0 to 1")
 	f.Uint64Var(&s.belt.Seed, "seed", 1, "seed of the jitter and of faults by chance: the same seed brings the same line")
@@ -121,6 +123,10 @@ func (s *simulation) prepare(ctx context.Context) (cfg conveyor.Config, err erro
 		return cfg, hint.New(hint.Usage, fmt.Errorf("--rate %g is out of range; allowed is more than 0, up to 60000", s.belt.Rate), "60 is a part a second")
 	case !(s.belt.Jitter >= 0 && s.belt.Jitter <= 1):
 		return cfg, refuse("--jitter %g is out of range; allowed is 0 to 1", s.belt.Jitter)
+	case s.plc.Shortest < time.Millisecond || s.plc.Shortest > time.Minute:
+		return cfg, refuse("--interval %s is out of range; allowed is 1ms to 1m", s.plc.Shortest)
+	case s.plc.PerRequest < 5 || s.plc.PerRequest > 10_000:
+		return cfg, refuse("--nodes %d is out of range; allowed is 5 to 10000", s.plc.PerRequest)
 	case !(s.speed > 0 && s.speed <= 1000):
 		return cfg, refuse("--speed %g is out of range; allowed is more than 0, up to 1000", s.speed)
 	case s.count < 0:

@@ -50,7 +50,7 @@ func (s *station) Triggered(t part.Trigger) {
 }
 
 // connect lets a station work with the line until the test ends.
-func connect(t *testing.T, l *Line) {
+func connect(t *testing.T, l *Line, source opcua.Source) {
 	t.Helper()
 	cfg := opcua.Default()
 	var section struct {
@@ -62,6 +62,7 @@ func connect(t *testing.T, l *Line) {
 	if err := toml.Unmarshal([]byte(l.PLC().Section()), &section); err != nil {
 		t.Fatal(err)
 	}
+	cfg.Trigger = source
 	cfg.Endpoint, cfg.Tags, cfg.Profile = section.PLC.Endpoint, section.PLC.Tags, opcua.Full
 	cfg.ServerCertificate = l.PLC().CertificateFile()
 	s := &station{takes: 20 * time.Millisecond}
@@ -138,7 +139,11 @@ func run(t *testing.T, fault Fault) []Event {
 	if err != nil {
 		t.Fatal(err)
 	}
-	connect(t, l)
+	source := opcua.Polling
+	if fault.Do == "mute-subscriptions" {
+		source = opcua.Subscribing
+	}
+	connect(t, l, source)
 	for until := time.Now().Add(patience); l.PLC().Tag("ready") != true; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(until) {
 			t.Fatal("no session")
@@ -212,6 +217,7 @@ func TestFaults(t *testing.T) {
 		{Fault{Do: "wrong-type", For: ms(1000), Tag: "result_code"}, []func(*testing.T, []Event){again, silent}},
 		{Fault{Do: "lost-tag", For: ms(1000), Tag: "accept"}, []func(*testing.T, []Event){again, silent}},
 		{Fault{Do: "clock-jump", For: ms(300), By: setting.Duration(-time.Hour)}, []func(*testing.T, []Event){passed}},
+		{Fault{Do: "mute-subscriptions", For: ms(2500)}, []func(*testing.T, []Event){again, silent}},
 		{Fault{Do: "repeated-sequence"}, []func(*testing.T, []Event){silent}},
 		{Fault{Do: "skipped-sequence", Values: 3}, []func(*testing.T, []Event){passed, func(t *testing.T, events []Event) {
 			var before uint32

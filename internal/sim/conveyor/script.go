@@ -60,6 +60,7 @@ var kinds = map[string]kind{
 	"wrong-type":          {needs: []string{"for", "tag"}, takes: []string{"after"}},
 	"lost-tag":            {needs: []string{"for", "tag"}, takes: []string{"after"}},
 	"clock-jump":          {needs: []string{"for", "by"}, takes: []string{"after"}},
+	"mute-subscriptions":  {needs: []string{"for"}, takes: []string{"after"}},
 	"repeated-sequence":   {slip: func(Fault) plc.Slip { return plc.Slip{Repeat: true} }},
 	"skipped-sequence":    {needs: []string{"values"}, slip: func(f Fault) plc.Slip { return plc.Slip{Skip: f.Values} }},
 	"trigger-while-busy":  {needs: []string{"after"}, slip: func(f Fault) plc.Slip { return plc.Slip{Hurry: f.After.Std()} }},

@@ -97,6 +97,9 @@ func (l *Line) turnOn(f Fault) (undo func()) {
 	case "clock-jump":
 		p.SetClock(f.By.Std())
 		return func() { l.PLC().SetClock(0) }
+	case "mute-subscriptions":
+		p.Mute(true)
+		return func() { l.PLC().Mute(false) }
 	}
 	return func() {}
 }
