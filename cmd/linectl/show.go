@@ -22,7 +22,7 @@ import (
 )
 
 func (p *program) showCommand() *cobra.Command {
-	var overlay string
+	var overlay, nearest string
 	var byPart bool
 	c := &cobra.Command{
 		Use:   "show ID|PART",
@@ -31,13 +31,21 @@ func (p *program) showCommand() *cobra.Command {
 decided, how long each stage took, and what the PLC was told. It draws the heatmap over the picture,
 where that was kept, else over grey.
 
+--nearest tells why a score is high, or is not: it computes the kept picture again with the recipe version that
+decided, and draws its highest patch beside the good patch seen in training that is nearest to it. A good part
+whose nearest patch looks different has met something new (train --add).
+
 The argument is the id of a record, else a part id, of which the newest record is shown.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if nearest != "" {
+				return p.showNearest(c.Context(), args[0], byPart, nearest)
+			}
 			return p.show(c.Context(), args[0], byPart, overlay, c.Flags().Changed("picture"))
 		},
 	}
 	c.Flags().StringVar(&overlay, "picture", "", "file for the heatmap; by default part-ID.png in the current folder")
+	c.Flags().StringVar(&nearest, "nearest", "", "instead, draw its highest patch beside the nearest good patch of training into this file, .png")
 	c.Flags().BoolVar(&byPart, "part", false, "the argument is a part id, even if it is a number")
 	return c
 }

@@ -129,6 +129,10 @@ func within(frame part.Frame) (part.Frame, error) {
 
 // framed draws a frame round the cell of the grid, three cells wide and high: about what a patch has seen.
 func framed(frame part.Frame, grid part.Map, cell int) (template.URL, error) {
+	return embed(boxed(frame, grid, cell))
+}
+
+func boxed(frame part.Frame, grid part.Map, cell int) *image.RGBA {
 	canvas := image.NewRGBA(image.Rect(0, 0, frame.Width, frame.Height))
 	for p := range frame.Width * frame.Height {
 		bgr := frame.Pixels[3*p : 3*p+3]
@@ -145,7 +149,7 @@ func framed(frame part.Frame, grid part.Map, cell int) (template.URL, error) {
 			rim(canvas, box.Inset(-d), shade)
 		}
 	}
-	return embed(canvas)
+	return canvas
 }
 
 // rim draws a rectangle's edge, as far as it is on the canvas.
