@@ -182,13 +182,17 @@ func (r *Reader) pictureBytes(ctx context.Context) (total int64, err error) {
 	return total, r.explain(err)
 }
 
+// sealedDays are the days on which the line ran, by the newest seal of each. A machine whose clock begins in 1970
+// until it has found the time seals that day with every start: it counts once.
+const sealedDays = `(SELECT max(n) AS n FROM seal GROUP BY at / 86400000000)`
+
 // frameBefore is the newest frame that is older than so many days; 0 for none. A day is one on which the
 // line ran, as the seals count them: so a wall clock that jumps for years ages nothing.
 func (r *Reader) frameBefore(ctx context.Context, days int) (id int64, err error) {
 	if days <= 0 {
 		return 0, nil
 	}
-	err = r.db.QueryRowContext(ctx, `SELECT row FROM link WHERE kind = ? AND n <= (SELECT n FROM seal ORDER BY id DESC LIMIT 1 OFFSET ?) ORDER BY n DESC LIMIT 1`,
+	err = r.db.QueryRowContext(ctx, `SELECT row FROM link WHERE kind = ? AND n <= (SELECT n FROM `+sealedDays+` ORDER BY n DESC LIMIT 1 OFFSET ?) ORDER BY n DESC LIMIT 1`,
 		frames.kind, days-1).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
@@ -284,7 +288,7 @@ func (r *Reader) Forecast(ctx context.Context, c Config) (f Forecast, err error)
 	f.Free = setting.Bytes(max(0, int64(free)-int64(c.MinFree)))
 	const window = 7
 	var from, sealed int64
-	err = r.db.QueryRowContext(ctx, `SELECT coalesce(min(n), 0), count(*) FROM (SELECT n FROM seal ORDER BY id DESC LIMIT ?)`, window).Scan(&from, &sealed)
+	err = r.db.QueryRowContext(ctx, `SELECT coalesce(min(n), 0), count(*) FROM (SELECT n FROM `+sealedDays+` ORDER BY n DESC LIMIT ?)`, window).Scan(&from, &sealed)
 	if err != nil {
 		return f, r.explain(err)
 	}

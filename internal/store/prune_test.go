@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,6 +158,34 @@ func TestPruneHasItsOwnCalendar(t *testing.T) {
 	p := openPen(t, c)
 	if got, err := p.Prune(t.Context(), true); err != nil || got.Removed() != 0 || got.Kept != 3 {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// A machine without a battery starts in 1970 each time, until it has found the time: twenty starts within two days
+// are two days, and that of 1970.
+func TestPruneCountsDaysAndNotStarts(t *testing.T) {
+	c := configIn(t.TempDir())
+	c.Keep, c.PassDays, c.Sample = KeepAll, 4, 0
+	s := openStore(t, c)
+	var wall atomic.Pointer[time.Time]
+	s.seals.now = func() time.Time { return *wall.Load() }
+	s.seals.day = dayOf(noon)
+	for start := range 20 {
+		for n, at := range []time.Time{time.Unix(5, 0), noon.AddDate(0, 0, start/10)} {
+			wall.Store(&at)
+			s.KeepPicture(insert(t, s, good(uint32(2*start+n))), frame(8, 8, n), part.Pass)
+			s.settle(t)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := openPen(t, c)
+	if got, err := p.Prune(t.Context(), true); err != nil || got.Removed() != 0 || got.Kept != 40 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if f, err := p.Forecast(t.Context(), c); err != nil || f.Days != 3 {
+		t.Errorf("%+v, %v", f, err)
 	}
 }
 
