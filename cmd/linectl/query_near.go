@@ -64,7 +64,7 @@ func (p *program) likePicture(ctx context.Context, reader *store.Reader, path st
 	found, unknown, err := reader.NearPicture(ctx, frame, f, compared)
 	end()
 	if err == nil && unknown > 0 {
-		fmt.Fprintf(p.err, "%d pictures were kept by an older linectl and cannot be compared\n", unknown)
+		fmt.Fprintf(p.err, "%d pictures that an older linectl kept are gone or changed, and cannot be compared\n", unknown)
 	}
 	return found, err
 }

@@ -10,8 +10,8 @@ import (
 const hashSide = 16
 
 // pictureHash is the difference hash of a picture (Krawetz, "Kind of Like That", 2013): of the picture as 17 x 16
-// grey means each bit tells whether the next one to the right is brighter. The same picture in another size or
-// file format differs in a few bits, another part in dozens.
+// grey means each bit tells whether the next one to the right is brighter, here by more than a grey level, so that
+// noise in a plain background says nothing. The same picture in another size or file format differs in a few bits.
 type pictureHash [hashSide * hashSide / 8]byte
 
 func (h pictureHash) String() string { return hex.EncodeToString(h[:]) }
@@ -41,7 +41,8 @@ func hashOf(f part.Frame) (h pictureHash) {
 			}
 		}
 		for column := range hashSide {
-			if sums[column]*counts[column+1] < sums[column+1]*counts[column] {
+			n, m := counts[column], counts[column+1]
+			if sums[column+1]*n-sums[column]*m > 256*n*m {
 				bit := row*hashSide + column
 				h[bit/8] |= 1 << (bit % 8)
 			}

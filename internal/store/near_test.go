@@ -267,6 +267,21 @@ func TestNearPicture(t *testing.T) {
 			}
 		}
 	}
+	// Those that an older linectl kept have no hash, and are read.
+	hashed, _, err := r.NearPicture(t.Context(), scene(320, 240, 5), Filter{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tamper(t, c.Path, "DELETE FROM frame_hash WHERE inspection_id > 2")
+	if read, unknown, err := r.NearPicture(t.Context(), scene(320, 240, 5), Filter{}, nil); err != nil || unknown != 0 || len(read) != len(hashed) {
+		t.Errorf("%+v, %d, %v", read, unknown, err)
+	} else {
+		for i := range read {
+			if math.Abs(read[i].Likeness-hashed[i].Likeness) > 0.02 || i == 0 && read[i].ID != hashed[i].ID {
+				t.Errorf("%d: by its hash %+v, read %+v", i, hashed[i], read[i])
+			}
+		}
+	}
 	if found, _, err := r.NearPicture(t.Context(), scene(320, 240, 3), Filter{Lot: "even", Limit: 2}, nil); err != nil || len(found) != 2 || found[0].Lot != "even" {
 		t.Errorf("%+v, %v", found, err)
 	}
