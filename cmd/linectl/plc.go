@@ -35,7 +35,7 @@ func (p *program) plcCertCommand() *cobra.Command {
 one as well; linectl takes it from the last day on.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			cfg, err := p.load()
+			cfg, err := p.draft("state")
 			if err != nil {
 				return err
 			}
@@ -90,7 +90,7 @@ else. From then on linectl talks to the owner of that certificate and to nobody 
 }
 
 func (p *program) trustPLC(ctx context.Context, yes bool) error {
-	cfg, err := p.load()
+	cfg, err := p.draft("state", "plc.")
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +39,7 @@ With --watch it shows the handshake live: each change of a tag, until Ctrl-C.`,
 }
 
 func (p *program) probePLC(ctx context.Context) error {
-	cfg, err := p.draft()
+	cfg, err := p.draft("state", "plc.")
 	if err != nil {
 		return err
 	}
@@ -86,15 +87,17 @@ func (p *program) probePLC(ctx context.Context) error {
 	return nil
 }
 
-// draft reads a config that need not be finished: only what the link itself needs has to be right.
-func (p *program) draft() (config.Config, error) {
+// draft reads a config that need not be finished: only the keys that begin with one of the given ones have to be
+// right. It is how a link is set up, certificates first and tags last.
+func (p *program) draft(needed ...string) (config.Config, error) {
 	document, err := os.ReadFile(p.configPath)
 	if err != nil {
 		return config.Load(p.configPath) // says it better
 	}
 	cfg, mistakes := config.Parse(document)
 	for _, m := range mistakes {
-		if m.Key == "" || m.Key == "state" || strings.HasPrefix(m.Key, "plc.") && !strings.HasPrefix(m.Key, "plc.tags.") {
+		needs := func(prefix string) bool { return strings.HasPrefix(m.Key, prefix) }
+		if m.Key == "" || !strings.HasPrefix(m.Key, "plc.tags.") && slices.ContainsFunc(needed, needs) {
 			return config.Load(p.configPath)
 		}
 	}
@@ -164,7 +167,7 @@ func offset(r opcua.Report) string {
 }
 
 func (p *program) watchPLC(ctx context.Context) error {
-	cfg, err := p.draft()
+	cfg, err := p.draft("state", "plc.")
 	if err != nil {
 		return err
 	}

@@ -179,7 +179,7 @@ func TestPLCProbe(t *testing.T) {
 		"Basic256Sha256  SignAndEncrypt  anonymous  " + pki.Fingerprint(sim.Certificate()),
 		"urn:linectl:simulated-plc",
 		"not configured; found by its name",
-		"readings: p50 ", "subscription at best every 10.0 ms, sampled every 10.0 ms", " this machine", `profile = "full"`,
+		"readings: p50 ", "subscription at best every 10.00 ms, sampled every 10.00 ms", " this machine", `profile = "full"`,
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)
@@ -203,5 +203,50 @@ func TestPLCProbe(t *testing.T) {
 	}
 	if _, err := plcCommandLine(p, "", "probe"); err == nil || !strings.Contains(err.Error(), `plc.endpoint: "192.0.2.1" is no endpoint`) {
 		t.Errorf("a wrong endpoint: %v", err)
+	}
+}
+
+// A link is set up from nothing but an address: own certificate, trust, probe, and the section that it prints.
+func TestPLCFromAnAddress(t *testing.T) {
+	sim, err := plc.Start(plc.Config{Folder: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sim.Close()
+	folder := t.TempDir()
+	p := &program{configPath: filepath.Join(folder, "linectl.toml"), output: "table"}
+	write := func(text string) {
+		if err := os.WriteFile(p.configPath, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(fmt.Sprintf("state = %q\n", folder))
+	if out, err := plcCommandLine(p, "", "cert"); err != nil || !strings.Contains(out, filepath.Join(folder, "pki", "linectl.der")) {
+		t.Errorf("cert: %v\n%s", err, out)
+	}
+	if _, err := plcCommandLine(p, "", "trust", "--yes"); hint.KindOf(err) != hint.Usage || !strings.Contains(err.Error(), "plc.endpoint: is missing") {
+		t.Errorf("trust without an address: %v", err)
+	}
+	write(fmt.Sprintf("state = %q\n[plc]\nendpoint = %q\n", folder, sim.Endpoint()))
+	if _, err := plcCommandLine(p, "", "probe"); hint.KindOf(err) != hint.Usage || !strings.Contains(hint.Of(err), "linectl plc trust") {
+		t.Errorf("probe without trust: %v", err)
+	}
+	if _, err := plcCommandLine(p, "", "trust", "--yes"); err != nil {
+		t.Errorf("trust: %v", err)
+	}
+	if _, err := plcCommandLine(p, "", "probe", "--watch"); hint.KindOf(err) != hint.Usage || !strings.Contains(err.Error(), "no tag is configured") {
+		t.Errorf("watch without tags: %v", err)
+	}
+	out, err := plcCommandLine(p, "", "probe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(fmt.Sprintf("state = %q\n%s[[camera]]\nname = \"top\"\nsource = \"drop:%s\"\n[inspect]\nrecipe = \"bracket\"\n", folder, out[strings.LastIndex(out, "[plc]\n"):], folder))
+	cfg, err := p.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := opcua.Check(t.Context(), cfg.PLC, cfg.PKI(), 0); err != nil {
+		t.Error(err)
 	}
 }

@@ -2,6 +2,7 @@ package opcua
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -330,6 +331,9 @@ func Watch(ctx context.Context, cfg Config, folder string, tell func(Change)) er
 		if s.has(sig) {
 			all = append(all, sig)
 		}
+	}
+	if len(all) == 0 {
+		return hint.New(hint.Usage, errors.New("no tag is configured, so there is nothing to watch"), "'linectl plc probe' finds the tags by their names and prints the section for the config")
 	}
 	var last values
 	ticker := time.NewTicker(s.every)
