@@ -48,11 +48,6 @@ func full(name string) *Recipe {
 	}
 	r.History = []Change{{What: "trained from 2 pictures", Who: "eva", Why: "new lens"}}
 	r.Training.Groups, r.Training.LeftOut, r.Training.Widen = 2, []string{"odd.png"}, []string{"light"}
-	r.Training.Budget = &Budget{Limit: "50ms", Device: "cpu", Trials: []Trial{
-		{Backbone: "large", Input: "384x384", Bank: 16384, Precision: patchcore.Int8, P50: 61.5, P99: 70.25, Why: "p50 exceeds the budget"},
-		{Backbone: "net", Input: "32x32", Bank: 2, Precision: patchcore.Int8, P50: 1.5, P99: 2, Fits: true, Why: "p99 is within the budget"},
-	}}
-	r.History[0].What = "two\nlines.png were \x1b[31m"
 	r.Method.Gate = "int8 was not tried"
 	r.Bank.Origin = []patchcore.Origin{{Picture: 0, Cell: 3}, {Picture: 1, Cell: 1}}
 	r.Pictures[0].Group, r.Pictures[1].Suspect = 1, true
@@ -69,6 +64,11 @@ func TestRoundTripOfAllThereIs(t *testing.T) {
 	gauss.Method = Method{Name: PaDiM, Score: MaxSmoothed, Precision: patchcore.FP32, Dim: 2, Seed: 1}
 	gauss.Gauss = &padim.Model{Width: 2, Height: 1, Dims: []int32{3, 7}, Mean: []float32{1, 2, 3, 4}, Whiten: []float32{1, 2, 3, 4, 5, 6}}
 	for _, want := range []*Recipe{full("x"), gauss} {
+		want.Training.Budget = &Budget{Limit: "50ms", Device: "cpu", Trials: []Trial{
+			{Backbone: "large", Input: "384x384", Bank: 16384, Precision: patchcore.Int8, P50: 61.5, P99: 70.25, Why: "p50 exceeds the budget"},
+			{Backbone: "net", Input: "32x32", Bank: 2, Precision: patchcore.Int8, P50: 1.5, P99: 2, Fits: true, Why: "p99 is within the budget"},
+		}}
+		want.History[0].What = "two\nlines.png were \x1b[31m"
 		f := Folder(t.TempDir())
 		got, err := f.Save(want)
 		if err != nil {
