@@ -179,6 +179,7 @@ type reviewPage struct {
 	Verdict string `json:"verdict"`
 	Who     string `json:"who"`
 	Why     string `json:"why"`
+	At      string `json:"at"`
 }
 
 type deliveryPage struct {
@@ -220,7 +221,7 @@ func (g *program) storyPage(s store.Story, opinions []store.Opinion, d drawing, 
 		Deliveries: []deliveryPage{}, Pictures: []keptPicture{}, Reviews: []reviewPage{}, Overlay: d.path,
 	}
 	for _, o := range opinions {
-		page.Reviews = append(page.Reviews, reviewPage{string(o.Verdict), o.Who, o.Why})
+		page.Reviews = append(page.Reviews, reviewPage{string(o.Verdict), o.Who, o.Why, g.rfc3339(o.At)})
 		page.Review = string(o.Verdict) // the newest counts
 	}
 	f := r.Finding

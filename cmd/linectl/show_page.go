@@ -56,7 +56,7 @@ func (s storyPage) fields(clean func(string) string) [][]string {
 		add("review", "passed near the threshold: a person should look at it")
 	}
 	for _, r := range s.Reviews {
-		add("reviewed", fmt.Sprintf("%s, by %s: %s", r.Verdict, r.Who, r.Why))
+		add("reviewed", fmt.Sprintf("%s, by %s at %s: %s", r.Verdict, r.Who, r.At, r.Why))
 	}
 	if s.Recipe != "" {
 		add("recipe", fmt.Sprintf("%s version %d", s.Recipe, s.Version))

@@ -52,7 +52,7 @@ func manyLots(t *testing.T, c Config, key ed25519.PrivateKey) []Seal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Review(t.Context(), 7, Opinion{ReviewGood, "eva \xff", "<water> & \x00 \u2028"}); err != nil {
+	if err := p.Review(t.Context(), 7, Opinion{Verdict: ReviewGood, Who: "eva \xff", Why: "<water> & \x00 \u2028"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.Hold(t.Context(), "L9", true, "eva", "why"); err != nil {

@@ -57,6 +57,7 @@ func (s *Store) commit(ctx context.Context, name string, do func(*ledger) error)
 type Opinion struct {
 	Verdict  Review // good, bad or unsure
 	Who, Why string
+	At       time.Time // when it was written; what Review is given does not matter
 }
 
 // Review adds a person's opinion of the row with that id. It never changes the verdict; the newest
@@ -107,16 +108,18 @@ func (p *Pen) Hold(ctx context.Context, lot string, held bool, who, why string) 
 
 // Opinions are what people said of a row, oldest first.
 func (r *Reader) Opinions(ctx context.Context, id int64) (opinions []Opinion, err error) {
-	rows, err := r.db.QueryContext(ctx, `SELECT verdict, who, why FROM review WHERE inspection_id = ? ORDER BY id`, id)
+	rows, err := r.db.QueryContext(ctx, `SELECT at, verdict, who, why FROM review WHERE inspection_id = ? ORDER BY id`, id)
 	if err != nil {
 		return nil, r.explain(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var o Opinion
-		if err := rows.Scan(&o.Verdict, &o.Who, &o.Why); err != nil {
+		var at int64
+		if err := rows.Scan(&at, &o.Verdict, &o.Who, &o.Why); err != nil {
 			return nil, err
 		}
+		o.At = instant(at)
 		opinions = append(opinions, o)
 	}
 	return opinions, rows.Err()

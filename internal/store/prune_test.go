@@ -82,7 +82,7 @@ func TestPruneByValue(t *testing.T) {
 	if err := p.Hold(t.Context(), "held", true, "eva", "complaint 17"); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Review(t.Context(), 5, Opinion{ReviewGood, "eva", ""}); err != nil {
+	if err := p.Review(t.Context(), 5, Opinion{Verdict: ReviewGood, Who: "eva", Why: ""}); err != nil {
 		t.Fatal(err)
 	}
 	step := func(name string, change func(), want Pruning, stay func(id int) bool) {
@@ -229,20 +229,20 @@ func TestReviewIsAddedBesideTheDaemon(t *testing.T) {
 	id := insert(t, s, rejected(1, part.Anomaly))
 	p := openPen(t, c)
 	for n := range 20 { // both write in turn, and the chain holds
-		if err := p.Review(t.Context(), id, Opinion{[]Review{ReviewBad, ReviewGood}[n%2], "eva", "'; DROP TABLE review; --"}); err != nil {
+		if err := p.Review(t.Context(), id, Opinion{Verdict: []Review{ReviewBad, ReviewGood}[n%2], Who: "eva", Why: "'; DROP TABLE review; --"}); err != nil {
 			t.Fatal(err)
 		}
 		insert(t, s, good(uint32(n+2)))
 	}
-	if err := s.Review(t.Context(), 2, Opinion{ReviewBad, "ben", "scratch"}); err != nil {
+	if err := s.Review(t.Context(), 2, Opinion{Verdict: ReviewBad, Who: "ben", Why: "scratch"}); err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range []Opinion{{"nice", "eva", ""}, {ReviewGood, "", ""}} {
+	for _, o := range []Opinion{{Verdict: "nice", Who: "eva"}, {Verdict: ReviewGood}} {
 		if err := p.Review(t.Context(), id, o); err == nil {
 			t.Errorf("%+v was taken", o)
 		}
 	}
-	if err := p.Review(t.Context(), 999, Opinion{ReviewGood, "eva", ""}); err == nil || !strings.Contains(err.Error(), "there is no record 999") {
+	if err := p.Review(t.Context(), 999, Opinion{Verdict: ReviewGood, Who: "eva", Why: ""}); err == nil || !strings.Contains(err.Error(), "there is no record 999") {
 		t.Errorf("error is %v", err)
 	}
 	for asked, want := range map[Review]int{ReviewGood: 1, ReviewBad: 1, ReviewUnsure: 0, ReviewNone: 19, ReviewDue: 0} {
