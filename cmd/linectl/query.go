@@ -30,6 +30,7 @@ func (p *program) queryCommand() *cobra.Command {
 	var q question
 	var parquet string
 	var near string
+	var events bool
 	c := &cobra.Command{
 		Use:   "query",
 		Short: "find parts in the record, newest first",
@@ -46,6 +47,12 @@ It ends with code 3 where no part matches. --before ID goes on where an earlier 
 			if parquet != "" && !c.Flags().Changed("limit") {
 				q.limit = 0
 			}
+			if events {
+				if parquet != "" || near != "" {
+					return hint.New(hint.Usage, errors.New("--events goes with neither --near nor --parquet"), "leave one of them out")
+				}
+				return p.queryEvents(c.Context(), q)
+			}
 			if c.Flags().Changed("near") {
 				if parquet != "" {
 					return hint.New(hint.Usage, errors.New("--near and --parquet do not go together"), "leave one of them out")
@@ -59,6 +66,7 @@ It ends with code 3 where no part matches. --before ID goes on where an earlier 
 	c.Flags().IntVar(&q.limit, "limit", 50, "most parts to show; 0 shows all")
 	c.Flags().Int64Var(&q.before, "before", 0, "only records with a smaller id")
 	c.Flags().StringVar(&near, "near", "", "ID of a record, or FILE of a picture: of the parts that match those whose heatmap, or kept picture, is most like it")
+	c.Flags().BoolVar(&events, "events", false, "the station's log book in place of parts: starts, recipes, lost links, faults")
 	c.Flags().StringVar(&parquet, "parquet", "", "write all that match into this Parquet file")
 	return c
 }

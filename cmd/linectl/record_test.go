@@ -447,3 +447,34 @@ func TestQueryNear(t *testing.T) {
 	}
 	ask(t, 1, "-c", config, "query", "--near", config) // no picture
 }
+
+func TestQueryEvents(t *testing.T) {
+	path, _ := recordedDesk(t)
+	inUTC(t)
+	ask(t, 3, "-c", path, "query", "--events")
+	cfg, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(t.Context(), cfg.Store, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Event("start", "linectl", "mode auto")
+	s.Event("config-reloaded", "SIG\x1b[31mHUP", "x")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := ask(t, 0, "-c", path, "query", "--events", "--since", "1h")
+	if lines := strings.Split(out, "\n"); len(lines) != 4 || !strings.HasSuffix(lines[1], `  config-reloaded  SIG\x1b[31mHUP  x`) || !strings.Contains(lines[2], "start            linectl") {
+		t.Errorf("it says\n%s", out)
+	}
+	out, _ = ask(t, 0, "-c", path, "query", "--events", "--limit", "1", "-o", "json")
+	var found []loggedEvent
+	if err := json.Unmarshal([]byte(out), &found); err != nil || len(found) != 1 || found[0].Event != "config-reloaded" {
+		t.Errorf("%v: %s", err, out)
+	}
+	ask(t, 3, "-c", path, "query", "--events", "--until", "2026-01-01")
+	ask(t, 2, "-c", path, "query", "--events", "--lot", "L1")
+	ask(t, 2, "-c", path, "query", "--events", "--near", "2")
+}

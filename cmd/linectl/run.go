@@ -1,12 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -18,6 +21,7 @@ import (
 	"linectl/internal/camera"
 	"linectl/internal/config"
 	"linectl/internal/inspect"
+	"linectl/internal/inspect/recipe"
 	"linectl/internal/line"
 	"linectl/internal/opcua"
 	"linectl/internal/store"
@@ -66,6 +70,7 @@ func (p *program) serveUntilReload(ctx context.Context, cfg *config.Config, relo
 		return nil, err
 	}
 	defer station.close()
+	station.store.Event("config", "linectl", p.configSum())
 	notify(log, daemon.SdNotifyReady+"\nSTATUS=line "+cfg.Line.Name+" in mode "+string(cfg.Line.Mode)+notSecure(cfg))
 	log.Info("line runs", "line", cfg.Line.Name, "mode", cfg.Line.Mode, "cycle", cfg.Line.Cycle, "version", version, "config", p.configPath)
 
@@ -155,7 +160,7 @@ func openStation(ctx context.Context, cfg *config.Config, log *slog.Logger) (s *
 		}
 		deps.Inspector = s.inspector
 		r := s.inspector.Recipe()
-		decides = fmt.Sprintf("%s@%d %s", r.Name, r.Version, r.Hash)
+		decides = fmt.Sprintf("%s@%d %s%s", r.Name, r.Version, r.Hash, activation(cfg.Folders().Recipes, r.Name, r.Version))
 	}
 	s.runner = line.NewRunner(cfg.Line, deps)
 	s.status = keepStatus(statusFile(cfg), "line "+cfg.Line.Name+" in mode "+string(cfg.Line.Mode)+notSecure(cfg), log)
@@ -176,6 +181,29 @@ func openStation(ctx context.Context, cfg *config.Config, log *slog.Logger) (s *
 	s.runner.UsePLC(s.link)
 	s.store.Event("start", "linectl", fmt.Sprintf("version %s, mode %s, recipe %s", version, cfg.Line.Mode, decides))
 	return s, nil
+}
+
+// activation tells who made the version the active one, and why.
+func activation(folder, name string, version int) string {
+	history, err := recipe.Folder(folder).History(name)
+	if err != nil {
+		return ""
+	}
+	for _, e := range slices.Backward(history) {
+		if e.What == recipe.Activated && e.Version == version {
+			return fmt.Sprintf(" (activated %s by %s: %s)", e.At.UTC().Format(time.RFC3339), cmp.Or(e.Who, "?"), cmp.Or(e.Why, "-"))
+		}
+	}
+	return ""
+}
+
+// configSum ties the config to the record: a file that is kept elsewhere is shown to be the one that ran.
+func (p *program) configSum() string {
+	text, err := os.ReadFile(p.configPath)
+	if err != nil {
+		return fmt.Sprintf("%s: %v", p.configPath, err)
+	}
+	return fmt.Sprintf("%s SHA-256 %x", p.configPath, sha256.Sum256(text))
 }
 
 // run runs the line until ctx ends. The link outlives the line, so that the last verdict can still reach
