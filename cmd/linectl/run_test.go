@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -124,6 +126,14 @@ func TestDaemon(t *testing.T) {
 		if r.plc.Tag(tag) != safe {
 			t.Errorf("after the stop %s is %v", tag, r.plc.Tag(tag))
 		}
+	}
+	// The record tells which config ran, and from when on.
+	text, err := os.ReadFile(r.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := ask(t, 0, "-c", r.config, "query", "--events", "-o", "csv"); strings.Count(out, ",config,") != 3 || strings.Count(out, fmt.Sprintf("%x", sha256.Sum256(text))) != 1 || strings.Count(out, ",config-refused,") != 1 {
+		t.Errorf("the log book says\n%s", out)
 	}
 	log, err := os.ReadFile(r.log())
 	if err != nil {
