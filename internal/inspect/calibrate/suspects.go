@@ -9,10 +9,14 @@ import (
 // product's own variety.
 const mostSuspects = 0.1
 
+// oddChance is how many pictures of a set without a strange one may be called so. A good picture that is left out costs
+// little, for others are like it; a bad one that is learned lets its like pass and, held out, lifts the threshold.
+const oddChance = 0.2
+
 // Suspects returns the pictures whose held-out scores do not belong to those of the rest, the strangest
 // first. Scores above the median are taken to fall off exponentially at the pace that they have between the
 // median and the upper fifth, which no contamination of a tenth can move far; a picture is a suspect where
-// fewer than one in twenty sets of this size would have any score as great.
+// fewer than one in five sets of this size would have any score as great.
 func Suspects(scores []float64) []int {
 	n := len(scores)
 	if n < Minimum {
@@ -21,7 +25,7 @@ func Suspects(scores []float64) []int {
 	rising := slices.Sorted(slices.Values(scores))
 	middle, upper := rising[n/2], rising[n*4/5]
 	pace := (upper - middle) / math.Log(2.5) // from a half above to a fifth above
-	limit := middle + pace*math.Log(float64(n)/2/chance)
+	limit := middle + pace*math.Log(float64(n)/2/oddChance)
 	var found []int
 	for i, s := range scores {
 		if s > limit {
