@@ -103,6 +103,9 @@ func strict(c *cobra.Command) {
 			if err == nil {
 				err = c.ValidateRequiredFlags()
 			}
+			if err == nil {
+				err = c.ValidateFlagGroups()
+			}
 			return hint.New(hint.Usage, err, "usage: "+c.UseLine())
 		}
 	}

@@ -28,7 +28,7 @@ type question struct {
 
 func (p *program) queryCommand() *cobra.Command {
 	var q question
-	var parquet string
+	var parquet, pictures string
 	var near string
 	var events bool
 	c := &cobra.Command{
@@ -41,25 +41,20 @@ It ends with code 3 where no part matches. --before ID goes on where an earlier 
 		Example: `  linectl query --verdict reject --since today
   linectl query --part 'A17-*' --since 7d -o csv
   linectl query --near 4711 --limit 5
-  linectl query --near complaint.jpg --lot L1207`,
+  linectl query --near complaint.jpg --lot L1207
+  linectl query --verdict reject --review good --pictures more     # then: linectl train flange --add more`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if parquet != "" && !c.Flags().Changed("limit") {
+			if (parquet != "" || pictures != "") && !c.Flags().Changed("limit") {
 				q.limit = 0
 			}
-			if events {
-				if parquet != "" || near != "" {
-					return hint.New(hint.Usage, errors.New("--events goes with neither --near nor --parquet"), "leave one of them out")
-				}
+			switch {
+			case events:
 				return p.queryEvents(c.Context(), q)
-			}
-			if c.Flags().Changed("near") {
-				if parquet != "" {
-					return hint.New(hint.Usage, errors.New("--near and --parquet do not go together"), "leave one of them out")
-				}
+			case c.Flags().Changed("near"):
 				return p.queryNear(c.Context(), q, near)
 			}
-			return p.query(c.Context(), q, parquet)
+			return p.query(c.Context(), q, parquet, pictures)
 		},
 	}
 	q.flags(c)
@@ -68,6 +63,8 @@ It ends with code 3 where no part matches. --before ID goes on where an earlier 
 	c.Flags().StringVar(&near, "near", "", "ID of a record, or FILE of a picture: of the parts that match those whose heatmap, or kept picture, is most like it")
 	c.Flags().BoolVar(&events, "events", false, "the station's log book in place of parts: starts, recipes, lost links, faults")
 	c.Flags().StringVar(&parquet, "parquet", "", "write all that match into this Parquet file")
+	c.Flags().StringVar(&pictures, "pictures", "", "copy the kept pictures of all that match into this folder, for train --add or recipe challenge add")
+	c.MarkFlagsMutuallyExclusive("near", "events", "parquet", "pictures")
 	return c
 }
 
@@ -334,7 +331,7 @@ func shown(text string, width int) string {
 	return b.String()
 }
 
-func (p *program) query(ctx context.Context, q question, parquet string) error {
+func (p *program) query(ctx context.Context, q question, parquet, pictures string) error {
 	f, reader, err := p.ask(ctx, q)
 	if err != nil {
 		return err
@@ -342,6 +339,9 @@ func (p *program) query(ctx context.Context, q question, parquet string) error {
 	defer reader.Close()
 	if parquet != "" {
 		return p.queryToParquet(ctx, reader, f, parquet)
+	}
+	if pictures != "" {
+		return p.queryToFolder(ctx, reader, f, pictures)
 	}
 	var n int
 	var last int64

@@ -478,3 +478,29 @@ func TestQueryEvents(t *testing.T) {
 	ask(t, 2, "-c", path, "query", "--events", "--lot", "L1")
 	ask(t, 2, "-c", path, "query", "--events", "--near", "2")
 }
+
+// What people have reviewed goes into a folder that training takes.
+func TestQueryPictures(t *testing.T) {
+	config, kept := recordedDesk(t)
+	ask(t, 0, "-c", config, "review", "2", "--verdict", "good", "--by", "eva")
+	for _, want := range []string{"1 pictures of 1 parts copied to more; 0 were there", "0 pictures of 1 parts copied to more; 1 were there"} {
+		if _, errs := ask(t, 0, "-c", config, "query", "--verdict", "reject", "--review", "good", "--pictures", "more"); !strings.HasPrefix(errs, want) {
+			t.Errorf("it says %s", errs)
+		}
+	}
+	was, err := os.ReadFile(kept)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if copied, err := os.ReadFile("more/2-top.png"); err != nil || !bytes.Equal(copied, was) {
+		t.Errorf("the copy is not what was kept: %v", err)
+	}
+	if err := os.WriteFile(kept, was[:9], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs := ask(t, 3, "-c", config, "query", "--pictures", "other"); !strings.Contains(errs, "0 pictures of 3 parts copied to other; 0 were there already, 2 parts had none kept, 1 are removed or changed") {
+		t.Errorf("it says %s", errs)
+	}
+	ask(t, 3, "-c", config, "query", "--lot", "none", "--pictures", "other")
+	ask(t, 1, "-c", config, "query", "--pictures", config+"/x")
+}
