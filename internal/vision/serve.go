@@ -34,7 +34,7 @@ func (s *Station) listen(ctx context.Context) (err error) {
 	}
 	s.server, err = serve.New(serve.Config{
 		Address: s.cfg.Listen, Name: "linectl", Identity: s.identity, Policies: policies, Mode: ua.MessageSecurityModeSignAndEncrypt,
-		Admit: s.admit, Opened: s.opened, Sessions: mostSessions, Timeout: sessionTimeout, AtOnce: mostAtOnce, Log: s.log,
+		Admit: s.admit, Gate: true, Opened: s.opened, Sessions: mostSessions, Timeout: sessionTimeout, AtOnce: mostAtOnce, Log: s.log,
 		Value: s.space.attribute, Shortest: shortest,
 	})
 	if err != nil {

@@ -38,6 +38,7 @@ type Config struct {
 	Advertise string // address in the description of the endpoints; "" repeats the one that the client used
 
 	Admit    func(certificate []byte) error // whether the owner of a certificate (DER) may have a session; nil lets in everybody
+	Gate     bool                           // nobody else may even open a secure channel, or send what is decoded for him
 	Opened   func(client string)            // called when a client, by its application URI, has opened a session; may be nil
 	Sessions int                            // open at once; one more ends the one that was not used for longest; 0 for any number
 	Timeout  time.Duration                  // longest that a session may go unused; a client may ask for less
@@ -57,6 +58,7 @@ type Server struct {
 	cfg     Config
 	library *server.Server
 	address string
+	gate    *gate // nil where there is none
 	load    load
 	feeds   sync.WaitGroup
 	done    chan struct{}
@@ -84,7 +86,11 @@ var small = sync.OnceFunc(func() { schema.OpcUaNodeSet2 = []byte(standardNodes) 
 // New makes a server that does not listen yet. Add what it answers with Answer and Within.
 func New(cfg Config) (*Server, error) {
 	small()
-	host, port, err := freePort(cfg.Address)
+	listen := cfg.Address
+	if cfg.Gate {
+		listen = "127.0.0.1:0" // only the gate is for others
+	}
+	host, port, err := freePort(listen)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +140,7 @@ func freePort(address string) (string, int, error) {
 	return host, l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// Address is where it listens, HOST:PORT.
+// Address is where it listens, HOST:PORT, once it has started.
 func (s *Server) Address() string { return s.address }
 
 // Library is the library's server, for its namespaces.
@@ -166,7 +172,16 @@ func (s *Server) Start(ctx context.Context) error {
 			return nil, ua.StatusBadServiceUnsupported
 		})
 	}
-	return s.library.Start(ctx)
+	if err := s.library.Start(ctx); err != nil || !s.cfg.Gate {
+		return err
+	}
+	inner := s.address
+	gate, err := openGate(s.cfg.Address, inner, s.cfg.Admit)
+	if err != nil {
+		return errors.Join(err, s.library.Close())
+	}
+	s.gate, s.address = gate, gate.listener.Addr().String()
+	return nil
 }
 
 // Close ends the server and every connection. The context of Start must end only afterwards: the library's
@@ -174,7 +189,11 @@ func (s *Server) Start(ctx context.Context) error {
 func (s *Server) Close() error {
 	close(s.done)
 	s.DropSessions()
-	err := s.library.Close()
+	var err error
+	if s.gate != nil {
+		err = s.gate.close()
+	}
+	err = errors.Join(err, s.library.Close())
 	s.feeds.Wait()
 	return err
 }
