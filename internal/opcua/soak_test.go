@@ -99,12 +99,15 @@ func inUse(t *testing.T) use {
 
 // Handshakes one after the other on several lines side by side, polled as in production: each comes out exactly
 // as told, and what is in use after the first ones is all that it ever takes. LINECTL_SOAK is how many
-// handshakes (1 stands for a million).
+// handshakes (1 stands for a million), LINECTL_SOAK_LINES over how many lines (8).
 func TestManyHandshakes(t *testing.T) {
 	lines, all, every := 2, 300, 100
 	if n, err := strconv.Atoi(os.Getenv("LINECTL_SOAK")); err == nil {
 		if lines, all, every = 8, n, 50_000; n == 1 {
 			all = 1_000_000
+		}
+		if n, err := strconv.Atoi(os.Getenv("LINECTL_SOAK_LINES")); err == nil {
+			lines = n
 		}
 	}
 	calm := usual() // what is asked here is what they leave behind, not how fast they are
