@@ -270,9 +270,9 @@ func (p *program) printBudget(b recipe.Budget) error {
 		if t.Fits {
 			kept = "yes"
 		}
-		rows = append(rows, []string{t.Backbone, t.Input, strconv.Itoa(t.Bank), t.Precision, fmt.Sprintf("%.1f", t.P50), fmt.Sprintf("%.1f", t.P99), kept, t.Why})
+		rows = append(rows, []string{t.Backbone, t.Input, strconv.Itoa(t.Bank), t.Precision, strconv.Itoa(t.Measured), fmt.Sprintf("%.1f", t.P50), fmt.Sprintf("%.1f", t.P99), kept, t.Why})
 	}
-	return p.print(map[string]any{"budget": b}, []string{"backbone", "input", "bank", "precision", "p50 ms", "p99 ms", "taken", "why"}, rows)
+	return p.print(map[string]any{"budget": b}, []string{"backbone", "input", "bank", "precision", "inspections", "p50 ms", "p99 ms", "taken", "why"}, rows)
 }
 
 // fit chooses what inspects within the budget on this machine. Where nothing does, o has what was tried.

@@ -33,7 +33,7 @@ func TestTrainWithinNothing(t *testing.T) {
 	}
 	nearest := page.Budget.Trials[0]
 	for _, tried := range page.Budget.Trials {
-		if tried.Fits || !(tried.P50 > 0) || tried.Why != "p50 exceeds the budget" {
+		if tried.Fits || tried.Measured < 1 || !(tried.P50 > 0) || tried.Why != "p50 exceeds the budget" {
 			t.Errorf("%+v", tried)
 		}
 		if tried.P50 < nearest.P50 {

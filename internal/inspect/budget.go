@@ -28,7 +28,7 @@ func (c Choice) Budget(limit time.Duration) *recipe.Budget {
 	for _, t := range c.Tried {
 		b.Device = t.Device
 		b.Trials = append(b.Trials, recipe.Trial{Backbone: t.What, Input: t.Input.String(), Bank: t.Bank, Precision: t.Precision,
-			P50: t.Whole.P50, P99: t.Whole.P99, Fits: t.Fits, Why: t.Why})
+			Measured: t.Inspections, P50: t.Whole.P50, P99: t.Whole.P99, Fits: t.Fits, Why: t.Why})
 	}
 	return b
 }

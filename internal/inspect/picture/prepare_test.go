@@ -158,6 +158,7 @@ func TestSizes(t *testing.T) {
 		{[]Size{{1920, 1080}}, Size{352, 192}},
 		{[]Size{{1280, 1024}, {1280, 1024}, {10, 900}}, Size{288, 224}},
 		{[]Size{{4000, 200}}, Size{1280, 64}},
+		{[]Size{{200, 400}, {250, 400}, {300, 400}, {400, 400}, {500, 400}, {100, 400}}, Size{256, 256}},
 	} {
 		if got := InputSize(test.pictures, 32); got != test.want {
 			t.Errorf("input for %v: %s, want %s", test.pictures, got, test.want)

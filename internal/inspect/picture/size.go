@@ -32,8 +32,12 @@ func ParseSize(text string) (Size, error) {
 // defaultArea is that of 256x256, the usual input of PatchCore.
 const defaultArea = 256 * 256
 
+// mixed is how far apart the middle third of the pictures' shapes may lie, as a ratio, to be those of one camera.
+const mixed = 1.1
+
 // InputSize chooses the network's input for pictures of these sizes: the median aspect ratio, about the
-// area of 256x256, sides that are multiples of the given number.
+// area of 256x256, sides that are multiples of the given number. Pictures of many shapes are stretched
+// whatever it is, and get a square.
 func InputSize(pictures []Size, multiple int) Size {
 	aspects := make([]float64, len(pictures))
 	for i, p := range pictures {
@@ -41,6 +45,9 @@ func InputSize(pictures []Size, multiple int) Size {
 	}
 	slices.Sort(aspects)
 	aspect := aspects[len(aspects)/2]
+	if aspects[2*len(aspects)/3]-aspects[len(aspects)/3] > math.Log(mixed) {
+		aspect = 0
+	}
 	best, least := Size{}, math.Inf(1)
 	for w := multiple; w <= maxSide; w += multiple {
 		for h := multiple; h <= maxSide; h += multiple {
