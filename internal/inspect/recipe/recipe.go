@@ -123,7 +123,7 @@ type Trial struct {
 	Backbone  string  `toml:"backbone" json:"backbone"`
 	Input     string  `toml:"input" json:"input"`
 	Bank      int     `toml:"bank" json:"bank"`
-	Precision string  `toml:"precision" json:"precision"` // of the bank
+	Precision string  `toml:"precision" json:"precision"`  // of the bank
 	Measured  int     `toml:"measured" json:"inspections"` // few where they were enough to give it up
 	P50       float64 `toml:"p50" json:"p50_ms"`
 	P99       float64 `toml:"p99" json:"p99_ms"`
