@@ -160,6 +160,8 @@ func offset(r opcua.Report) string {
 	switch {
 	case !r.ClockKnown:
 		return "not told"
+	case r.Clock.Abs() < time.Millisecond:
+		return "that of this machine"
 	case r.Clock < 0:
 		return fmt.Sprintf("%s behind this machine", (-r.Clock).Round(time.Millisecond))
 	}

@@ -179,7 +179,7 @@ func TestPLCProbe(t *testing.T) {
 		"Basic256Sha256  SignAndEncrypt  anonymous  " + pki.Fingerprint(sim.Certificate()),
 		"urn:linectl:simulated-plc",
 		"not configured; found by its name",
-		"readings: p50 ", "subscription at best every 10.00 ms, sampled every 10.00 ms", " this machine", `profile = "full"`,
+		"readings: p50 ", "subscription at best every 10.00 ms, sampled every 10.00 ms", "this machine", `profile = "full"`,
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is missing in\n%s", want, out)

@@ -80,7 +80,7 @@ func (s *space) Attribute(node *ua.NodeID, attribute ua.AttributeID) *ua.DataVal
 	case ua.AttributeIDBrowseName:
 		return serve.Known(attrs.BrowseName(key))
 	case ua.AttributeIDDisplayName:
-		return serve.Known(attrs.DisplayName(key, ""))
+		return serve.Known(attrs.DisplayName("", "")) // as on PLCs whose makers forgot it: the browse name counts
 	case ua.AttributeIDDataType:
 		return serve.Known(ua.NewNumericNodeID(0, uint32(ua.MustVariant(value).Type())))
 	case ua.AttributeIDValueRank:
@@ -166,7 +166,7 @@ func reference(node *ua.NodeID, name string, class ua.NodeClass, definition uint
 		IsForward:       true,
 		NodeID:          ua.NewExpandedNodeID(node, "", 0),
 		BrowseName:      &ua.QualifiedName{NamespaceIndex: node.Namespace(), Name: name},
-		DisplayName:     attrs.DisplayName(name, ""),
+		DisplayName:     attrs.DisplayName("", ""),
 		NodeClass:       class,
 		TypeDefinition:  ua.NewNumericExpandedNodeID(0, definition),
 	}
