@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/mattn/go-sqlite3"
 
@@ -161,12 +162,88 @@ func TestFolderOfPicturesThatCannotBeWritten(t *testing.T) {
 	if err := os.WriteFile(c.Pictures, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Open(t.Context(), c, slog.New(slog.DiscardHandler))
-	if err == nil || !strings.Contains(err.Error(), ": the folder of pictures "+c.Pictures+": ") || !strings.Contains(hint.Of(err), "store.pictures") {
+	err := Check(t.Context(), c)
+	if err == nil || !strings.Contains(err.Error(), "the folder of pictures "+c.Pictures+": ") || !strings.Contains(hint.Of(err), "store.pictures") {
 		t.Errorf("error is %v, hint %q", err, hint.Of(err))
 	}
+	// The line runs all the same, says what is lost, and keeps pictures as soon as it can.
+	s := openStore(t, c)
+	s.pictures.outage.quiet = 0
+	s.KeepPicture(insert(t, s, good(1)), frame(8, 8, 1), part.Reject)
+	for dropped := uint64(0); dropped == 0; time.Sleep(time.Millisecond) {
+		dropped, _ = s.Dropped()
+	}
+	if err := os.Remove(c.Pictures); err != nil {
+		t.Fatal(err)
+	}
+	id := insert(t, s, good(2))
+	s.KeepPicture(id, frame(8, 8, 2), part.Reject)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenReader(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if kept, err := r.Part(t.Context(), id); err != nil || len(kept.Pictures) != 1 {
+		t.Errorf("%+v, %v", kept, err)
+	}
+	events, err := r.Events(t.Context(), time.Time{}, time.Time{}, 0)
+	if err != nil || len(events) != 2 || events[1].Kind != "pictures-lost" || !strings.Contains(events[1].Detail, "from record 1 on: ") ||
+		events[0].Kind != "pictures-kept" || events[0].Detail != "from record 2 on; 1 were lost before" {
+		t.Errorf("%+v, %v", events, err)
+	}
 	c.Keep = KeepNone
-	openStore(t, c).Close()
+	if err := Check(t.Context(), c); err != nil {
+		t.Error(err)
+	}
+}
+
+// A share that is not mounted any more: nothing is written to where it was, and it heals.
+func TestPicturesOnAShareThatVanishes(t *testing.T) {
+	c := configIn(t.TempDir())
+	s := openStore(t, c)
+	s.pictures.outage.quiet = 0
+	away := c.Pictures + ".away"
+	first := insert(t, s, good(1))
+	s.KeepPicture(first, frame(8, 8, 1), part.Reject)
+	waitFor(t, func() bool { return story(t, s, first).Pictures != nil })
+	if err := os.Rename(c.Pictures, away); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(c.Pictures, 0o755); err != nil { // the empty mount point
+		t.Fatal(err)
+	}
+	s.KeepPicture(insert(t, s, good(2)), frame(8, 8, 2), part.Reject)
+	waitFor(t, func() bool { dropped, _ := s.Dropped(); return dropped == 1 })
+	if left, err := os.ReadDir(c.Pictures); err != nil || len(left) != 0 {
+		t.Errorf("written to the mount point: %v, %v", left, err)
+	}
+	if err := s.Healthy(); err != nil {
+		t.Errorf("the record itself is well: %v", err)
+	}
+	if err := errors.Join(os.Remove(c.Pictures), os.Rename(away, c.Pictures)); err != nil {
+		t.Fatal(err)
+	}
+	third := insert(t, s, good(3))
+	s.KeepPicture(third, frame(8, 8, 3), part.Reject)
+	waitFor(t, func() bool { return story(t, s, third).Pictures != nil })
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if v, problems := verify(t, c, VerifyOptions{Read: true}); problems != nil || v.Pictures != 2 || v.Parts != 3 {
+		t.Errorf("%+v, %v", v, problems)
+	}
+}
+
+func waitFor(t *testing.T, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not come")
+		}
+	}
 }
 
 // A reader without the right to write reads while the daemon runs and after it has stopped.

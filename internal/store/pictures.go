@@ -37,7 +37,10 @@ type pictures struct {
 	minFree setting.Bytes
 	lowest  setting.Bytes
 	rows    *writer
+	log     *slog.Logger
 	dropped *losses
+	outage  *outage
+	ready   bool // the folder has been prepared; of run alone
 
 	mu     sync.Mutex
 	closed bool
@@ -51,15 +54,32 @@ type picture struct {
 	verdict part.Verdict
 }
 
+// newPictures prepares the folder. Where that fails the line runs all the same: each picture that is lost is told,
+// and each is tried anew.
 func newPictures(c Config, rows *writer, log *slog.Logger) *pictures {
 	p := &pictures{
-		folder: c.Pictures, keep: c.Keep, minFree: c.MinFree, lowest: c.lowest(), rows: rows,
+		folder: c.Pictures, keep: c.Keep, minFree: c.MinFree, lowest: c.lowest(), rows: rows, log: log,
 		dropped: newLosses(log, "picture not kept"),
-		queue:   make(chan picture, c.PictureQueue),
-		done:    make(chan struct{}),
+		outage: &outage{quiet: time.Minute, note: func(kind, detail string) {
+			at := time.Now()
+			rows.put("event", func(tx *ledger) error { return insertEvent(tx, at, kind, "linectl", detail) })
+		}},
+		queue: make(chan picture, c.PictureQueue),
+		done:  make(chan struct{}),
+	}
+	if p.keep != KeepNone {
+		if err := p.prepare(); err != nil {
+			log.Error("no pictures can be kept; the line runs without them", "error", err, "hint", hint.Of(err))
+		}
 	}
 	go p.run()
 	return p
+}
+
+func (p *pictures) prepare() error {
+	err := preparePictures(p.folder)
+	p.ready = err == nil
+	return err
 }
 
 // preparePictures makes the folder, sees whether it can be written, and removes what a crash left behind.
@@ -99,15 +119,22 @@ func (p *pictures) put(id int64, frame part.Frame, verdict part.Verdict) {
 	select {
 	case p.queue <- picture{id, frame, verdict}:
 	default:
-		p.dropped.add(fmt.Errorf("%d pictures wait to be written", cap(p.queue)), "id", id)
+		p.drop(id, fmt.Errorf("%d pictures wait to be written", cap(p.queue)))
 	}
+}
+
+func (p *pictures) drop(id int64, why error) {
+	p.dropped.add(why, "id", id)
+	p.outage.lose(id, why)
 }
 
 func (p *pictures) run() {
 	defer close(p.done)
 	for picture := range p.queue {
 		if err := p.write(picture); err != nil {
-			p.dropped.add(err, "id", picture.id)
+			p.drop(picture.id, err)
+		} else {
+			p.outage.kept(picture.id)
 		}
 	}
 }
@@ -118,9 +145,15 @@ func (p *pictures) close() {
 	close(p.queue)
 	p.mu.Unlock()
 	<-p.done
+	p.outage.end()
 }
 
 func (p *pictures) write(pic picture) error {
+	if !p.ready {
+		if err := p.prepare(); err != nil {
+			return err
+		}
+	}
 	least := p.lowest
 	if pic.verdict == part.Pass {
 		least = p.minFree

@@ -83,11 +83,6 @@ func (s *Store) openRecord(ctx context.Context) (err error) {
 	if s.seals, err = newSealer(ctx, s.db, s.config.SealKey); err != nil {
 		return err
 	}
-	if s.config.Keep != KeepNone {
-		if err := preparePictures(s.config.Pictures); err != nil {
-			return err
-		}
-	}
 	s.Reader, err = OpenReader(ctx, s.config)
 	return err
 }
