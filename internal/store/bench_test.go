@@ -75,6 +75,40 @@ func BenchmarkLast1000RejectsOfLots(b *testing.B) {
 	}
 }
 
+// The seeded record has one lot with more than 1000 rejects.
+func BenchmarkLast1000RejectsOfALot(b *testing.B) {
+	r, _ := seeded(b)
+	reject := part.Reject
+	var took []time.Duration
+	for b.Loop() {
+		begun := time.Now()
+		if n := find(b, r, Filter{Lot: "LARGE", Verdict: &reject, Limit: 1000}); n != 1000 {
+			b.Fatalf("%d rejects found", n)
+		}
+		took = append(took, time.Since(begun))
+	}
+	reportP99(b, took)
+}
+
+// BenchmarkNear compares one part with all others, with those of a lot, and with all rejects.
+func BenchmarkNear(b *testing.B) {
+	r, parts := seeded(b)
+	reject := part.Reject
+	for _, c := range []struct {
+		name string
+		f    Filter
+	}{{"All", Filter{}}, {"Lot", Filter{Lot: "L00042"}}, {"Rejects", Filter{Verdict: &reject}}} {
+		b.Run(c.name, func(b *testing.B) {
+			c.f.Limit = 10
+			for b.Loop() {
+				if found, err := r.Near(context.Background(), 1+rand.Int64N(parts), c.f, nil); err != nil || len(found) != 10 {
+					b.Fatal(len(found), err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkStatsOfAYearByDay(b *testing.B) {
 	r, _ := seeded(b)
 	for b.Loop() {

@@ -4,7 +4,8 @@
 //	go run ./tools/seed -db /big/disk/linectl.db -records 10000000
 //
 // The parts are spread evenly over the time up to -end, in lots of 5000, of three recipe versions. One
-// in a hundred is rejected. From 60 % of the time on the scores drift upwards and the light fades.
+// in a hundred is rejected. From 60 % of the time on the scores drift upwards and the light fades. Of ten million
+// the last 120,000 are one lot, LARGE, of which more than 1,000 are rejected.
 package main
 
 import (
@@ -101,6 +102,13 @@ type generator struct {
 
 const lotSize = 5000
 
+func (g generator) lot(n int64) string {
+	if n > g.records-g.records*12/1000 {
+		return "LARGE"
+	}
+	return fmt.Sprintf("L%05d", n/lotSize)
+}
+
 func (g generator) part(n int64, random *rand.Rand) (part.Record, part.Delivery) {
 	life := float64(n) / float64(g.records)
 	drift := max(0, life-0.6)
@@ -123,7 +131,7 @@ func (g generator) part(n int64, random *rand.Rand) (part.Record, part.Delivery)
 		Station: "press 4", Mode: "auto", Verdict: verdict, Reason: reason, Software: "seed",
 		Trigger: part.Trigger{
 			Sequence: part.Sequence{Value: uint32(n), Bits: 32},
-			PartID:   fmt.Sprintf("SN-%09d", n), Lot: fmt.Sprintf("L%05d", n/lotSize),
+			PartID:   fmt.Sprintf("SN-%09d", n), Lot: g.lot(n),
 			SeenAt: g.begin.Add(time.Duration(n-1) * g.step),
 		},
 		Finding: &part.Finding{
