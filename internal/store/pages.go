@@ -187,8 +187,8 @@ func (p *pageFile) cells(number uint32, page []byte, damaged *int64) iter.Seq[ce
 
 var errCell = errors.New("not a row")
 
-// maxPayload is the longest row that is believed: the texts of a part are cut, a heatmap has some kilobytes.
-const maxPayload = 1 << 20
+// maxPayload is the longest row that is believed: the texts of a part are cut, a heatmap of 256 x 256 has 128 kB.
+const maxPayload = 160 << 10
 
 func (p *pageFile) cell(page []byte, at int, kind byte) (c cell, err error) {
 	if at < 8 || at >= len(page) {
