@@ -434,7 +434,7 @@ type suiteCase struct {
 }
 
 // suiteCases are all states with all faults for polling. By subscription the handshake is the same but for how
-// a part is heard of, so one fault in three is enough there, and all that only subscriptions have. The soak
+// a part is heard of, so one fault in five is enough there in each state, and all that only subscriptions have. The soak
 // takes every case of both, and long ones.
 func suiteCases(soak bool) (all []suiteCase) {
 	const short, long = 50 * time.Millisecond, 900 * time.Millisecond
@@ -451,7 +451,7 @@ func suiteCases(soak bool) (all []suiteCase) {
 					lengths = append(lengths, 3*time.Second, 12*time.Second)
 				case ofFeed && i%2 == 0:
 					lengths = []time.Duration{short, 2 * time.Second} // longer than a feed may be silent
-				case ofFeed, source == Subscribing && (i+j)%3 == 0, source == Polling && (i+j)%2 > 0:
+				case ofFeed, source == Subscribing && (i+j)%5 == 0, source == Polling && (i+j)%2 > 0:
 					lengths = lengths[:1] // half of the long ones are enough for every day
 				case source == Subscribing:
 					continue
