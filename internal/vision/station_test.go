@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/gopcua/opcua/ua"
 
 	"linectl/internal/hint"
+	linectl "linectl/internal/opcua"
 	"linectl/internal/opcua/pki"
 	"linectl/internal/part"
 )
@@ -227,4 +229,43 @@ func FuzzIdentifier(f *testing.F) {
 			t.Errorf("%d of %d bytes, text of %d", n, len(body), len(i.Text))
 		}
 	})
+}
+
+// An address that another program holds is tried again until it is free; the status says so meanwhile.
+func TestAddressIsTaken(t *testing.T) {
+	t.Parallel()
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := Config{Listen: other.Addr().String(), Clients: []string{filepath.Join(certificates, "plc.der")}}
+	s, err := New(cfg, certificates, part.Sequence{}, time.Second, "bracket", &silent{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan linectl.Status, 10)
+	s.Watch(func(status linectl.Status) { told <- status })
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	if got := <-told; got.State != linectl.Failed || !strings.Contains(got.Error, "address already in use") || !strings.Contains(got.Next, "vision.listen") {
+		t.Errorf("%+v", got)
+	}
+	other.Close()
+	if got := <-told; got.State != linectl.Up || got.Serves != cfg.Listen || got.Error != "" {
+		t.Errorf("%+v", got)
+	}
+	if _, err := dial(t, s, "Basic256Sha256", ua.MessageSecurityModeSignAndEncrypt, "plc"); err != nil {
+		t.Error(err)
+	}
+	if got := <-told; got.Sessions != 1 {
+		t.Errorf("%+v", got)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if got := <-told; got.State != linectl.Away {
+		t.Errorf("%+v", got)
+	}
 }

@@ -172,15 +172,17 @@ func (s *Server) Start(ctx context.Context) error {
 			return nil, ua.StatusBadServiceUnsupported
 		})
 	}
-	if err := s.library.Start(ctx); err != nil || !s.cfg.Gate {
+	if !s.cfg.Gate {
+		return s.library.Start(ctx)
+	}
+	gate, err := openGate(s.cfg.Address, s.address, s.cfg.Admit) // first: what of the library has started ends only with ctx
+	if err != nil {
 		return err
 	}
-	inner := s.address
-	gate, err := openGate(s.cfg.Address, inner, s.cfg.Admit)
-	if err != nil {
-		return errors.Join(err, s.library.Close())
-	}
 	s.gate, s.address = gate, gate.listener.Addr().String()
+	if err := s.library.Start(ctx); err != nil {
+		return errors.Join(err, gate.close())
+	}
 	return nil
 }
 
