@@ -50,7 +50,8 @@ func TestTrainWithinNothing(t *testing.T) {
 }
 
 // BenchmarkTrain trains on so many rendered pictures at 256x256, with a memory bank of 4,096, as a process of its own:
-// how long the features of all pictures take and how long all the rest, and the most memory that it held.
+// how long the features of all pictures take and how long all the rest, how much time of cores that was, and the most
+// memory that it held.
 //
 //	go test -run '^$' -bench Train -benchtime 1x -timeout 1h ./cmd/linectl
 func BenchmarkTrain(b *testing.B) {
@@ -90,6 +91,7 @@ func BenchmarkTrain(b *testing.B) {
 				if !ok {
 					b.Fatal("this system does not say how much memory a process held")
 				}
+				b.ReportMetric((command.ProcessState.UserTime() + command.ProcessState.SystemTime()).Seconds(), "s-of-cores")
 				b.ReportMetric(features.Seconds(), "s-features")
 				b.ReportMetric((time.Since(begun) - features).Seconds(), "s-rest")
 				b.ReportMetric(float64(used.Maxrss)*1024/1e6, "MB-peak")
