@@ -20,7 +20,6 @@ import (
 )
 
 const (
-	requestTimeout = time.Second
 	// A session that was not closed stays at the PLC for so long, and small PLCs have only five.
 	sessionTimeout = 15 * time.Second
 	// Without this option of Linux, what was sent into a dead network waits for minutes (tcp(7)).
@@ -104,7 +103,7 @@ func (p peer) enter(ctx context.Context, endpoint *ua.EndpointDescription, limit
 	if err != nil {
 		return nil, err
 	}
-	options, err := p.options(endpoint)
+	options, err := p.options(endpoint, limits)
 	if err != nil {
 		return nil, err
 	}
@@ -142,11 +141,11 @@ func dial(ctx context.Context, client *opcua.Client) (err error) {
 	return client.Connect(ctx)
 }
 
-func (p peer) options(endpoint *ua.EndpointDescription) ([]opcua.Option, error) {
+func (p peer) options(endpoint *ua.EndpointDescription, limits limits) ([]opcua.Option, error) {
 	options := []opcua.Option{
 		opcua.AutoReconnect(false),
 		opcua.Dialer(dialer()),
-		opcua.RequestTimeout(requestTimeout),
+		opcua.RequestTimeout(limits.request),
 		opcua.SessionTimeout(sessionTimeout),
 		opcua.ApplicationName(Name),
 		opcua.ProductURI("urn:linectl"),

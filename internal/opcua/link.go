@@ -37,6 +37,7 @@ var ErrNoSession = fmt.Errorf("there is no session with the PLC: %w", part.ErrNo
 // limits are how long the parts of a session may take.
 type limits struct {
 	connect  time.Duration // until the tags are verified; a PLC's CPU may need seconds for RSA
+	request  time.Duration // any one answer
 	read     time.Duration // one answer of the poll
 	patience int           // so many reads without an answer end the session
 	write    time.Duration // one result, data and validity
@@ -48,6 +49,7 @@ type limits struct {
 func usual() limits {
 	return limits{
 		connect:  5 * time.Second,
+		request:  time.Second,
 		read:     250 * time.Millisecond,
 		patience: 3,
 		write:    time.Second,

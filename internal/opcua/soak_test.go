@@ -111,7 +111,7 @@ func TestManyHandshakes(t *testing.T) {
 		}
 	}
 	calm := usual() // what is asked here is what they leave behind, not how fast they are
-	calm.connect, calm.read, calm.write = patience, patience, patience
+	calm.connect, calm.request, calm.read, calm.write = patience, patience, patience, patience
 	var side []*soakLine
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
