@@ -277,7 +277,7 @@ type Forecast struct {
 }
 
 // bytesPerPart is what a part takes in the record, measured with a heatmap of 28 x 28 cells.
-const bytesPerPart = 2300
+const bytesPerPart = 2350
 
 // Forecast tells from the newest days of production how many more the disk has room for.
 func (r *Reader) Forecast(ctx context.Context, c Config) (f Forecast, err error) {
