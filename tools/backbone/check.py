@@ -45,26 +45,27 @@ class Pipeline(unittest.TestCase):
             with self.assertRaisesRegex(ValueError, "take another work folder"):
                 self.train(parts, seed=1)
             again, _ = self.train(parts)
-            digests = [export.export(s["small"], "small", "small", "a check", f) for s, f in ((students, whole), (again, parts))]
+            digests = [export.export(s["small"], "small", "small", "a check", f, make.sample(self.images)) for s, f in ((students, whole), (again, parts))]
             self.assertEqual(*digests, "stopped in between, training gives another network")
             scores = evaluate.score(evaluate.Network(os.path.join(whole, "small.onnx")), evaluate.load_sets(None, 1))
             self.assertEqual([0 <= v <= 1 for v in scores.values()], [True])
 
     def test_the_exported_file_is_the_student(self):
         x = torch.randn(2, 3, 96, 64, generator=torch.Generator().manual_seed(1))
-        for size, strides in (("standard", (4, 8, 16)), ("small", (4, 8, 16))):
+        for size in make.NAMES:
             torch.manual_seed(2)
             net = networks.student(size)
             with torch.no_grad():
                 for _ in range(3):
                     net(x)  # normalisation with statistics of its own
-                want = net.eval()(x)
+                want = [m * f for m, f in zip(net.eval()(x), export.balance(net, x))]
                 with tempfile.TemporaryDirectory() as folder:
-                    export.export(net, size, "net", "a check", folder)
+                    export.export(net, size, "net", "a check", folder, x)
                     got = onnxruntime.InferenceSession(os.path.join(folder, "net.onnx")).run(list(MAPS), {"image": x.numpy()})
-            for a, b, stride in zip(got, want, strides):
+            for a, b, stride, length in zip(got, want, networks.STRIDES, export.LENGTHS):
                 self.assertEqual(a.shape[2:], (96 // stride, 64 // stride))
                 self.assertLess(np.linalg.norm(a - b.numpy()), 1e-3 * np.linalg.norm(b))
+                self.assertAlmostEqual(float(np.sqrt((a**2).sum(1).mean())), length, delta=0.01 * length)
 
     def test_a_start_gives_what_the_file_gives(self):
         x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))

@@ -1,4 +1,4 @@
-"""Makes linectl's own networks: renders, trains small and standard, exports, judges, and keeps what is better.
+"""Makes linectl's own networks: renders, trains the networks, exports, judges, and keeps what is better.
 
 Run by make.sh. Each phase leaves its result in the work folder; called again after a stop, it goes on from there.
 """
@@ -6,6 +6,7 @@ Run by make.sh. Each phase leaves its result in the work folder; called again af
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 
@@ -16,11 +17,14 @@ import torch
 
 import evaluate
 import export
+import networks
 import render
 import train
 
 ROOT = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../.."))
-NAMES = {"standard": "linectl_resnet18", "small": "linectl_small"}
+OUT = os.path.join(ROOT, "backbones")
+GOLDEN = os.path.join(ROOT, "internal", "inspect", "network", "testdata")  # what linectl's tests hold the networks against
+NAMES = {"standard": "linectl_resnet18", "small": "linectl_small", "large": "linectl_large"}
 SOURCE = "distilled from ResNet-50 (ImageNet, MIT) on procedural renderings; no photograph"
 
 
@@ -49,12 +53,19 @@ def renderings(folder, seed, count, workers):
     return images, masks
 
 
-def judge(students, step, folder, out, data, products):
+def sample(images):
+    """Some of the renderings, as a network takes them."""
+    x = torch.from_numpy(images[:: max(1, len(images) // 64)]).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (networks.MEAN, networks.STD))
+    return (x - mean) / std
+
+
+def judge(students, step, folder, out, data, products, pictures):
     """Exports the students, prints their AUROC beside that of the networks in out, and gives those that are better, by name.
 
     Better means the mean over the real sets, or over the rendered products where there are none.
     """
-    digests = {NAMES[size]: export.export(net, size, NAMES[size], SOURCE, folder) for size, net in students.items()}
+    digests = {NAMES[size]: export.export(net, size, NAMES[size], SOURCE, folder, pictures) for size, net in students.items()}
     sets = evaluate.load_sets(data, products)
     if not data:
         say("no real sets (--data): judged by rendered products alone")
@@ -85,11 +96,11 @@ def arguments_of(words):
     p.add_argument("--teacher", default=os.path.join(shared, "backbones", "resnet50_imagenet.onnx"), help="Keras' ResNet-50 as ONNX, batch normalisation folded (default %(default)s)")
     p.add_argument("--data", default=data if os.path.isdir(data) else None, help="folder with labelled real sets (default %(default)s)")
     p.add_argument("--work", default=os.path.join(ROOT, ".tools", "backbone", "work"), help="folder for renderings, checkpoint and exported files")
-    p.add_argument("--out", default=os.path.join(ROOT, "backbones"), help="where a network goes that is better than the one there")
+    p.add_argument("--out", default=OUT, help="where a network goes that is better than the one there")
     p.add_argument("--start", action="append", default=[], metavar="SIZE=FILE", help="go on from an exported network, such as standard=backbones/linectl_resnet18.onnx")
     p.add_argument("--sizes", default="standard,small")
     p.add_argument("--pictures", type=int, default=10_000)
-    p.add_argument("--steps", type=int, default=3200)
+    p.add_argument("--steps", type=int, default=4200)
     p.add_argument("--minutes", type=float, default=80, help="training ends by then, at whatever step (default %(default)s)")
     p.add_argument("--pause", type=int, metavar="STEP", help="stop there; the same command without --pause goes on")
     p.add_argument("--now", action="store_true", help="no training: export and judge the checkpoint as it is; --out stays as it is")
@@ -117,7 +128,8 @@ def main():
     began = time.monotonic()
     if a.now:
         step, students = train.students_of(a.work)
-        judge(students, step, a.work, a.out, a.data, evaluate.PRODUCTS)
+        images, _ = renderings(a.work, a.seed, a.pictures, a.threads)
+        judge(students, step, a.work, a.out, a.data, evaluate.PRODUCTS, sample(images))
         return
     images, masks = renderings(a.work, a.seed, a.pictures, a.threads)
     say(f"renderings: {(time.monotonic() - began) / 60:.1f} min")
@@ -129,10 +141,11 @@ def main():
         sys.exit("stopped; the same command goes on from there")
     students, history = result
     say(f"trained: {(time.monotonic() - began) / 60:.1f} min")
-    for name in judge(students, history[-1][0], a.work, a.out, a.data, evaluate.PRODUCTS):
+    for name in judge(students, history[-1][0], a.work, a.out, a.data, evaluate.PRODUCTS, sample(images)):
         for ending in (".onnx", ".toml"):
-            with open(os.path.join(a.work, name + ending), "rb") as f, open(os.path.join(a.out, name + ending), "wb") as g:
-                g.write(f.read())
+            shutil.copy(os.path.join(a.work, name + ending), a.out)
+        if a.out == OUT:
+            shutil.copy(os.path.join(a.work, name + ".golden.gz"), GOLDEN)
         say(f"{os.path.join(a.out, name)}.onnx and its card are new")
     say(f"all: {(time.monotonic() - began) / 60:.1f} min")
 

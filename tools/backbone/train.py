@@ -152,7 +152,7 @@ def fit_heads(pupil, teacher, batches, prepare):
 
 
 def train(
-    images, masks, teacher_path, folder, sizes=("standard", "small"), start=None, steps=3200, minutes=80.0, pause=None,
+    images, masks, teacher_path, folder, sizes=("standard", "small"), start=None, steps=4200, minutes=80.0, pause=None,
     seed=0, threads=2, maps=TEACHER_MAPS, crop_sizes=CROPS, statistics=4, say=print,
 ):  # fmt: skip
     """Trains until steps or minutes are over, whichever is first. Gives {size: student} with the running means of the weights,

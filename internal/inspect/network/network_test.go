@@ -4,13 +4,14 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"linectl/internal/hint"
+	"linectl/internal/inspect/golden"
 )
 
 const ours = "../../../backbones/" + DefaultName
@@ -24,52 +25,40 @@ func start(t *testing.T) *Runtime {
 	return r
 }
 
-// TestWeightsInHalf compares the network that comes with linectl, whose weights are float16, with the
-// float32 network that it was made from.
-func TestWeightsInHalf(t *testing.T) {
-	data := os.Getenv("LINECTL_DATA")
-	if data == "" {
-		data = "../../../../shared/data"
-	}
-	model, err := os.ReadFile(filepath.Join(data, "../backbones/lab_resnet18.onnx"))
-	if err != nil {
-		t.Skipf("the float32 network is not here: %v", err)
-	}
-	half, err := ReadBackbone(ours)
-	if err != nil {
-		t.Fatal(err)
-	}
-	full := half
-	full.model = model
+// TestNetworksOfOurOwn holds the networks that come with linectl, whose weights are float16, against what PyTorch gave with
+// the float32 networks when tools/backbone exported them.
+func TestNetworksOfOurOwn(t *testing.T) {
 	r := start(t)
-	var nets [2]*Network
-	for i, b := range []Backbone{half, full} {
-		if nets[i], err = r.Open(b, []string{"layer1", "layer2", "layer3"}, 160, 96); err != nil {
+	for _, name := range []string{"linectl_resnet18", "linectl_small"} {
+		b, err := ReadBackbone(filepath.Join(filepath.Dir(ours), name+".onnx"))
+		if err != nil {
 			t.Fatal(err)
 		}
-		defer nets[i].Close()
-	}
-	random := rand.New(rand.NewPCG(1, 2))
-	for i := range nets[0].Input.Data() {
-		nets[0].Input.Data()[i] = float32(random.NormFloat64())
-	}
-	copy(nets[1].Input.Data(), nets[0].Input.Data())
-	for _, n := range nets {
-		if err := n.Run(); err != nil {
+		want := golden.Read(t, filepath.Join("testdata", name+".golden.gz"))
+		image := want["image"]
+		net, err := r.Open(b, []string{"layer2", "layer3"}, image.Shape[3], image.Shape[2])
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	for i, f := range nets[0].Features {
-		var difference, size float64
-		for j, v := range f.Tensor.Data() {
-			w := nets[1].Features[i].Tensor.Data()[j]
-			difference += float64((v - w) * (v - w))
-			size += float64(w * w)
+		defer net.Close()
+		copy(net.Input.Data(), image.Values)
+		if err := net.Run(); err != nil {
+			t.Fatal(err)
 		}
-		relative := math.Sqrt(difference / size)
-		t.Logf("%s: %d x %d x %d, relative difference %.1e", f.Name, f.Channels, f.Height, f.Width, relative)
-		if !(relative < 1e-3) {
-			t.Errorf("%s differs by %g of its size", f.Name, relative)
+		for _, f := range net.Features {
+			exact := want[f.Name]
+			if !slices.Equal(exact.Shape, []int{1, f.Channels, f.Height, f.Width}) {
+				t.Fatalf("%s: %s is %d x %d x %d, want %v", name, f.Name, f.Channels, f.Height, f.Width, exact.Shape)
+			}
+			var difference, size float64
+			for j, v := range f.Tensor.Data() {
+				w := exact.Values[j]
+				difference += float64((v - w) * (v - w))
+				size += float64(w * w)
+			}
+			if relative := math.Sqrt(difference / size); !(relative < 1e-3) {
+				t.Errorf("%s: %s differs by %g of its size", name, f.Name, relative)
+			}
 		}
 	}
 }
