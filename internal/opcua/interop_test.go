@@ -164,6 +164,7 @@ func TestForeignServers(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				l.limits = calm()
 				done := make(chan error)
 				ctx, stop := context.WithCancel(context.Background())
 				go func() { done <- l.Run(ctx) }()

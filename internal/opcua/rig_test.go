@@ -136,6 +136,13 @@ func impatient() limits {
 	return l
 }
 
+// calm are limits for tests that ask what comes out and not how fast: the machine may be busy with something else.
+func calm() limits {
+	l := usual()
+	l.connect, l.request, l.read, l.write = patience, patience, patience, patience
+	return l
+}
+
 // startLink runs a link and tells what it hears. When the test ends, the link must end without an error.
 func startLink(t testing.TB, cfg Config) (*Link, ear) {
 	t.Helper()

@@ -110,8 +110,6 @@ func TestManyHandshakes(t *testing.T) {
 			lines = n
 		}
 	}
-	calm := usual() // what is asked here is what they leave behind, not how fast they are
-	calm.connect, calm.request, calm.read, calm.write = patience, patience, patience, patience
 	var side []*soakLine
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -125,7 +123,7 @@ func TestManyHandshakes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.limits = calm
+		l.limits = calm()
 		running.Go(func() {
 			if err := l.Run(ctx); err != nil {
 				t.Error(err)
