@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -58,9 +57,9 @@ const (
 // Choose measures this machine, on the config's device, and picks the backbone, the input and the bank: those
 // that keep p99 of an inspection within the budget. A costlier backbone is taken before a larger input,
 // and that before a larger bank. camera is the size of the line's pictures, whose shape the input has and
-// beyond whose area it does not grow. Backbones are the config's, or the default one and all in the folder
-// of backbones. An int8 bank is reckoned with where the device has one; training refuses it to a recipe that
-// it does not suit, whose time is then longer. Where nothing fits, the choice beside the error has what was tried.
+// beyond whose area it does not grow. Backbones are the config's, or all that can be named where it names none. An
+// int8 bank is reckoned with where the device has one; training refuses it to a recipe that it does not suit, whose
+// time is then longer. Where nothing fits, the choice beside the error has what was tried.
 func Choose(ctx context.Context, cfg Config, folders Folders, camera picture.Size, budget time.Duration, progress Progress) (Choice, error) {
 	if budget <= 0 {
 		return Choice{}, hint.New(hint.Usage, fmt.Errorf("a budget of %s is no time", budget), "give the time that an inspection may take, as 50ms")
@@ -81,19 +80,15 @@ func Choose(ctx context.Context, cfg Config, folders Folders, camera picture.Siz
 	return s.choose(ctx, backbones)
 }
 
-// candidates are the backbones that a recipe could be trained with.
+// candidates are the backbones that a recipe could be trained with: the config's, or all that can be named.
 func candidates(cfg Config, folders Folders) ([]network.Backbone, error) {
 	first, err := network.FindBackbone(cfg.Backbone, folders.Backbones)
 	if err != nil || cfg.Backbone != "" {
 		return []network.Backbone{first}, err
 	}
 	all := []network.Backbone{first}
-	paths, err := filepath.Glob(filepath.Join(folders.Backbones, "*.onnx"))
-	if err != nil || folders.Backbones == "" {
-		return all, err
-	}
-	for _, path := range paths {
-		b, err := network.ReadBackbone(path)
+	for _, found := range network.ListBackbones(folders.Backbones) {
+		b, err := network.ReadBackbone(found.Path)
 		if err != nil {
 			return nil, err
 		}
