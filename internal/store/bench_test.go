@@ -125,13 +125,15 @@ func BenchmarkStatsOfAYearByDay(b *testing.B) {
 
 func BenchmarkVerify(b *testing.B) {
 	r, _ := seeded(b)
+	links := 0
 	for b.Loop() {
 		v, err := r.Verify(context.Background(), VerifyOptions{}, func(p string) { b.Error(p) })
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.ReportMetric(float64(v.Links)/b.Elapsed().Seconds()/float64(b.N), "links/s")
+		links += int(v.Links)
 	}
+	b.ReportMetric(float64(links)/b.Elapsed().Seconds(), "links/s")
 }
 
 // withMap is a record with a heatmap as PatchCore makes it.
