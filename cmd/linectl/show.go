@@ -38,10 +38,7 @@ whose nearest patch looks different has met something new (train --add).
 The argument is the id of a record, else a part id, of which the newest record is shown.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			if nearest != "" {
-				return p.showNearest(c.Context(), args[0], byPart, nearest)
-			}
-			return p.show(c.Context(), args[0], byPart, overlay, c.Flags().Changed("picture"))
+			return p.show(c.Context(), args[0], byPart, overlay, c.Flags().Changed("picture"), nearest)
 		},
 	}
 	c.Flags().StringVar(&overlay, "picture", "", "file for the heatmap; by default part-ID.png in the current folder")
@@ -50,7 +47,7 @@ The argument is the id of a record, else a part id, of which the newest record i
 	return c
 }
 
-func (p *program) show(ctx context.Context, name string, byPart bool, overlay string, asked bool) error {
+func (p *program) show(ctx context.Context, name string, byPart bool, overlay string, asked bool, nearest string) error {
 	cfg, err := p.load()
 	if err != nil {
 		return err
@@ -63,6 +60,9 @@ func (p *program) show(ctx context.Context, name string, byPart bool, overlay st
 	story, err := lookUp(ctx, reader, name, byPart)
 	if err != nil {
 		return err
+	}
+	if nearest != "" {
+		return p.showNearest(ctx, cfg, story, nearest)
 	}
 	if overlay == "" {
 		overlay = fmt.Sprintf("part-%d.png", story.ID)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 
+	"linectl/internal/config"
 	"linectl/internal/hint"
 	"linectl/internal/inspect"
 	"linectl/internal/inspect/evaluate/exam"
@@ -24,20 +25,7 @@ type nearestPatch struct {
 	File     string  `json:"file"`
 }
 
-func (p *program) showNearest(ctx context.Context, name string, byPart bool, path string) error {
-	cfg, err := p.load()
-	if err != nil {
-		return err
-	}
-	reader, err := store.OpenReader(ctx, cfg.Store)
-	if err != nil {
-		return err
-	}
-	defer reader.Close()
-	story, err := lookUp(ctx, reader, name, byPart)
-	if err != nil {
-		return err
-	}
+func (p *program) showNearest(ctx context.Context, cfg *config.Config, story store.Story, path string) error {
 	f := story.Record.Finding
 	if f == nil && story.Late != nil {
 		f = &story.Late.Finding

@@ -193,7 +193,7 @@ func (s *search) try(ctx context.Context, setting Setting) (bool, error) {
 func shaped(camera picture.Size, side, multiple int) picture.Size {
 	ratio := 1.0
 	if camera.Width > 0 && camera.Height > 0 {
-		ratio = math.Sqrt(float64(camera.Width) / float64(camera.Height))
+		ratio = math.Sqrt(camera.Shape())
 	}
 	to := func(length float64) int {
 		return max(multiple, int(math.Round(length/float64(multiple)))*multiple)

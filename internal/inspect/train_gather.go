@@ -216,13 +216,13 @@ func (t *trainer) look(g *gathered) {
 			order = append(order, s.size)
 		}
 		sizes[s.size]++
-		shape := float64(s.size.Width) / float64(s.size.Height)
+		shape := s.size.Shape()
 		shapes = [2]float64{min(shapes[0], shape), max(shapes[1], shape)}
 	}
 	slices.SortStableFunc(order, func(a, b picture.Size) int { return sizes[b] - sizes[a] })
 	if len(order) > 1 {
 		text := fmt.Sprintf("the pictures have %d different sizes, most of them %s (%d of %d)", len(order), order[0], sizes[order[0]], len(g.shots))
-		if shapes[1] > 1.1*shapes[0] {
+		if shapes[1] > picture.MixedShapes*shapes[0] {
 			text += fmt.Sprintf("; their shapes reach from %.2f to %.2f times as wide as high, and all are brought to %s: parts look stretched", shapes[0], shapes[1], t.options.Size)
 		}
 		t.note("%s", text)

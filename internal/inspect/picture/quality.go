@@ -90,7 +90,7 @@ func LimitsOf(good []part.Quality) Limits {
 // from no one camera and bound nothing.
 func (l Limits) WithShapes(sizes []Size) Limits {
 	for _, s := range sizes {
-		shape := float64(s.Width) / float64(s.Height)
+		shape := s.Shape()
 		if l.Widest == 0 {
 			l.Narrowest, l.Widest = shape, shape
 		}
@@ -104,7 +104,7 @@ func (l Limits) WithShapes(sizes []Size) Limits {
 
 // Fits says what is wrong where a picture of this size cannot be compared with the good ones.
 func (l Limits) Fits(s Size) error {
-	shape := float64(s.Width) / float64(s.Height)
+	shape := s.Shape()
 	if l.Widest == 0 || shape*shapeSlack >= l.Narrowest && shape <= l.Widest*shapeSlack {
 		return nil
 	}

@@ -17,6 +17,9 @@ func (s Size) String() string { return fmt.Sprintf("%dx%d", s.Width, s.Height) }
 // maxSide bounds the network's input; the time per part grows with the area.
 const maxSide = 2048
 
+// Shape is the width divided by the height.
+func (s Size) Shape() float64 { return float64(s.Width) / float64(s.Height) }
+
 // ParseSize reads "320x224".
 func ParseSize(text string) (Size, error) {
 	var s Size
@@ -32,20 +35,20 @@ func ParseSize(text string) (Size, error) {
 // defaultArea is that of 256x256, the usual input of PatchCore.
 const defaultArea = 256 * 256
 
-// mixed is how far apart the middle third of the pictures' shapes may lie, as a ratio, to be those of one camera.
-const mixed = 1.1
+// MixedShapes is how far apart the shapes of pictures may lie, as a ratio, before parts look stretched.
+const MixedShapes = 1.1
 
 // InputSize chooses the network's input for pictures of these sizes: the median aspect ratio, about the
-// area of 256x256, sides that are multiples of the given number. Pictures of many shapes are stretched
-// whatever it is, and get a square.
+// area of 256x256, sides that are multiples of the given number. Where the middle third of the shapes
+// is mixed they are stretched whatever it is, and it is a square.
 func InputSize(pictures []Size, multiple int) Size {
 	aspects := make([]float64, len(pictures))
 	for i, p := range pictures {
-		aspects[i] = math.Log(float64(p.Width) / float64(p.Height))
+		aspects[i] = math.Log(p.Shape())
 	}
 	slices.Sort(aspects)
 	aspect := aspects[len(aspects)/2]
-	if aspects[2*len(aspects)/3]-aspects[len(aspects)/3] > math.Log(mixed) {
+	if aspects[2*len(aspects)/3]-aspects[len(aspects)/3] > math.Log(MixedShapes) {
 		aspect = 0
 	}
 	best, least := Size{}, math.Inf(1)
