@@ -59,7 +59,7 @@ var faultKinds = []faultKind{
 	cableFault("loss", (*plc.Cable).Lose),
 	cableFault("partial frame", (*plc.Cable).Tear),
 	cableFault("garbage", (*plc.Cable).Garble),
-	restart("restart, port moved", func(r *suiteRig, cfg *plc.Config) { cfg.Address = "127.0.0.1:0" }),
+	restart("restart, port moved", func(r *suiteRig, cfg *plc.Config) {}),
 	restart("restart, new node ids", func(r *suiteRig, cfg *plc.Config) { cfg.Address = r.plc().Address() }),
 	restart("restart, namespaces", func(r *suiteRig, cfg *plc.Config) { cfg.Namespaces = 3 }),
 	restart("restart, new certificate", func(r *suiteRig, cfg *plc.Config) { cfg.Name = "other"; r.pin("other") }),
@@ -81,16 +81,19 @@ var feedKinds = []faultKind{
 // stateKind is an instant of the handshake. Strike is called there, once.
 type stateKind struct {
 	name    string
-	reasons []part.Reason // what the row of the part that the fault meets may say
+	reasons []string // what the row of the part that the fault meets may say
 	arm     func(r *suiteRig, strike func())
 }
 
 // What a row may say: before linectl has seen the part, while it inspects, and once it has decided.
 var (
-	unseen  = []part.Reason{part.None, part.PresentAtStart, part.MissedTrigger, part.LinkLost, part.Deadline}
-	open    = []part.Reason{part.None, part.LinkLost, part.Overrun, part.Deadline}
-	decided = []part.Reason{part.None}
+	unseen  = []string{pass, part.PresentAtStart.String(), part.MissedTrigger.String(), part.LinkLost.String(), part.Deadline.String()}
+	open    = []string{pass, part.LinkLost.String(), part.Overrun.String(), part.Deadline.String()}
+	decided = []string{pass}
 )
+
+// pass stands for a row without a reason to reject.
+const pass = "pass"
 
 // onWrite strikes when the PLC has carried out the first write that has the given tags and has not
 // confirmed it yet.
@@ -129,6 +132,7 @@ type writeHook struct {
 type suiteRig struct {
 	t      *testing.T
 	folder string
+	host   string // the PLC's own address on the loopback: while it is away, nobody else can take its port
 	cable  *plc.Cable
 	mu     sync.Mutex
 	now    *plc.PLC
@@ -160,7 +164,7 @@ func (r *suiteRig) plc() *plc.PLC {
 const plcLimit = 4 * time.Second
 
 func (r *suiteRig) plcConfig() plc.Config {
-	return plc.Config{Folder: certificates, ResultLimit: plcLimit, Log: filepath.Join(r.folder, "seen.jsonl"), OnWrite: func(written map[string]any) {
+	return plc.Config{Address: r.host + ":0", Folder: certificates, ResultLimit: plcLimit, Log: filepath.Join(r.folder, "seen.jsonl"), OnWrite: func(written map[string]any) {
 		if hook := r.hooks.write.Load(); hook != nil && hook.is(written) {
 			hook.strike()
 		}
@@ -275,11 +279,16 @@ type suiteResult struct {
 	state, fault, length, trigger string
 	reasons                       []string // of the part that the fault met
 	recovery                      time.Duration
+	spoiled                       string // why this run proves nothing about time: the machine was too busy for it; empty: it does
 }
 
+var suiteRuns atomic.Uint32
+
 // suiteRun runs one case.
-func suiteRun(t *testing.T, source Source, state stateKind, kind faultKind, length time.Duration) suiteResult {
-	r := &suiteRig{t: t, folder: t.TempDir()}
+func suiteRun(t *testing.T, c suiteCase) suiteResult {
+	source, state, kind, length := c.source, c.state, c.kind, c.length
+	n := suiteRuns.Add(1)
+	r := &suiteRig{t: t, folder: t.TempDir(), host: fmt.Sprintf("127.%d.%d.%d", 1+n>>16, n>>8&0xff, n&0xff)}
 	r.pin("plc")
 	r.startPLC(r.plcConfig())
 	defer func() { r.stopPLC() }()
@@ -346,10 +355,13 @@ func suiteRun(t *testing.T, source Source, state stateKind, kind faultKind, leng
 	} else {
 		go func() { met <- r.show("good-met") }()
 	}
+	reached := true
 	select {
 	case <-struck:
 	case <-time.After(patience):
-		t.Fatal("the state was never reached")
+		reached = false
+		strike()
+		<-struck
 	}
 	time.Sleep(length)
 	kind.end(r)
@@ -369,11 +381,22 @@ func suiteRun(t *testing.T, source Source, state stateKind, kind faultKind, leng
 	}
 	r.passes(time.Now())
 	end()
-	return suiteResult{state.name, kind.name, length.String(), string(source), r.judge(state.reasons), recovery}
+	result := suiteResult{state: state.name, fault: kind.name, length: length.String(), trigger: string(source), recovery: recovery}
+	result.reasons = r.judge()
+	switch other := slices.IndexFunc(result.reasons, func(reason string) bool { return !slices.Contains(state.reasons, reason) }); {
+	case !reached:
+		result.spoiled = "the state was never reached"
+	case other >= 0:
+		result.spoiled = fmt.Sprintf("the part that the fault met: %s; allowed is %v", result.reasons[other], state.reasons)
+	case recovery > recoveryLimit:
+		result.spoiled = fmt.Sprintf("a good part passed only %s after the fault", recovery)
+	}
+	return result
 }
 
-// judge holds the record against what the PLC itself saw.
-func (r *suiteRig) judge(allowed []part.Reason) (reasons []string) {
+// judge holds the record against what the PLC itself saw: what has to hold at any speed of the machine. It gives the
+// reasons of the part that the fault met.
+func (r *suiteRig) judge() (reasons []string) {
 	seen, err := plc.ReadLog(filepath.Join(r.folder, "seen.jsonl"))
 	if err != nil {
 		r.t.Fatal(err)
@@ -411,10 +434,7 @@ func (r *suiteRig) judge(allowed []part.Reason) (reasons []string) {
 			if covers(row, seq) {
 				count++
 				if seq == r.met {
-					reasons = append(reasons, cmp.Or(row.Reason.String(), "pass"))
-					if !slices.Contains(allowed, row.Reason) {
-						r.t.Errorf("the part that the fault met: %s; allowed is %v", row.Reason, allowed)
-					}
+					reasons = append(reasons, cmp.Or(row.Reason.String(), pass))
 				}
 			}
 		}
@@ -431,6 +451,10 @@ type suiteCase struct {
 	state  stateKind
 	kind   faultKind
 	length time.Duration
+}
+
+func (c suiteCase) String() string {
+	return fmt.Sprintf("%s/%s/%s/%s", c.source, c.state.name, c.kind.name, c.length)
 }
 
 // suiteCases are all states with all faults for polling. By subscription the handshake is the same but for how
@@ -465,20 +489,20 @@ func suiteCases(soak bool) (all []suiteCase) {
 	return all
 }
 
-// TestFaultSuite runs every fault in every state, for a short and for a long time. The table goes to
-// the file of LINECTL_FAULT_TABLE, or to the test's log.
+// TestFaultSuite runs every fault in every state, for a short and for a long time. What the record and the PLC say of
+// each part has to agree in every run. The table goes to the file of LINECTL_FAULT_TABLE, or to the log of a test with -v.
 func TestFaultSuite(t *testing.T) {
 	var mu sync.Mutex
 	var results []suiteResult
 	var again []suiteCase
 	t.Run("cases", func(t *testing.T) {
 		for _, c := range suiteCases(os.Getenv("LINECTL_SOAK") != "") {
-			t.Run(fmt.Sprintf("%s/%s/%s/%s", c.source, c.state.name, c.kind.name, c.length), func(t *testing.T) {
+			t.Run(c.String(), func(t *testing.T) {
 				t.Parallel()
-				result := suiteRun(t, c.source, c.state, c.kind, c.length)
+				result := suiteRun(t, c)
 				mu.Lock()
 				defer mu.Unlock()
-				if result.recovery > recoveryLimit {
+				if result.spoiled != "" {
 					again = append(again, c)
 					return
 				}
@@ -486,20 +510,18 @@ func TestFaultSuite(t *testing.T) {
 			})
 		}
 	})
-	// Many cases at a time, on a machine that may have other work, say little about time. One that took too long
-	// is run alone, and has to be fast enough in one of three trials.
+	// Many cases at a time, on a machine that may have other work, say little about time: a part may be answered late, and
+	// a link that waits too long begins anew. Such a case is run alone, and has to be right in one of three trials.
 	for _, c := range again {
-		t.Run("again", func(t *testing.T) {
+		t.Run("again/"+c.String(), func(t *testing.T) {
 			var result suiteResult
 			for range 3 {
-				if result = suiteRun(t, c.source, c.state, c.kind, c.length); result.recovery <= recoveryLimit {
-					break
+				if result = suiteRun(t, c); result.spoiled == "" {
+					results = append(results, result)
+					return
 				}
 			}
-			if result.recovery > recoveryLimit {
-				t.Errorf("%s, %s for %s: a good part passed only %s after the fault", result.state, result.fault, result.length, result.recovery)
-			}
-			results = append(results, result)
+			t.Error(result.spoiled)
 		})
 	}
 	printTable(t, results)
@@ -519,7 +541,9 @@ func printTable(t *testing.T, results []suiteResult) {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", r.trigger, r.state, r.fault, r.length, strings.Join(r.reasons, " "), r.recovery.Round(10*time.Millisecond))
 	}
 	w.Flush()
-	t.Logf("%d cases\n%s", len(results), b.String())
+	if testing.Verbose() { // else it would hide what failed
+		t.Logf("%d cases\n%s", len(results), b.String())
+	}
 	if file := os.Getenv("LINECTL_FAULT_TABLE"); file != "" {
 		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
 			t.Error(err)
