@@ -14,11 +14,13 @@ import (
 type Variable struct {
 	Name string `json:"name"` // as the PLC's engineer knows it
 	Node string `json:"node"` // with the namespace's URI, as a config wants it
+
+	below string // the names on the way to it, from Objects on
 }
 
 const (
 	mostBrowsed = 20_000 // nodes; a PLC can have a million
-	deepest     = 8      // levels below Objects
+	deepest     = 12     // levels below Objects; CODESYS has seven above a variable
 )
 
 // browse lists the variables below the Objects folder, level by level, without those of the standard's
@@ -26,8 +28,9 @@ const (
 func (s *session) browse(ctx context.Context) ([]Variable, error) {
 	namespaces := s.client.Namespaces()
 	var found []Variable
-	seen := map[string]bool{}
-	level := []*ua.NodeID{ua.NewNumericNodeID(0, id.ObjectsFolder)}
+	objects := ua.NewNumericNodeID(0, id.ObjectsFolder)
+	seen := map[string]string{objects.String(): ""} // the names on the way to each node
+	level := []*ua.NodeID{objects}
 	for depth := 0; depth < deepest && len(level) > 0 && len(seen) < mostBrowsed; depth++ {
 		var next []*ua.NodeID
 		for few := range slices.Chunk(level, s.most) {
@@ -36,19 +39,20 @@ func (s *session) browse(ctx context.Context) ([]Variable, error) {
 				return found, err
 			}
 			for _, r := range references {
-				if r.NodeID == nil || r.NodeID.NodeID == nil || seen[r.NodeID.NodeID.String()] || len(seen) >= mostBrowsed {
+				if r.ReferenceDescription == nil || r.NodeID == nil || r.NodeID.NodeID == nil || r.BrowseName == nil || len(seen) >= mostBrowsed {
 					continue
 				}
-				node := r.NodeID.NodeID
-				seen[node.String()] = true
-				ns := int(node.Namespace())
-				if ns == 0 || ns >= len(namespaces) {
+				node, below := r.NodeID.NodeID, seen[r.from.String()]
+				if _, known := seen[node.String()]; known {
+					continue
+				}
+				seen[node.String()] = below + "/" + r.BrowseName.Name
+				if ns := int(node.Namespace()); ns == 0 || ns >= len(namespaces) {
 					continue
 				}
 				next = append(next, node)
 				if r.NodeClass == ua.NodeClassVariable {
-					_, identifier, _ := strings.Cut(node.String(), ";")
-					found = append(found, Variable{r.BrowseName.Name, "nsu=" + namespaces[ns] + ";" + identifier})
+					found = append(found, Variable{r.BrowseName.Name, textOf(node, namespaces), below})
 				}
 			}
 		}
@@ -57,8 +61,14 @@ func (s *session) browse(ctx context.Context) ([]Variable, error) {
 	return found, nil
 }
 
+// reference is one of a node.
+type reference struct {
+	*ua.ReferenceDescription
+	from *ua.NodeID
+}
+
 // references are the forward references of some nodes, all pages of them.
-func (s *session) references(ctx context.Context, nodes []*ua.NodeID) ([]*ua.ReferenceDescription, error) {
+func (s *session) references(ctx context.Context, nodes []*ua.NodeID) ([]reference, error) {
 	request := &ua.BrowseRequest{View: &ua.ViewDescription{ViewID: ua.NewTwoByteNodeID(0)}, RequestedMaxReferencesPerNode: 1000}
 	for _, n := range nodes {
 		request.NodesToBrowse = append(request.NodesToBrowse, &ua.BrowseDescription{
@@ -74,13 +84,16 @@ func (s *session) references(ctx context.Context, nodes []*ua.NodeID) ([]*ua.Ref
 		return nil, err
 	}
 	results := response.Results
-	var all []*ua.ReferenceDescription
+	var all []reference
 	for {
 		var more [][]byte
-		for _, r := range results {
-			all = append(all, r.References...)
+		var unfinished []*ua.NodeID
+		for i, r := range results[:min(len(results), len(nodes))] {
+			for _, description := range r.References {
+				all = append(all, reference{description, nodes[i]})
+			}
 			if len(r.ContinuationPoint) > 0 {
-				more = append(more, r.ContinuationPoint)
+				more, unfinished = append(more, r.ContinuationPoint), append(unfinished, nodes[i])
 			}
 		}
 		if len(more) == 0 || len(all) > mostBrowsed {
@@ -90,7 +103,7 @@ func (s *session) references(ctx context.Context, nodes []*ua.NodeID) ([]*ua.Ref
 		if err != nil {
 			return all, err
 		}
-		results = next.Results
+		results, nodes = next.Results, unfinished
 	}
 }
 

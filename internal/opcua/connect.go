@@ -44,18 +44,20 @@ func dialer() *uacp.Dialer {
 
 // connect opens a session with a fresh client and verifies every tag. Nothing is written.
 func (p peer) connect(ctx context.Context, limits limits) (*session, error) {
-	ctx, cancel := context.WithTimeout(ctx, limits.connect)
-	defer cancel()
 	if p.cfg.secure() {
 		var err error
 		if p.identity, err = pki.Open(p.folder, Name); err != nil { // anew: its follower may have taken over
 			return nil, err
 		}
 	}
-	endpoint, err := p.trusted(ctx)
+	asking, cancel := context.WithTimeout(ctx, limits.connect)
+	endpoint, err := p.trusted(asking)
+	cancel()
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel = context.WithTimeout(ctx, limits.open)
+	defer cancel()
 	// What a PLC cannot do it says by a service fault, after which the library takes its own connection for
 	// lost. So each further try is a fresh one.
 	for registers, most := true, usualNodes; ; {
@@ -75,6 +77,7 @@ func (p peer) connect(ctx context.Context, limits limits) (*session, error) {
 			s.rounds, err = s.round(ctx)
 		}
 		if err == nil {
+			s.limits = limits.of(s.rounds)
 			return s, nil
 		}
 		s.close()
@@ -114,7 +117,7 @@ func (p peer) enter(ctx context.Context, endpoint *ua.EndpointDescription, limit
 			s.fail(in(Lost, errors.New("the connection to the PLC was lost")))
 		}
 	}))
-	if s.client, err = opcua.NewClient(p.cfg.Endpoint, options...); err != nil {
+	if s.client, err = opcua.NewClient(p.at, options...); err != nil {
 		return nil, err
 	}
 	switch err := dial(ctx, s.client); {
@@ -208,8 +211,11 @@ func (p peer) explain(err error) error {
 	}
 	endpoint := p.cfg.Endpoint
 	var timeout net.Error
+	var name *net.DNSError
 	var status ua.StatusCode
 	switch {
+	case errors.As(err, &name):
+		return say(Unreachable, "correct the name in plc.endpoint, or write the PLC's IP address; 'getent hosts NAME' asks the same question", "the host name in %s leads nowhere", endpoint)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return say(Unreachable, "start the PLC's OPC UA server, or correct plc.endpoint", "nothing listens at %s", endpoint)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH),
@@ -250,7 +256,10 @@ func (p peer) explainStatus(err error, status ua.StatusCode) error {
 		return say(UserRefused, "check plc.user, the password in plc.password_file (or plc.user_certificate, which the PLC has to trust), and the user's rights in the PLC", fmt.Sprintf("the PLC refuses user %q", cmp.Or(p.cfg.User, p.cfg.UserCertificate)))
 	case ua.StatusBadIdentityTokenInvalid:
 		return say(UserRefused, "set plc.user and plc.password_file to a user of the PLC's OPC UA server", "the PLC wants another kind of user")
-	case ua.StatusBadTooManySessions, ua.StatusBadMaxConnectionsReached, ua.StatusBadTCPNotEnoughResources:
+	case ua.StatusBadCertificateUseNotAllowed, ua.StatusBadCertificateHostNameInvalid, ua.StatusBadCertificatePolicyCheckFailed,
+		ua.StatusBadCertificateChainIncomplete, ua.StatusBadCertificateRevocationUnknown, ua.StatusBadCertificateIssuerRevocationUnknown:
+		return say(NotTrusted, p.trustUs()+"; it is self-signed: where the PLC takes only what an authority of the plant has issued, put certificate and key from there into linectl.pem beside it", "the PLC's rules for certificates refuse linectl's")
+	case ua.StatusBadTooManySessions, ua.StatusBadMaxConnectionsReached, ua.StatusBadTCPNotEnoughResources, ua.StatusBadTCPServerTooBusy, ua.StatusBadResourceUnavailable, ua.StatusBadOutOfMemory:
 		return say(NoSessionLeft, "close other OPC UA clients of this PLC; abandoned sessions end by themselves after a while", "the PLC has no session left")
 	case ua.StatusBadCertificateTimeInvalid, ua.StatusBadCertificateIssuerTimeInvalid:
 		return say(NotTrusted, "set the PLC's clock: a certificate that is valid today is not at a time years off. Otherwise remove linectl's certificate, which makes a new one, and trust that: "+p.identity.File, "by the PLC's clock linectl's certificate is not valid")
@@ -260,6 +269,12 @@ func (p peer) explainStatus(err error, status ua.StatusCode) error {
 		return say(NotTrusted, "set the PLC's clock and this machine's, best by NTP; 'linectl plc probe' shows how far they are apart", "the PLC refuses requests of this machine's time")
 	case ua.StatusBadServerHalted, ua.StatusBadShutdown, ua.StatusBadOutOfService, ua.StatusBadServerNotConnected:
 		return say(Unreachable, "wait for the end of the start or download, or switch the PLC's OPC UA server on", "the PLC's OPC UA server does not work at the moment")
+	case ua.StatusBadTCPEndpointURLInvalid, ua.StatusBadServerURIInvalid:
+		return say(NotOffered, "write the address as the PLC's engineering tool shows it, path included", "the PLC's OPC UA server goes by another address than "+p.cfg.Endpoint)
+	case ua.StatusBadLicenseExpired, ua.StatusBadLicenseLimitsExceeded, ua.StatusBadLicenseNotAvailable:
+		return say(Failed, "buy or activate the runtime licence of the PLC's OPC UA server", "the PLC's OPC UA server has no licence for this")
+	case ua.StatusBadRequestTooLarge, ua.StatusBadResponseTooLarge, ua.StatusBadEncodingLimitsExceeded, ua.StatusBadTCPMessageTooLarge:
+		return say(BadValue, "shorten what the PLC keeps in the tags part_id, lot, recipe_id and user_data, or raise the server's limit of a message", "a message is too long for the PLC's OPC UA server")
 	case ua.StatusBadTooManyOperations:
 		return say(Failed, fmt.Sprintf("raise the server's limit of nodes in one request to %d or more", fewestNodes), "the PLC takes too few nodes in one request")
 	case ua.StatusBadSecurityPolicyRejected, ua.StatusBadSecurityModeRejected:

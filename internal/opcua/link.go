@@ -36,8 +36,9 @@ var ErrNoSession = fmt.Errorf("there is no session with the PLC: %w", part.ErrNo
 
 // limits are how long the parts of a session may take.
 type limits struct {
-	connect  time.Duration // until the tags are verified; a PLC's CPU may need seconds for RSA
-	request  time.Duration // any one answer
+	connect  time.Duration // until the endpoints are known
+	open     time.Duration // from there until the tags are verified; a PLC's CPU may need seconds for each RSA operation
+	request  time.Duration // any one answer meanwhile
 	read     time.Duration // one answer of the poll
 	patience int           // so many reads without an answer end the session
 	write    time.Duration // one result, data and validity
@@ -49,7 +50,8 @@ type limits struct {
 func usual() limits {
 	return limits{
 		connect:  5 * time.Second,
-		request:  time.Second,
+		open:     15 * time.Second,
+		request:  4 * time.Second,
 		read:     250 * time.Millisecond,
 		patience: 3,
 		write:    time.Second,
@@ -57,6 +59,19 @@ func usual() limits {
 		retry:    100 * time.Millisecond,
 		longest:  2 * time.Second,
 	}
+}
+
+// of are the limits for a PLC of the given round trip. They are there to notice silence: one that is slow by
+// itself gets the time it takes, and is refused by name where that is too long for the cycle.
+func (l limits) of(round time.Duration) limits {
+	const (
+		patience = 4 // hiccups take longer
+		requests = 3 // of one result: data, reading back, validity
+	)
+	l.read = max(l.read, patience*round)
+	l.write = max(l.write, patience*requests*round)
+	l.farewell = max(l.farewell, requests*round)
+	return l
 }
 
 // Link is the link to one PLC. Run keeps it up; the other methods talk to the PLC while it is up and

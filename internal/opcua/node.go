@@ -92,3 +92,12 @@ func (n node) resolve(namespaces []string) (*ua.NodeID, error) {
 	}
 	return n.make(uint16(i)), nil
 }
+
+// textOf writes a node with its namespace's URI, as a config wants it.
+func textOf(id *ua.NodeID, namespaces []string) string {
+	text := id.String()
+	if _, identifier, found := strings.Cut(text, ";"); found {
+		text = identifier
+	}
+	return "nsu=" + namespaces[id.Namespace()] + ";" + text
+}

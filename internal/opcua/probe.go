@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gopcua/opcua"
 	"github.com/gopcua/opcua/ua"
 
 	"linectl/internal/hint"
@@ -42,7 +41,8 @@ type Report struct {
 	Offers     []Offer         `json:"endpoints"`
 	Namespaces []string        `json:"namespaces"`
 	Tags       []TagReport     `json:"tags"`
-	Rounds     []time.Duration `json:"round_trips_ns"` // of the poll, in ascending order
+	Others     []string        `json:"other_sets,omitempty"` // ways to where the same signals are found once more
+	Rounds     []time.Duration `json:"round_trips_ns"`       // of the poll, in ascending order
 	Clock      time.Duration   `json:"clock_offset_ns"`
 	ClockKnown bool            `json:"clock_known"`
 	// Publishing and Sampling are the intervals that the PLC grants where the shortest is asked for.
@@ -80,11 +80,13 @@ func Probe(ctx context.Context, cfg Config, folder string) (Report, error) {
 		return report, err
 	}
 	limits := usual()
-	ctx, cancel := context.WithTimeout(ctx, 4*limits.connect+probeTime+listenTime)
+	ctx, cancel := context.WithTimeout(ctx, 4*limits.connect+limits.open+probeTime+listenTime)
 	defer cancel()
-	offered, err := opcua.GetEndpoints(ctx, cfg.Endpoint, opcua.Dialer(dialer()))
+	asking, done := context.WithTimeout(ctx, limits.connect)
+	offered, err := (&peer{cfg: cfg}).discover(asking)
+	done()
 	if err != nil {
-		return report, peer{cfg: cfg}.explain(err)
+		return report, err
 	}
 	for _, e := range offered {
 		report.Offers = append(report.Offers, offer(e))
@@ -144,8 +146,19 @@ func (s *session) probe(ctx context.Context, p peer, report *Report) error {
 	if err != nil && ctx.Err() != nil {
 		return p.explain(err)
 	}
+	configured := map[string]bool{}
+	for _, n := range p.nodes {
+		if n.make == nil {
+			continue
+		}
+		if id, err := n.resolve(report.Namespaces); err == nil && int(id.Namespace()) < len(report.Namespaces) {
+			configured[textOf(id, report.Namespaces)] = true
+		}
+	}
+	var ours []Variable
+	ours, report.Others = stations(there, configured)
 	for sig := range signals {
-		t, err := s.inquire(ctx, sig, p.nodes[sig], there)
+		t, err := s.inquire(ctx, sig, p.nodes[sig], there, ours)
 		if err != nil {
 			return p.explain(err)
 		}
@@ -166,12 +179,12 @@ func (s *session) probe(ctx context.Context, p peer, report *Report) error {
 	return nil
 }
 
-// inquire asks for one tag; one that is not configured is looked for by its name.
-func (s *session) inquire(ctx context.Context, sig signal, n node, there []Variable) (TagReport, error) {
+// inquire asks for one tag; one that is not configured is looked for by its name among the station's own.
+func (s *session) inquire(ctx context.Context, sig signal, n node, there, ours []Variable) (TagReport, error) {
 	t := TagReport{Key: table[sig].key, Node: n.String()}
 	if n.make == nil {
 		var err error
-		if n, err = parseNode(called(t.Key, there)); err != nil {
+		if n, err = parseNode(called(t.Key, ours)); err != nil {
 			return TagReport{}, nil
 		}
 		t.Node, t.Found = n.String(), true
@@ -199,7 +212,7 @@ func (s *session) inquire(ctx context.Context, sig signal, n node, there []Varia
 	}
 	switch err := s.admit(sig, results[0], results[1]); {
 	case err == errMissing:
-		t.Wrong, t.Better = err.Error()+likeness(t.Node, there), called(t.Key, there)
+		t.Wrong, t.Better = err.Error()+likeness(t.Node, there), called(t.Key, ours)
 	case err != nil:
 		t.Wrong = err.Error()
 	default:
@@ -209,8 +222,8 @@ func (s *session) inquire(ctx context.Context, sig signal, n node, there []Varia
 }
 
 // called is the node of the variable that bears a signal's name; "" where there is none.
-func called(key string, there []Variable) string {
-	for _, v := range there {
+func called(key string, ours []Variable) string {
+	for _, v := range ours {
 		if lastName(v.Name) == bare(key) {
 			return v.Node
 		}

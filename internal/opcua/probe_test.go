@@ -2,6 +2,7 @@ package opcua
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,47 @@ func TestNearestNames(t *testing.T) {
 	}
 	if !strings.Contains(report.Section, "profile = \"standard\"") || !strings.Contains(report.Section, "trigger_seq      = '"+right+"'") {
 		t.Errorf("section:\n%s", report.Section)
+	}
+}
+
+// A PLC that serves several lines, or keeps inputs and outputs apart, or both: tags of two lines are never mixed.
+func TestStations(t *testing.T) {
+	at := func(below string, names ...string) (all []Variable) {
+		for _, name := range names {
+			all = append(all, Variable{name, "nsu=urn:plc;s=" + below + "." + name, below})
+		}
+		return all
+	}
+	in, out := []string{"PartPresent", "TriggerSeq"}, []string{"Reject", "ResultValid", "Accept"}
+	for _, c := range []struct {
+		name       string
+		there      [][]Variable
+		configured string
+		want       []string
+		others     []string
+	}{
+		{"one line", [][]Variable{at("/A", in...), at("/A", out...)}, "", []string{"/A"}, nil},
+		{"inputs and outputs apart", [][]Variable{at("/In", in...), at("/Out", out...)}, "", []string{"/In", "/Out"}, nil},
+		{"two lines, the first lacks a tag", [][]Variable{at("/A", in...), at("/A", "Reject", "ResultValid"), at("/B", "Reject", "ResultValid"), at("/B", "PartPresent", "Accept")}, "", []string{"/A"}, []string{"/B"}},
+		{"two lines, the second is configured", [][]Variable{at("/A", in...), at("/A", out...), at("/B", in...)}, "nsu=urn:plc;s=/B.PartPresent", []string{"/B"}, []string{"/A"}},
+		{"two lines, each apart", [][]Variable{at("/A/In", in...), at("/A/Out", "Reject", "ResultValid"), at("/B/In", in...), at("/B/Out", out...)}, "", []string{"/B/In", "/B/Out"}, []string{"/A/Out", "/A/In"}},
+		{"two lines, apart in flat blocks", [][]Variable{at("/In1", in...), at("/In2", in...), at("/Out1", out...), at("/Out2", out...)}, "", []string{"/In1", "/Out1"}, []string{"/In2", "/Out2"}},
+		{"which inputs go with which outputs is open", [][]Variable{at("/X", in...), at("/Y", in...), at("/Out", out...)}, "", []string{"/Out"}, []string{"/X", "/Y"}},
+		{"a name that something else bears, too", [][]Variable{at("/A", in...), at("/A", out...), at("/Motor", "Fault"), at("/Pump", "Fault")}, "", []string{"/A"}, nil},
+		{"a configured tag of another name", [][]Variable{at("/A", "bAccept"), at("/A", in...), at("/B", in...), at("/B", out...)}, "nsu=urn:plc;s=/A.bAccept", []string{"/A"}, []string{"/B"}},
+		{"nothing", nil, "", nil, nil},
+	} {
+		ours, others := stations(slices.Concat(c.there...), map[string]bool{c.configured: true})
+		var places []string
+		for _, v := range ours {
+			places = append(places, v.below)
+		}
+		slices.Sort(places)
+		slices.Sort(others)
+		slices.Sort(c.others)
+		if places = slices.Compact(places); !slices.Equal(places, c.want) || !slices.Equal(others, c.others) {
+			t.Errorf("%s: %v, others %v; want %v, others %v", c.name, places, others, c.want, c.others)
+		}
 	}
 }
 

@@ -132,14 +132,14 @@ func configFor(p *plc.PLC) Config {
 // impatient are limits for tests that wait for them to run out.
 func impatient() limits {
 	l := usual()
-	l.connect, l.write, l.retry, l.longest = 2*time.Second, 400*time.Millisecond, 20*time.Millisecond, 100*time.Millisecond
+	l.connect, l.open, l.request, l.write, l.retry, l.longest = 2*time.Second, 2*time.Second, time.Second, 400*time.Millisecond, 20*time.Millisecond, 100*time.Millisecond
 	return l
 }
 
 // calm are limits for tests that ask what comes out and not how fast: the machine may be busy with something else.
 func calm() limits {
 	l := usual()
-	l.connect, l.request, l.read, l.write = patience, patience, patience, patience
+	l.connect, l.open, l.request, l.read, l.write = patience, patience, patience, patience, patience
 	return l
 }
 

@@ -1,7 +1,6 @@
 package opcua
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rsa"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/gopcua/opcua"
 	"github.com/gopcua/opcua/ua"
 
 	"linectl/internal/hint"
@@ -29,7 +27,8 @@ type peer struct {
 	folder   string
 	identity pki.Identity // empty without security
 	nodes    [signals]node
-	search   bool // whether a session looks for names like those of missing tags: nothing for a daemon
+	at       string // plc.endpoint with the host's address that answers
+	search   bool   // whether a session looks for names like those of missing tags: nothing for a daemon
 }
 
 // know gathers what a connection needs and tells what is missing.
@@ -142,35 +141,41 @@ func Fetch(ctx context.Context, cfg Config) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, usual().connect)
 	defer cancel()
-	endpoint, err := peer{cfg: cfg}.endpoint(ctx)
+	fitting, err := (&peer{cfg: cfg}).endpoints(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return endpoint.ServerCertificate, nil
+	return fitting[0].ServerCertificate, nil
 }
 
-// endpoint asks the PLC for the endpoint with exactly the configured policy and mode: the library's
+// endpoints asks the PLC for those with exactly the configured policy and mode, at least one: the library's
 // own choice may be one without security.
-func (p peer) endpoint(ctx context.Context) (*ua.EndpointDescription, error) {
-	offered, err := opcua.GetEndpoints(ctx, p.cfg.Endpoint, opcua.Dialer(dialer()))
+func (p *peer) endpoints(ctx context.Context) (fitting []*ua.EndpointDescription, err error) {
+	offered, err := p.discover(ctx)
 	if err != nil {
-		return nil, p.explain(err)
+		return nil, err
 	}
 	policy := ua.FormatSecurityPolicyURI(p.cfg.SecurityPolicy)
 	var others []string
 	for _, e := range offered {
 		if e.SecurityPolicyURI == policy && e.SecurityMode == p.cfg.mode() {
-			return e, p.own(e)
+			if err := p.own(e); err != nil {
+				return nil, err
+			}
+			fitting = append(fitting, e)
 		}
 		others = append(others, fmt.Sprintf("%s/%s", strings.TrimPrefix(e.SecurityPolicyURI, ua.SecurityPolicyURIPrefix),
 			strings.TrimPrefix(e.SecurityMode.String(), "MessageSecurityMode")))
 	}
-	return nil, in(NotOffered, failure("switch it on in the settings of the PLC's OPC UA server, or choose another with plc.security_policy and plc.security_mode",
-		"the PLC does not offer %s/%s; it offers %s", p.cfg.SecurityPolicy, p.cfg.SecurityMode, strings.Join(others, ", ")))
+	if len(fitting) == 0 {
+		return nil, in(NotOffered, failure("switch it on in the settings of the PLC's OPC UA server, or choose another with plc.security_policy and plc.security_mode",
+			"the PLC does not offer %s/%s; it offers %s", p.cfg.SecurityPolicy, p.cfg.SecurityMode, strings.Join(others, ", ")))
+	}
+	return fitting, nil
 }
 
 // own cuts the certificate of an endpoint down to the PLC's own: some send the whole chain.
-func (p peer) own(e *ua.EndpointDescription) error {
+func (p *peer) own(e *ua.EndpointDescription) error {
 	if !p.cfg.secure() {
 		return nil
 	}
@@ -185,21 +190,26 @@ func (p peer) own(e *ua.EndpointDescription) error {
 	return nil
 }
 
-// trusted is the endpoint to connect to, after its certificate has been compared with the pinned one.
+// trusted is the endpoint to connect to: the one that shows the pinned certificate.
 // The library compares nothing; but it encrypts to the certificate that it is given here, so that only
 // the owner of that key can answer.
-func (p peer) trusted(ctx context.Context) (*ua.EndpointDescription, error) {
-	endpoint, err := p.endpoint(ctx)
-	if err != nil || !p.cfg.secure() {
-		return endpoint, err
+func (p *peer) trusted(ctx context.Context) (*ua.EndpointDescription, error) {
+	fitting, err := p.endpoints(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case !p.cfg.secure():
+		return fitting[0], nil
 	}
 	want, err := p.pinned()
 	if err != nil {
 		return nil, in(BadCertificate, err)
 	}
-	if got := sha256.Sum256(endpoint.ServerCertificate); !bytes.Equal(got[:], want[:]) {
-		return nil, in(BadCertificate, failure("was the PLC replaced or its certificate renewed? Compare the fingerprint at the PLC and run 'linectl plc trust'; otherwise somebody stands between",
-			"the PLC shows a certificate that is not the trusted one: its SHA-256 is %s", pki.Fingerprint(endpoint.ServerCertificate)))
+	for _, e := range fitting {
+		if sha256.Sum256(e.ServerCertificate) == want {
+			return e, nil
+		}
 	}
-	return endpoint, nil
+	return nil, in(BadCertificate, failure("was the PLC replaced or its certificate renewed? Compare the fingerprint at the PLC and run 'linectl plc trust'; otherwise somebody stands between",
+		"the PLC shows a certificate that is not the trusted one: its SHA-256 is %s", pki.Fingerprint(fitting[0].ServerCertificate)))
 }

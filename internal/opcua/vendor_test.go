@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 
 	"linectl/internal/hint"
 	"linectl/internal/part"
+	"linectl/internal/setting"
 	"linectl/internal/sim/plc"
 )
 
@@ -101,15 +104,20 @@ func TestRefusalsAreExplained(t *testing.T) {
 		what  string
 		next  string
 	}{
-		ua.StatusBadServerHalted:           {Unreachable, "the PLC's OPC UA server does not work at the moment (BadServerHalted)", "wait for the end"},
-		ua.StatusBadShutdown:               {Unreachable, "the PLC's OPC UA server does not work at the moment (BadShutdown)", "wait for the end"},
-		ua.StatusBadTooManyOperations:      {Failed, "the PLC takes too few nodes in one request (BadTooManyOperations)", "raise the server's limit"},
-		ua.StatusBadInvalidTimestamp:       {NotTrusted, "the PLC refuses requests of this machine's time (BadInvalidTimestamp)", "set the PLC's clock"},
-		ua.StatusBadCertificateTimeInvalid: {NotTrusted, "by the PLC's clock linectl's certificate is not valid (BadCertificateTimeInvalid)", "set the PLC's clock"},
-		ua.StatusBadCertificateRevoked:     {NotTrusted, "the PLC holds linectl's certificate for revoked (BadCertificateRevoked)", "take linectl's certificate off"},
-		ua.StatusBadTooManySessions:        {NoSessionLeft, "the PLC has no session left (BadTooManySessions)", "close other OPC UA clients"},
-		ua.StatusBadSecurityPolicyRejected: {NotOffered, "the PLC refuses the security policy (BadSecurityPolicyRejected)", "choose what the PLC offers"},
-		ua.StatusBadUserAccessDenied:       {UserRefused, `the PLC refuses user ""`, "check plc.user"},
+		ua.StatusBadServerHalted:             {Unreachable, "the PLC's OPC UA server does not work at the moment (BadServerHalted)", "wait for the end"},
+		ua.StatusBadShutdown:                 {Unreachable, "the PLC's OPC UA server does not work at the moment (BadShutdown)", "wait for the end"},
+		ua.StatusBadTooManyOperations:        {Failed, "the PLC takes too few nodes in one request (BadTooManyOperations)", "raise the server's limit"},
+		ua.StatusBadInvalidTimestamp:         {NotTrusted, "the PLC refuses requests of this machine's time (BadInvalidTimestamp)", "set the PLC's clock"},
+		ua.StatusBadCertificateTimeInvalid:   {NotTrusted, "by the PLC's clock linectl's certificate is not valid (BadCertificateTimeInvalid)", "set the PLC's clock"},
+		ua.StatusBadCertificateRevoked:       {NotTrusted, "the PLC holds linectl's certificate for revoked (BadCertificateRevoked)", "take linectl's certificate off"},
+		ua.StatusBadTooManySessions:          {NoSessionLeft, "the PLC has no session left (BadTooManySessions)", "close other OPC UA clients"},
+		ua.StatusBadSecurityPolicyRejected:   {NotOffered, "the PLC refuses the security policy (BadSecurityPolicyRejected)", "choose what the PLC offers"},
+		ua.StatusBadCertificateUseNotAllowed: {NotTrusted, "the PLC's rules for certificates refuse linectl's (BadCertificateUseNotAllowed)", "trust linectl's certificate"},
+		ua.StatusBadTCPServerTooBusy:         {NoSessionLeft, "the PLC has no session left (BadTCPServerTooBusy)", "close other OPC UA clients"},
+		ua.StatusBadTCPEndpointURLInvalid:    {NotOffered, "the PLC's OPC UA server goes by another address than opc.tcp://", "write the address as"},
+		ua.StatusBadLicenseExpired:           {Failed, "the PLC's OPC UA server has no licence for this (BadLicenseExpired)", "buy or activate"},
+		ua.StatusBadResponseTooLarge:         {BadValue, "a message is too long for the PLC's OPC UA server (BadResponseTooLarge)", "shorten"},
+		ua.StatusBadUserAccessDenied:         {UserRefused, `the PLC refuses user ""`, "check plc.user"},
 	} {
 		err := p.explain(fmt.Errorf("connect: %w", status))
 		if outage(err, Up) != want.state || !strings.HasPrefix(err.Error(), want.what) || !strings.HasPrefix(hint.Of(err), want.next) {
@@ -127,6 +135,54 @@ func TestPLCThatTakesTooLittle(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	noneLeft(t)
+}
+
+// A PLC that takes its time for everything is slow and not silent: it keeps its session as long as the cycle is long enough.
+func TestSlowPLC(t *testing.T) {
+	p := startPLC(t, plc.Config{IgnoreWatchdog: true, ResultLimit: patience})
+	cable, err := plc.NewCable(p.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cable.Close()
+	cable.Slow(200 * time.Millisecond) // each way: more than a read of any other PLC may take
+	cfg := configFor(p)
+	cfg.Endpoint = "opc.tcp://" + cable.Address()
+	cfg.Stale = setting.Duration(patience)
+	l, heard, stop := runLinkWithin(t, cfg, usual())
+	defer stop()
+	connectedAgain(t, heard)
+	if o := inspect(t, p, l, heard, part.Pass); !o.Pass {
+		t.Errorf("a good part: %+v", o)
+	}
+	if status := l.Status(); status.Sessions != 1 || status.Path.Round < 400*time.Millisecond {
+		t.Errorf("%+v", status)
+	}
+}
+
+// A host name may stand for an address where nobody listens before the one of the PLC; or for none.
+func TestHostNames(t *testing.T) {
+	p := startPLC(t, plc.Config{})
+	_, port, err := net.SplitHostPort(p.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if host, err := answering(t.Context(), []string{"::1", "127.0.0.2", "127.0.0.1"}, port); host != p.Address() || err != nil {
+		t.Errorf("%s, %v", host, err)
+	}
+	if _, err := answering(t.Context(), []string{"127.0.0.2", "127.0.0.3"}, port); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("nobody listens: %v", err)
+	}
+	cfg := configFor(p)
+	cfg.Endpoint = "opc.tcp://localhost:" + port
+	if err := Check(t.Context(), cfg, certificates, 0); err != nil {
+		t.Errorf("localhost: %v", err)
+	}
+	cfg.Endpoint = "opc.tcp://plc-of-nobody.invalid:4840"
+	err = Check(t.Context(), cfg, certificates, 0)
+	if err == nil || !strings.HasPrefix(err.Error(), "the host name in opc.tcp://plc-of-nobody.invalid:4840 leads nowhere") || outage(err, Up) != Unreachable {
+		t.Errorf("%v", err)
+	}
 }
 
 // A PLC whose clock is a day off works, and the probe says how far it is off.
