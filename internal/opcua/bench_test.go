@@ -77,7 +77,7 @@ func BenchmarkTriggerPath(b *testing.B) {
 				name := fmt.Sprintf("%s_%s/%s/%s", source.Source, source.every,
 					map[bool]string{true: "open", false: "encrypted"}[open], map[bool]string{true: "loaded", false: "quiet"}[busy])
 				b.Run(name, func(b *testing.B) {
-					p := startForeignWith(b, "node", Standard, 1<<30, "", "", open)
+					p := startForeignWith(b, "node", Standard, 1<<30, "", "", open, 0)
 					p.cfg.Trigger, p.cfg.Poll = source.Source, setting.Duration(source.every)
 					l, heard, stop := runLinkWithin(b, p.cfg, usual())
 					b.Cleanup(stop)

@@ -51,18 +51,18 @@ type foreignPLC struct {
 }
 
 func startForeign(t testing.TB, name string, profile Profile, parts int, user, password string) foreignPLC {
-	return startForeignWith(t, name, profile, parts, user, password, false)
+	return startForeignWith(t, name, profile, parts, user, password, false, 0)
 }
 
-// startForeignWith starts one that has, where it is open, no security at all (node only).
-func startForeignWith(t testing.TB, name string, profile Profile, parts int, user, password string, open bool) foreignPLC {
+// startForeignWith starts one that has, where it is open, no security at all (node only), or whose clock is behind (asyncua only).
+func startForeignWith(t testing.TB, name string, profile Profile, parts int, user, password string, open bool, behind time.Duration) foreignPLC {
 	identity, err := pki.Open(certificates, "plc")
 	if err != nil {
 		t.Fatal(err)
 	}
 	order, err := json.Marshal(map[string]any{
 		"certificate": filepath.Join(certificates, map[string]string{"node": "plc.pem", "asyncua": "plc.der"}[name]), "key": filepath.Join(certificates, "plc.pem"), "uri": identity.URI,
-		"trusted": filepath.Join(certificates, Name+".der"), "user": user, "password": password, "profile": profile, "parts": parts, "open": open,
+		"trusted": filepath.Join(certificates, Name+".der"), "user": user, "password": password, "profile": profile, "parts": parts, "open": open, "behind": behind.Seconds(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -169,6 +169,19 @@ func TestProbeForeignServers(t *testing.T) {
 	}
 }
 
+// A PLC whose clock begins in 1970, and whose server numbers channels and tokens alike: the library alone would not
+// understand its answers.
+func TestClockYearsBehind(t *testing.T) {
+	t.Parallel()
+	p := startForeignWith(t, "asyncua", Minimal, 0, "", "", false, 50*365*day)
+	_, heard, stop := runLinkWithin(t, p.cfg, usual())
+	defer stop()
+	connectedAgain(t, heard)
+	if report, err := Probe(t.Context(), p.cfg, certificates); err != nil || !strings.Contains(report.Section, "profile = \"minimal\"") {
+		t.Errorf("probe: %v\n%s", err, report.Section)
+	}
+}
+
 func TestWatchTellsChanges(t *testing.T) {
 	p := startPLC(t, plc.Config{})
 	ctx, stop := context.WithCancel(t.Context())

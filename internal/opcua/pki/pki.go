@@ -192,12 +192,11 @@ func create(file, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now().Add(-24 * time.Hour) // clocks of PLCs are wrong
 	template := x509.Certificate{
 		SerialNumber:          serial,
 		Subject:               pkix.Name{CommonName: name + "@" + host, Organization: []string{"linectl"}},
-		NotBefore:             now,
-		NotAfter:              now.AddDate(years, 0, 0),
+		NotBefore:             time.Unix(0, 0), // a PLC that has lost its clock begins there, and must let linectl in
+		NotAfter:              time.Now().AddDate(years, 0, 0),
 		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment | x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment | x509.KeyUsageCertSign,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,

@@ -2,12 +2,17 @@ package pki
 
 import (
 	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"linectl/internal/hint"
 )
@@ -131,4 +136,39 @@ func FuzzParseFingerprint(f *testing.F) {
 			t.Errorf("%q was taken for a fingerprint", text)
 		}
 	})
+}
+
+// Certificates as engineering tools of PLCs make them, against the letter of the standard: each can be read, and pinned.
+func TestOddCertificates(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, template := range map[string]x509.Certificate{
+		"from 1970":              {SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Now()},
+		"no use of the key":      {SerialNumber: big.NewInt(1)},
+		"an authority's":         {SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign},
+		"a web server's":         {SerialNumber: big.NewInt(1), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, DNSNames: []string{"plc"}},
+		"neither name nor names": {SerialNumber: big.NewInt(1), Subject: pkix.Name{}},
+		"a negative number":      {SerialNumber: big.NewInt(1)},
+	} {
+		der, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name == "a negative number" {
+			at := bytes.Index(der, []byte{0xa0, 3, 2, 1, 2, 2, 1, 1}) // version 3, and the number 1
+			if at < 0 {
+				t.Fatal("there is no number to spoil")
+			}
+			der[at+7] = 0xff
+		}
+		file := filepath.Join(t.TempDir(), "plc.der")
+		if err := Keep(file, der); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Read(file); err != nil || !bytes.Equal(got, der) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }

@@ -1,7 +1,7 @@
 """A simulated PLC on asyncua: nobody of linectl wrote its OPC UA.
 
 It reads one JSON object from the first argument: certificate, key and trusted (files), user and
-password ("" for none), profile, and parts, how many to present. It prints one JSON line with its
+password ("" for none), profile, behind (seconds that the clock of its channels is behind), and parts, how many to present. It prints one JSON line with its
 endpoint and its tags, presents the parts when a line comes in, prints what it made of each, and ends
 when its input ends.
 """
@@ -12,9 +12,11 @@ import logging
 import os
 import sys
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 from asyncua import Server, ua
+from asyncua.common.connection import SecureConnection
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.crypto.truststore import TrustStore
 from asyncua.crypto.validator import CertificateValidator, CertificateValidatorOptions
@@ -57,6 +59,24 @@ class Users:
         return None
 
 
+def number_alike(behind):
+    """Counts channels and tokens as servers on open62541 do: alike as long as none is renewed."""
+    opened, renewed = SecureConnection.open, 0
+
+    def open(self, params, server):
+        nonlocal renewed
+        result = opened(self, params, server)
+        token = self.security_token
+        if params.RequestType == ua.SecurityTokenRequestType.Renew:
+            renewed += 1
+            token = self.next_security_token
+        token.TokenId = token.ChannelId + renewed
+        token.CreatedAt -= timedelta(seconds=behind)
+        return result
+
+    SecureConnection.open = open
+
+
 def say(**what):
     print(json.dumps(what), flush=True)
 
@@ -65,6 +85,8 @@ async def main():
     logging.disable(logging.CRITICAL)
     cfg = json.loads(sys.argv[1])
     profile = PROFILES.index(cfg["profile"])
+    if cfg["behind"]:
+        number_alike(cfg["behind"])
     server = Server(user_manager=Users(cfg["user"], cfg["password"]))
     await server.init()
     server.set_endpoint("opc.tcp://127.0.0.1:0/")
