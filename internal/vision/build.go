@@ -46,11 +46,7 @@ func (s *Station) buildServer(a *space, objects *node) {
 
 // now gives a variable from the station's status.
 func (s *Station) now(f func(part.Status) any) value {
-	return func() (any, ua.StatusCode) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return f(s.status), ua.StatusOK
-	}
+	return func() (any, ua.StatusCode) { return f(s.status), ua.StatusOK }
 }
 
 // result gives a variable from the newest verdict.
@@ -87,6 +83,8 @@ func (s *Station) buildStation(a *space, objects *node) {
 	r("Code", id.Int16, func(j *job) any { return j.result.Reason.Code() })
 	r("Score", id.Double, func(j *job) any { return score(j.result) })
 
+	s.buildHandshake(a, station)
+
 	part := []argument{of("PartId", id.String), of("Lot", id.String), of("RecipeId", id.String), of("UserData", id.String)}
 	verdict := []argument{of("Sequence", id.UInt32), of("Pass", id.Boolean), of("Code", id.Int16), of("Score", id.Double)}
 	a.method(station, ours, "Inspect", method{in: part, out: verdict, call: s.callInspect})
@@ -121,7 +119,7 @@ func (s *Station) callInspect(in []any) ([]any, ua.StatusCode) {
 		return nil, ua.StatusBadInvalidState
 	}
 	<-j.done
-	s.take(j)
+	s.taken(j)
 	return []any{j.trigger.Sequence.Value, j.result.Verdict == part.Pass, j.result.Reason.Code(), score(j.result)}, ua.StatusOK
 }
 
@@ -143,6 +141,6 @@ func (s *Station) callGetResult(in []any) ([]any, ua.StatusCode) {
 	case !j.over():
 		return []any{false, false, int16(0), float64(-1), j.trigger.PartID}, ua.StatusOK
 	}
-	s.take(j)
+	s.taken(j)
 	return []any{true, j.result.Verdict == part.Pass, j.result.Reason.Code(), score(j.result), j.trigger.PartID}, ua.StatusOK
 }

@@ -93,6 +93,34 @@ func FuzzCall(f *testing.F) {
 	})
 }
 
+// Whatever a client writes: it is refused, or stands there afterwards, and no pass is shown that the line did not give.
+func FuzzWrite(f *testing.F) {
+	s, _ := station(f)
+	for name, v := range map[string]any{"PartPresent": true, "TriggerSeq": uint32(1), "PartId": "A", "Accept": true, "PlcHeartbeat": []uint32{1}} {
+		wire, err := ua.Encode(&ua.WriteValue{NodeID: ua.NewStringNodeID(ours, "Station/Handshake/"+name), AttributeID: ua.AttributeIDValue,
+			Value: &ua.DataValue{EncodingMask: ua.DataValueValue, Value: ua.MustVariant(v)}})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(wire)
+	}
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		w := &ua.WriteValue{}
+		if !request(wire, w) {
+			t.Skip()
+		}
+		status := s.take([]*ua.WriteValue{w})[0]
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.handshake.pass() {
+			t.Error("a pass that nobody gave")
+		}
+		if status == ua.StatusOK && s.space.attribute(w.NodeID, ua.AttributeIDValue).Value.Value() != w.Value.Value.Value() {
+			t.Errorf("%v was taken and does not stand", w.Value.Value.Value())
+		}
+	})
+}
+
 // Reading, browsing and following paths take any request.
 func FuzzAddressSpace(f *testing.F) {
 	s, _ := station(f)

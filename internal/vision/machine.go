@@ -36,6 +36,11 @@ var (
 func (s *Station) states() (system, automaticMode state) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.statesNow()
+}
+
+// statesNow are the same to one who holds the lock.
+func (s *Station) statesNow() (system, automaticMode state) {
 	switch {
 	case s.mode == halted:
 		return stateHalted, state{}
@@ -92,7 +97,7 @@ func (s *Station) buildVisionSystem(a *space, objects *node) {
 			return nil, ua.StatusBadStateNotActive
 		})
 	}
-	current(machineNode, func() state { system, _ := s.states(); return system })
+	current(machineNode, func() state { system, _ := s.statesNow(); return system })
 	failed := []argument{of("Error", id.Int32)}
 	cause := []argument{of("Cause", id.Int32), of("CauseDescription", id.String)}
 	command := func(parent *node, name string, in []argument, do func() int32) {
@@ -111,7 +116,7 @@ func (s *Station) buildVisionSystem(a *space, objects *node) {
 	command(machineNode, "Halt", cause, func() int32 { return s.command(halted, automatic, preoperational) })
 
 	mode := a.object(machineNode, machine, "AutomaticModeStateMachine", automaticModeType)
-	current(mode, func() state { _, mode := s.states(); return mode })
+	current(mode, func() state { _, mode := s.statesNow(); return mode })
 	parameters := argument{name: "Parameters", dataType: ua.NewNumericNodeID(standard, id.BaseDataType), array: true}
 	a.method(mode, machine, "StartSingleJob", method{
 		in:  []argument{named("MeasId", measIDType), named("PartId", partIDType), named("RecipeId", recipeIDType), named("ProductId", productIDType), parameters},

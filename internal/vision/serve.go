@@ -35,7 +35,7 @@ func (s *Station) listen(ctx context.Context) (err error) {
 	s.server, err = serve.New(serve.Config{
 		Address: s.cfg.Listen, Name: "linectl", Identity: s.identity, Policies: policies, Mode: ua.MessageSecurityModeSignAndEncrypt,
 		Admit: s.admit, Gate: true, Opened: s.opened, Sessions: mostSessions, Timeout: sessionTimeout, AtOnce: mostAtOnce, Log: s.log,
-		Value: s.space.attribute, Shortest: shortest,
+		Value: s.attribute, Shortest: shortest,
 	})
 	if err != nil {
 		return next(err)
@@ -68,26 +68,22 @@ func (s *Station) admit(certificate []byte) error {
 	return nil
 }
 
+// attribute reads for a subscription.
+func (s *Station) attribute(node *ua.NodeID, attribute ua.AttributeID) *ua.DataValue {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.space.attribute(node, attribute)
+}
+
 func (s *Station) read(_ *serve.Session, r *ua.ReadRequest) (ua.Response, error) {
 	if len(r.NodesToRead) > perRequest {
 		return nil, ua.StatusBadTooManyOperations
 	}
 	response := &ua.ReadResponse{ResponseHeader: s.server.Header(r), DiagnosticInfos: []*ua.DiagnosticInfo{}}
+	s.mu.Lock() // around all of them: what one request reads is of one moment
+	defer s.mu.Unlock()
 	for _, n := range r.NodesToRead {
 		response.Results = append(response.Results, s.space.attribute(n.NodeID, n.AttributeID))
-	}
-	return response, nil
-}
-
-// write refuses: what comes to linectl comes by methods.
-func (s *Station) write(_ *serve.Session, r *ua.WriteRequest) (ua.Response, error) {
-	response := &ua.WriteResponse{ResponseHeader: s.server.Header(r), DiagnosticInfos: []*ua.DiagnosticInfo{}}
-	for _, n := range r.NodesToWrite {
-		status := ua.StatusBadNotWritable
-		if s.space.find(n.NodeID) == nil {
-			status = ua.StatusBadNodeIDUnknown
-		}
-		response.Results = append(response.Results, status)
 	}
 	return response, nil
 }

@@ -21,7 +21,7 @@ const MachineVision = "http://opcfoundation.org/UA/MachineVision"
 // Namespace is the namespace of linectl's own nodes.
 const Namespace = "urn:linectl:vision"
 
-// value is a variable's: its status says what it is worth.
+// value is a variable's: its status says what it is worth. It is asked for under the station's lock.
 type value func() (any, ua.StatusCode)
 
 // node is one node of the address space, which does not change while the server runs.
@@ -34,6 +34,7 @@ type node struct {
 	dataType   *ua.NodeID
 	array      bool
 	value      value
+	set        func(v any) // nil where nothing can be written
 	method     *method
 	references []reference
 }
@@ -105,7 +106,7 @@ func (s *space) method(parent *node, namespace uint16, name string, m method) {
 
 func constant(v any) value { return func() (any, ua.StatusCode) { return v, ua.StatusOK } }
 
-// attribute reads.
+// attribute reads. The caller holds the station's lock.
 func (s *space) attribute(at *ua.NodeID, attribute ua.AttributeID) *ua.DataValue {
 	n := s.find(at)
 	if n == nil {
@@ -143,7 +144,11 @@ func (s *space) attribute(at *ua.NodeID, attribute ua.AttributeID) *ua.DataValue
 	case ua.AttributeIDValueRank:
 		return serve.Known(n.rank())
 	case ua.AttributeIDAccessLevel, ua.AttributeIDUserAccessLevel:
-		return serve.Known(byte(ua.AccessLevelTypeCurrentRead))
+		level := ua.AccessLevelTypeCurrentRead
+		if n.set != nil {
+			level |= ua.AccessLevelTypeCurrentWrite
+		}
+		return serve.Known(byte(level))
 	case ua.AttributeIDHistorizing:
 		return serve.Known(false)
 	case ua.AttributeIDMinimumSamplingInterval:

@@ -45,6 +45,8 @@ type Station struct {
 	open   *job   // the one that waits for its verdict; nil where none does
 	jobs   []*job // the newest, oldest first
 	status part.Status
+
+	handshake handshake
 }
 
 // job is one part that a client brought.
@@ -57,6 +59,7 @@ type job struct {
 	taken   bool // the client has its verdict
 	single  bool // begun by StartSingleJob, which knows no acknowledgement
 	aborted bool
+	counter uint32 // the PLC's own, where it came by the handshake
 }
 
 func (j *job) over() bool {
@@ -168,7 +171,10 @@ func (s *Station) Run(ctx context.Context) error {
 	s.up = true
 	s.listener.Connected(part.Snapshot{Trigger: part.Trigger{Sequence: s.sequence(), SeenAt: time.Now()}})
 	s.mu.Unlock()
+	beats := make(chan struct{})
+	go s.watchBeat(beats)
 	<-ctx.Done()
+	close(beats)
 	s.mu.Lock()
 	s.up = false
 	s.finish(s.open, part.Result{Reason: part.Interrupted})
@@ -186,11 +192,21 @@ func (s *Station) trigger(t part.Trigger) (*job, error) { return s.begin(&job{tr
 func (s *Station) begin(j *job) (*job, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.up || s.mode != automatic {
+	if !s.accepts() {
 		return nil, ua.StatusBadInvalidState
 	}
+	s.bring(j, 1)
+	return j, nil
+}
+
+// accepts tells whether a part may come. The caller holds the lock.
+func (s *Station) accepts() bool { return s.up && s.mode == automatic }
+
+// bring brings a part to the line, so many after the one before: what lies between went by unseen. The caller holds
+// the lock.
+func (s *Station) bring(j *job, after uint32) {
 	s.finish(s.open, part.Result{Reason: part.Overrun})
-	s.last++
+	s.last += after
 	j.trigger.Sequence, j.trigger.SeenAt = s.sequence(), time.Now()
 	j.done = make(chan struct{})
 	s.open = j
@@ -205,7 +221,6 @@ func (s *Station) begin(j *job) (*job, error) {
 		s.finish(j, part.Result{Reason: part.Deadline})
 	})
 	s.listener.Triggered(j.trigger)
-	return j, nil
 }
 
 // finish gives a job its verdict, if it has none yet. The caller holds the lock.
@@ -222,10 +237,15 @@ func (s *Station) finish(j *job, result part.Result) bool {
 	return true
 }
 
-// take says that a client has the verdict of a job: the acknowledgement.
-func (s *Station) take(j *job) {
+// taken says that a client has the verdict of a job.
+func (s *Station) taken(j *job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.acknowledge(j)
+}
+
+// acknowledge tells the line so, once. The caller holds the lock.
+func (s *Station) acknowledge(j *job) {
 	newest := len(s.jobs) > 0 && s.jobs[len(s.jobs)-1] == j
 	if !j.taken && newest && s.up {
 		s.listener.Withdrawn()
@@ -258,10 +278,8 @@ func (s *Station) job(sequence uint32) *job {
 	return nil
 }
 
-// newest is the newest job with a verdict; nil where there is none yet.
+// newest is the newest job with a verdict; nil where there is none yet. The caller holds the lock.
 func (s *Station) newest() *job {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for i := len(s.jobs) - 1; i >= 0; i-- {
 		if s.jobs[i].over() {
 			return s.jobs[i]
@@ -291,8 +309,16 @@ func (s *Station) Answer(ctx context.Context, result part.Result) error {
 	return part.Because(part.LinkLost, errOver)
 }
 
-// Clear has nothing to take back: a verdict belongs to its sequence for ever.
-func (s *Station) Clear(context.Context) error { return nil }
+// Clear takes back what the handshake shows. For a call there is nothing to take back: a verdict belongs to its
+// sequence for ever.
+func (s *Station) Clear(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.handshake.valid() {
+		s.handshake.over = true
+	}
+	return nil
+}
 
 // Report keeps how the station is.
 func (s *Station) Report(_ context.Context, status part.Status) error {

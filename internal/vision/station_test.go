@@ -176,9 +176,9 @@ func TestOneVerdict(t *testing.T) {
 		if err := s.Answer(t.Context(), part.Result{Trigger: second.trigger}); !errors.Is(err, part.ErrNotSent) || second.result.Verdict != part.Pass {
 			t.Errorf("twice: %v, %+v", err, second.result)
 		}
-		s.take(j) // not the newest: no acknowledgement
-		s.take(second)
-		s.take(second)
+		s.taken(j) // not the newest: no acknowledgement
+		s.taken(second)
+		s.taken(second)
 		if heard.withdrawn != 1 || heard.triggered != 2 {
 			t.Errorf("%+v", heard)
 		}

@@ -196,8 +196,10 @@ func TestForeignClient(t *testing.T) {
 		"reset":      `0`,
 		"select":     `0`,
 		"states":     `[[Operational Ready] [Operational Ready] [Operational SingleExecution] [Halted BadStateNotActive] [Preoperational BadStateNotActive] [Operational Ready]]`,
+		"handshake":  `[true 7000 true false 1 W1]`,
+		"at rest":    `[false 7000 false true]`,
 	})
-	w.hasRows(t, "A1", part.None, "bad", part.Anomaly, "A2", part.None, "B1", part.None, "slow", part.Overrun)
+	w.hasRows(t, "A1", part.None, "bad", part.Anomaly, "A2", part.None, "B1", part.None, "slow", part.Overrun, "W1", part.None)
 }
 
 // Another one does as well.
@@ -205,23 +207,25 @@ func TestAnotherForeignClient(t *testing.T) {
 	t.Parallel()
 	s, w := start(t)
 	compare(t, foreign(t, "node", s, "plc"), map[string]string{
-		"inspect":  `[42 true 1 1]`,
-		"rejected": `[43 false 2 3]`,
-		"sequence": `44`,
-		"result":   `[true true 1 1 A2]`,
-		"news":     `44`,
-		"few":      `BadArgumentsMissing`,
-		"written":  `BadNotWritable`,
-		"job":      `0`,
-		"done":     `[1 true]`,
-		"stop":     `-1`,
-		"abort":    `-1`,
-		"halt":     `0`,
-		"reset":    `0`,
-		"select":   `0`,
-		"states":   `[[Operational Ready] [Operational Ready] [Halted BadStateNotActive] [Operational Ready]]`,
+		"inspect":   `[42 true 1 1]`,
+		"rejected":  `[43 false 2 3]`,
+		"sequence":  `44`,
+		"result":    `[true true 1 1 A2]`,
+		"news":      `44`,
+		"few":       `BadArgumentsMissing`,
+		"written":   `BadNotWritable`,
+		"job":       `0`,
+		"done":      `[1 true]`,
+		"stop":      `-1`,
+		"abort":     `-1`,
+		"halt":      `0`,
+		"reset":     `0`,
+		"select":    `0`,
+		"states":    `[[Operational Ready] [Operational Ready] [Halted BadStateNotActive] [Operational Ready]]`,
+		"handshake": `[true 7000 true false 1 W1]`,
+		"rest":      `[false 7000 false true]`,
 	})
-	w.hasRows(t, "A1", part.None, "bad", part.Anomaly, "A2", part.None, "", part.None)
+	w.hasRows(t, "A1", part.None, "bad", part.Anomaly, "A2", part.None, "", part.None, "W1", part.None)
 }
 
 // compare holds what a client got against what it should.

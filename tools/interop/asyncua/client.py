@@ -163,6 +163,26 @@ async def main():
         got["states"].append(await state())
         got["select"] = await call(machine, f"{vision}:SelectModeAutomatic")
         got["states"].append(await until(["Operational", "Ready"]))
+
+        # the handshake, written
+        handshake = await station.get_child(f"{ours}:Handshake")
+
+        async def write(**values):
+            nodes = [await handshake.get_child(f"{ours}:{name}") for name in values]
+            kinds = {bool: ua.VariantType.Boolean, int: ua.VariantType.UInt32, str: ua.VariantType.String}
+            await client.write_values(nodes, [ua.DataValue(ua.Variant(v, kinds[type(v)])) for v in values.values()])
+
+        async def read(*names):
+            return await client.read_values([await handshake.get_child(f"{ours}:{name}") for name in names])
+
+        await write(PartId="W1", Lot="L1", TriggerSeq=7000, PartPresent=True)
+        for _ in range(500):
+            got["handshake"] = await read("ResultValid", "ResultSeq", "Accept", "Reject", "ResultCode", "ResultPartId")
+            if got["handshake"][0]:
+                break
+            await asyncio.sleep(0.01)
+        await write(PartPresent=False)
+        got["at rest"] = await read("ResultValid", "ResultSeq", "Accept", "Reject")
     finally:
         await client.disconnect()
     print(json.dumps(got))

@@ -137,6 +137,30 @@ async function main() {
   got.reset = await call(machine, `/${vision}:Reset`, ...cause);
   got.select = await call(machine, `/${vision}:SelectModeAutomatic`);
   got.states.push(await ready());
+
+  // The handshake, written.
+  const handshake = async (name) => find(station, `/${ours}:Handshake/${ours}:${name}`);
+  const write = async (values) => {
+    const kinds = { boolean: DataType.Boolean, number: DataType.UInt32, string: DataType.String };
+    const nodes = [];
+    for (const [name, value] of Object.entries(values)) {
+      nodes.push({ nodeId: await handshake(name), attributeId: AttributeIds.Value, value: { value: { dataType: kinds[typeof value], value } } });
+    }
+    return (await session.write(nodes)).map((status) => status.name);
+  };
+  const signals = async (...names) => {
+    const nodes = [];
+    for (const name of names) nodes.push({ nodeId: await handshake(name), attributeId: AttributeIds.Value });
+    return (await session.read(nodes)).map((result) => result.value.value);
+  };
+  await write({ PartId: "W1", Lot: "L1", TriggerSeq: 7000, PartPresent: true });
+  for (let i = 0; i < 500; i++) {
+    got.handshake = await signals("ResultValid", "ResultSeq", "Accept", "Reject", "ResultCode", "ResultPartId");
+    if (got.handshake[0]) break;
+    await sleep(10);
+  }
+  await write({ PartPresent: false });
+  got.rest = await signals("ResultValid", "ResultSeq", "Accept", "Reject");
   await session.close();
   await client.disconnect();
   return got;

@@ -1,0 +1,237 @@
+package vision
+
+import (
+	"time"
+	"unicode/utf8"
+
+	"github.com/gopcua/opcua/id"
+	"github.com/gopcua/opcua/ua"
+
+	"linectl/internal/opcua"
+	"linectl/internal/opcua/serve"
+	"linectl/internal/part"
+)
+
+// A PLC that can write to a server and cannot call one takes the handshake of docs/plc.md the other way round: the signals
+// are variables of this server. It writes the part's names, its counter and PartPresent; the result stands beside them. What
+// one request writes counts as a whole, and what one request reads is of one moment.
+
+// written is what the PLC has written.
+type written struct {
+	present                       bool
+	counter                       uint32
+	partID, lot, recipe, userData string
+	beat                          uint32
+}
+
+// handshake is how it stands. The station's lock guards it.
+type handshake struct {
+	now     written
+	counts  bool      // the counter was written: it tells parts apart
+	beats   bool      // the heartbeat was written: it has to go on
+	beaten  time.Time // when it last changed
+	stale   bool
+	job     *job // the newest part that came this way; nil where none did
+	before  *job // the newest but one, or more, with a verdict
+	counter uint32
+	over    bool // the PLC took its result or gave up, or it was cleared
+}
+
+const (
+	standstill = 1500 * time.Millisecond // of the heartbeat, after which the PLC's program counts as stopped
+	mostMissed = 1 << 16                 // a counter that jumps further was set anew
+)
+
+// told is the newest part of this way that has a verdict.
+func (h *handshake) told() *job {
+	if h.job != nil && h.job.over() {
+		return h.job
+	}
+	return h.before
+}
+
+func (h *handshake) valid() bool { return h.job != nil && h.job.over() && !h.over }
+
+func (h *handshake) pass() bool { return h.valid() && h.job.result.Verdict == part.Pass }
+
+// buildHandshake makes the folder of signals, named as in docs/plc/signals.csv.
+func (s *Station) buildHandshake(a *space, station *node) {
+	h := &s.handshake
+	folder := a.child(station, id.HasComponent, ours, ua.NodeClassObject, "Handshake", id.BaseObjectType)
+	in := func(name string, dataType uint32, get func() any, set func(v any)) {
+		n := a.variable(folder, ours, name, dataType, func() (any, ua.StatusCode) { return get(), ua.StatusOK })
+		n.set = set
+	}
+	text := func(name string, to *string) {
+		in(name, id.String, func() any { return *to }, func(v any) { *to = v.(string) })
+	}
+	in("PartPresent", id.Boolean, func() any { return h.now.present }, func(v any) { h.now.present = v.(bool) })
+	in("TriggerSeq", id.UInt32, func() any { return h.now.counter }, func(v any) { h.now.counter, h.counts = v.(uint32), true })
+	text("PartId", &h.now.partID)
+	text("Lot", &h.now.lot)
+	text("RecipeId", &h.now.recipe)
+	text("UserData", &h.now.userData)
+	in("PlcHeartbeat", id.UInt32, func() any { return h.now.beat }, func(v any) {
+		if beat := v.(uint32); beat != h.now.beat || !h.beats {
+			h.now.beat, h.beats, h.beaten = beat, true, time.Now()
+		}
+	})
+
+	out := func(name string, dataType uint32, get func() any) {
+		a.variable(folder, ours, name, dataType, func() (any, ua.StatusCode) { return get(), ua.StatusOK })
+	}
+	result := func(name string, dataType uint32, otherwise any, get func(*job) any) {
+		out(name, dataType, func() any {
+			if j := h.told(); j != nil {
+				return get(j)
+			}
+			return otherwise
+		})
+	}
+	out("Accept", id.Boolean, func() any { return h.pass() })
+	out("Reject", id.Boolean, func() any { return !h.pass() })
+	out("ResultValid", id.Boolean, func() any { return h.valid() })
+	result("ResultSeq", id.UInt32, uint32(0), func(j *job) any { return j.counter })
+	result("ResultPartId", id.String, "", func(j *job) any { return j.trigger.PartID })
+	result("ResultCode", id.Int16, int16(0), func(j *job) any { return j.result.Reason.Code() })
+	result("Score", id.Double, float64(-1), func(j *job) any { return score(j.result) })
+}
+
+// write takes what a PLC writes into the handshake. Everything else comes to linectl by methods.
+func (s *Station) write(_ *serve.Session, r *ua.WriteRequest) (ua.Response, error) {
+	if len(r.NodesToWrite) > perRequest {
+		return nil, ua.StatusBadTooManyOperations
+	}
+	response := &ua.WriteResponse{ResponseHeader: s.server.Header(r), DiagnosticInfos: []*ua.DiagnosticInfo{}}
+	response.Results = s.take(r.NodesToWrite)
+	return response, nil
+}
+
+// take carries out what one request writes, and then acts on it as a whole.
+func (s *Station) take(nodes []*ua.WriteValue) (results []ua.StatusCode) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.handshake
+	for _, n := range nodes {
+		results = append(results, s.space.write(n))
+	}
+	if s.handshake.now == before.now && s.handshake.counts == before.counts && s.handshake.beats == before.beats {
+		return results
+	}
+	if s.handshake.stale && s.handshake.beaten != before.beaten {
+		s.fresh()
+	}
+	if status := s.step(before.now); status != ua.StatusOK {
+		s.handshake.now, s.handshake.counts = before.now, before.counts // nothing has happened: the PLC may try again
+		for i := range results {
+			if results[i] == ua.StatusOK {
+				results[i] = status
+			}
+		}
+	}
+	return results
+}
+
+// step acts on what has changed since. With a counter a new value is a new part, without one the rise of PartPresent is.
+func (s *Station) step(before written) ua.StatusCode {
+	h := &s.handshake
+	arrived := h.now.present && !before.present
+	if h.counts {
+		arrived = h.now.present && (h.job == nil || h.now.counter != h.counter)
+	}
+	if arrived && !s.accepts() {
+		return ua.StatusBadInvalidState
+	}
+	if !h.now.present || arrived {
+		s.leave()
+	}
+	if !arrived {
+		return ua.StatusOK
+	}
+	gap := uint32(1)
+	if jump := h.now.counter - h.counter; h.counts && h.job != nil && jump <= mostMissed {
+		gap = jump
+	}
+	h.before = h.told()
+	h.job = &job{trigger: part.Trigger{PartID: h.now.partID, Lot: h.now.lot, Recipe: h.now.recipe, UserData: h.now.userData}, counter: h.now.counter}
+	h.counter, h.over = h.now.counter, false
+	s.bring(h.job, gap)
+	if !h.counts {
+		h.job.counter = h.job.trigger.Sequence.Value
+	}
+	return ua.StatusOK
+}
+
+// leave ends the newest part: the PLC took its result, or gave up.
+func (s *Station) leave() {
+	h := &s.handshake
+	if h.job == nil || h.over {
+		return
+	}
+	h.over = true
+	s.finish(h.job, part.Result{Reason: part.Overrun})
+	s.acknowledge(h.job)
+}
+
+// fresh tells that the PLC's program runs again.
+func (s *Station) fresh() {
+	s.handshake.stale = false
+	s.listener.Stale(false)
+	s.enter(opcua.Up, nil)
+}
+
+// watchBeat looks whether the PLC's program stands; only one that has ever shown a heartbeat can.
+func (s *Station) watchBeat(done <-chan struct{}) {
+	ticker := time.NewTicker(standstill / 6)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-ticker.C:
+		}
+		s.mu.Lock()
+		h := &s.handshake
+		if h.beats && !h.stale && time.Since(h.beaten) >= standstill {
+			h.stale = true
+			s.listener.Stale(true)
+			s.enter(opcua.Stopped, nil)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// write sets a variable to a value of exactly its type. A source timestamp beside it is not looked at.
+func (s *space) write(w *ua.WriteValue) ua.StatusCode {
+	n := s.find(w.NodeID)
+	switch {
+	case n == nil:
+		return ua.StatusBadNodeIDUnknown
+	case w.AttributeID != ua.AttributeIDValue || n.set == nil:
+		return ua.StatusBadNotWritable
+	case w.IndexRange != "":
+		return ua.StatusBadIndexRangeInvalid
+	case w.Value == nil || w.Value.Value == nil:
+		return ua.StatusBadTypeMismatch
+	case w.Value.Status != ua.StatusOK:
+		return ua.StatusBadWriteNotSupported
+	}
+	v := w.Value.Value.Value()
+	fits := false
+	switch n.dataType.IntID() {
+	case id.Boolean:
+		_, fits = v.(bool)
+	case id.UInt32:
+		_, fits = v.(uint32)
+	case id.String:
+		var text string
+		if text, fits = v.(string); fits && (len(text) > longestText || !utf8.ValidString(text)) {
+			return ua.StatusBadOutOfRange
+		}
+	}
+	if !fits {
+		return ua.StatusBadTypeMismatch
+	}
+	n.set(v)
+	return ua.StatusOK
+}
