@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"linectl/internal/config"
 	"linectl/internal/hint"
 	"linectl/internal/opcua"
 	"linectl/internal/opcua/pki"
@@ -77,23 +78,26 @@ func show(i pki.Identity) ownCertificate {
 func (p *program) plcTrustCommand() *cobra.Command {
 	var yes bool
 	c := &cobra.Command{
-		Use:   "trust",
+		Use:   "trust [ADDRESS]",
 		Short: "fetch the PLC's certificate, show its fingerprint, and pin it",
 		Long: `Trust asks the configured endpoint for its certificate and shows its fingerprint. Compare it with
 the one that the PLC's own engineering tool shows: whoever answers on the network could be somebody
-else. From then on linectl talks to the owner of that certificate and to nobody else.`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return p.trustPLC(c.Context(), yes) },
+else. From then on linectl talks to the owner of that certificate and to nobody else. With an address
+(opc.tcp://HOST:PORT) it asks that PLC, and no config is needed yet.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := p.addressed(args)
+			if err != nil {
+				return err
+			}
+			return p.trustPLC(c.Context(), cfg, yes)
+		},
 	}
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask: the fingerprint is known to be right")
 	return c
 }
 
-func (p *program) trustPLC(ctx context.Context, yes bool) error {
-	cfg, err := p.draft("state", "plc.")
-	if err != nil {
-		return err
-	}
+func (p *program) trustPLC(ctx context.Context, cfg config.Config, yes bool) error {
 	if cfg.PLC.ServerSHA256 != "" {
 		return hint.New(hint.Usage, errors.New("plc.server_sha256 pins the PLC's certificate already"), "change it there, or remove it to pin a file")
 	}

@@ -12,37 +12,39 @@ import (
 	"github.com/spf13/cobra"
 
 	"linectl/internal/config"
+	"linectl/internal/hint"
 	"linectl/internal/opcua"
 )
 
 func (p *program) plcProbeCommand() *cobra.Command {
 	var watch bool
 	c := &cobra.Command{
-		Use:   "probe",
+		Use:   "probe [ADDRESS]",
 		Short: "what the PLC offers and grants, how fast it answers, and the [plc] section that goes with it",
 		Long: `Probe connects as the line would and shows the PLC's endpoints, each configured tag with type, rights
 and value, tags that bear the name of a signal but are not configured, the time that a poll takes, the
 shortest subscription that the PLC grants, and its clock. It ends with a [plc] section to paste. Nothing is
-written, and a config that lacks tags is good enough.
+written, and a config that lacks tags is good enough. With an address (opc.tcp://HOST:PORT) it probes that PLC, and
+no config is needed at all.
 
 With --watch it shows the handshake live: each change of a tag, until Ctrl-C.`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			if watch {
-				return p.watchPLC(c.Context())
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := p.addressed(args)
+			if err != nil {
+				return err
 			}
-			return p.probePLC(c.Context())
+			if watch {
+				return p.watchPLC(c.Context(), cfg)
+			}
+			return p.probePLC(c.Context(), cfg)
 		},
 	}
 	c.Flags().BoolVar(&watch, "watch", false, "show each change of a tag until Ctrl-C")
 	return c
 }
 
-func (p *program) probePLC(ctx context.Context) error {
-	cfg, err := p.draft("state", "plc.")
-	if err != nil {
-		return err
-	}
+func (p *program) probePLC(ctx context.Context, cfg config.Config) error {
 	report, failed := opcua.Probe(ctx, cfg.PLC, cfg.PKI())
 	var rows [][]string
 	for _, t := range report.Tags {
@@ -102,6 +104,25 @@ func (p *program) draft(needed ...string) (config.Config, error) {
 		needs := func(prefix string) bool { return strings.HasPrefix(m.Key, prefix) }
 		if m.Key == "" || !strings.HasPrefix(m.Key, "plc.tags.") && slices.ContainsFunc(needed, needs) {
 			return config.Load(p.configPath)
+		}
+	}
+	return cfg, nil
+}
+
+// addressed is the draft for the PLC whose address stands on the command line, or for the configured one. With an address no
+// config has to be there yet; what there is of it counts.
+func (p *program) addressed(args []string) (config.Config, error) {
+	if len(args) == 0 {
+		return p.draft("state", "plc.")
+	}
+	cfg := config.Default()
+	if document, err := os.ReadFile(p.configPath); err == nil {
+		cfg, _ = config.Parse(document)
+	}
+	cfg.PLC.Endpoint = args[0]
+	for _, problem := range cfg.PLC.Check() {
+		if !strings.HasPrefix(problem.Key, "tags.") {
+			return cfg, hint.New(hint.Usage, fmt.Errorf("plc.%s: %s", problem.Key, problem.Message), "'linectl check' lists every mistake in the config")
 		}
 	}
 	return cfg, nil
@@ -171,11 +192,7 @@ func offset(r opcua.Report) string {
 	return fmt.Sprintf("%s ahead of this machine", r.Clock.Round(time.Millisecond))
 }
 
-func (p *program) watchPLC(ctx context.Context) error {
-	cfg, err := p.draft("state", "plc.")
-	if err != nil {
-		return err
-	}
+func (p *program) watchPLC(ctx context.Context, cfg config.Config) error {
 	return opcua.Watch(ctx, cfg.PLC, cfg.PKI(), func(c opcua.Change) {
 		fmt.Fprintf(p.out, "%s  %-16s  %s\n", c.At.Format("15:04:05.000"), c.Key, c.Value)
 	})

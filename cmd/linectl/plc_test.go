@@ -227,6 +227,15 @@ func TestPLCFromAnAddress(t *testing.T) {
 	if _, err := plcCommandLine(p, "", "trust", "--yes"); hint.KindOf(err) != hint.Usage || !strings.Contains(err.Error(), "plc.endpoint: is missing") {
 		t.Errorf("trust without an address: %v", err)
 	}
+	if out, err := plcCommandLine(p, "", "probe", sim.Endpoint()); hint.KindOf(err) != hint.Usage || !strings.Contains(out, "Basic256Sha256") {
+		t.Errorf("probe of an address: %v\n%s", err, out)
+	}
+	if _, err := plcCommandLine(p, "", "probe", "192.0.2.10"); hint.KindOf(err) != hint.Usage || !strings.Contains(err.Error(), "write opc.tcp://HOST:PORT") {
+		t.Errorf("probe of no address: %v", err)
+	}
+	if out, err := plcCommandLine(p, "n\n", "trust", sim.Endpoint()); err == nil || !strings.Contains(out, pki.Fingerprint(sim.Certificate())) {
+		t.Errorf("trust of an address: %v\n%s", err, out)
+	}
 	write(fmt.Sprintf("state = %q\n[plc]\nendpoint = %q\n", folder, sim.Endpoint()))
 	if _, err := plcCommandLine(p, "", "probe"); hint.KindOf(err) != hint.Usage || !strings.Contains(hint.Of(err), "linectl plc trust") {
 		t.Errorf("probe without trust: %v", err)

@@ -62,7 +62,7 @@ func TestHandshake(t *testing.T) {
 				t.Errorf("a good part: %+v", o)
 			}
 			if got, want := written.take(), []string{
-				"accept=true reject=false result_code=1 result_part_id=P-1 result_seq=1 score=0.25",
+				"accept=true reject=false result_code=1 result_part_id=P-1 result_recipe_id=bracket result_seq=1 score=0.25",
 				"result_valid=true",
 				"result_valid=false",
 				"accept=false reject=true",
@@ -95,16 +95,20 @@ func TestTriggerNamesThePart(t *testing.T) {
 }
 
 func TestNumericRecipe(t *testing.T) {
-	p := startPLC(t, plc.Config{Tags: map[string]any{"recipe_id": int16(0)}})
-	_, heard := startLink(t, configFor(p))
+	p := startPLC(t, plc.Config{Tags: map[string]any{"recipe_id": int16(0), "result_recipe_id": int16(0)}})
+	l, heard := startLink(t, configFor(p))
 	if s := heard.want(t, "connected").snapshot; s.Trigger.Recipe != "" {
 		t.Errorf("recipe 0 reads as %q, want none", s.Trigger.Recipe)
 	}
 	p.Set("recipe_id", int16(12))
 	p.Skip(1)
 	p.Set("part_present", true)
-	if got := heard.want(t, "triggered").trigger.Recipe; got != "12" {
-		t.Errorf("recipe is %q, want 12", got)
+	trigger := heard.want(t, "triggered").trigger
+	if trigger.Recipe != "12" {
+		t.Errorf("recipe is %q, want 12", trigger.Recipe)
+	}
+	if err := l.Answer(t.Context(), part.Result{Trigger: trigger, Reason: part.RecipeMismatch}); err != nil || p.Tag("result_recipe_id") != int16(12) {
+		t.Errorf("the echo is %v, %v", p.Tag("result_recipe_id"), err)
 	}
 }
 

@@ -176,8 +176,10 @@ func (s *session) verify(ctx context.Context, nodes [signals]node) error {
 			say(sig, "%v%s", errMissing, likeness(nodes[sig].String(), there))
 		}
 	}
-	if s.has(triggerSeq) && s.has(resultSeq) && len(wrong) == 0 && s.types[triggerSeq] != s.types[resultSeq] {
-		say(resultSeq, "is %s; it must have the type of trigger_seq, %s", typeName(s.types[resultSeq]), typeName(s.types[triggerSeq]))
+	for echo, of := range map[signal]signal{resultSeq: triggerSeq, resultRecipeID: recipeID} {
+		if s.types[echo] != s.types[of] && s.types[echo] != 0 && s.types[of] != 0 { // 0 where it is not used, or wrong already
+			say(echo, "is %s; it must have the type of %s, %s", typeName(s.types[echo]), table[of].key, typeName(s.types[of]))
+		}
 	}
 	if len(wrong) == 0 {
 		return nil

@@ -38,6 +38,8 @@ type Tags struct {
 	ResultSeq string `toml:"result_seq"`
 	// ResultPartID (String) is the part id that the result belongs to.
 	ResultPartID string `toml:"result_part_id"`
+	// ResultRecipeID (the type of recipe_id) is the recipe that the PLC asked for with the part that the result belongs to.
+	ResultRecipeID string `toml:"result_recipe_id"`
 	// ResultCode (Int16, UInt16, Int32 or UInt32) is 1 for a good part, 2 for a bad one, from 20 on for one that was not inspected.
 	ResultCode string `toml:"result_code"`
 	// Score (Float or Double) is the anomaly score; -1 where nothing was scored.
@@ -83,6 +85,7 @@ const (
 	reject
 	resultSeq
 	resultPartID
+	resultRecipeID
 	resultCode
 	score
 	resultValid
@@ -130,6 +133,7 @@ var table = [signals]struct {
 	reject:          {"reject", func(t Tags) string { return t.Reject }, boolean, true, Minimal},
 	resultSeq:       {"result_seq", func(t Tags) string { return t.ResultSeq }, counter, true, Standard},
 	resultPartID:    {"result_part_id", func(t Tags) string { return t.ResultPartID }, text, true, Full},
+	resultRecipeID:  {"result_recipe_id", func(t Tags) string { return t.ResultRecipeID }, slices.Concat(text, integer), true, ""},
 	resultCode:      {"result_code", func(t Tags) string { return t.ResultCode }, whole, true, Standard},
 	score:           {"score", func(t Tags) string { return t.Score }, number, true, Full},
 	resultValid:     {"result_valid", func(t Tags) string { return t.ResultValid }, boolean, true, Minimal},
@@ -185,6 +189,9 @@ func (t Tags) check(profile Profile) []setting.Problem {
 	}
 	if profile == Minimal && t.has(triggerSeq) != t.has(resultSeq) {
 		say(resultSeq, "goes with tags.trigger_seq: configure both or neither")
+	}
+	if t.has(resultRecipeID) && !t.has(recipeID) {
+		say(resultRecipeID, "echoes tags.recipe_id, which is not configured")
 	}
 	return problems
 }

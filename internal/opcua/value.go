@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strconv"
 
 	"github.com/gopcua/opcua/ua"
 
@@ -157,6 +158,10 @@ func variant(t ua.TypeID, value any) *ua.Variant {
 		case ua.TypeIDInt32:
 			value = int32(v & math.MaxInt32)
 		}
+	case string: // a recipe that came as a number goes back as one; "" was 0
+		if t != ua.TypeIDString {
+			value = integral(t, v)
+		}
 	case int16: // a code, which is never negative
 		switch t {
 		case ua.TypeIDUint16:
@@ -176,4 +181,27 @@ func variant(t ua.TypeID, value any) *ua.Variant {
 		}
 	}
 	return ua.MustVariant(value)
+}
+
+// integral gives a number in text the Go type of an integer tag; what is none is 0.
+func integral(t ua.TypeID, text string) any {
+	signed, _ := strconv.ParseInt(text, 10, 64)
+	unsigned, _ := strconv.ParseUint(text, 10, 64)
+	switch t {
+	case ua.TypeIDSByte:
+		return int8(signed)
+	case ua.TypeIDByte:
+		return uint8(unsigned)
+	case ua.TypeIDInt16:
+		return int16(signed)
+	case ua.TypeIDUint16:
+		return uint16(unsigned)
+	case ua.TypeIDInt32:
+		return int32(signed)
+	case ua.TypeIDUint32:
+		return uint32(unsigned)
+	case ua.TypeIDInt64:
+		return signed
+	}
+	return unsigned
 }

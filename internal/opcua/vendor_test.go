@@ -95,6 +95,19 @@ func TestCodesOfEveryType(t *testing.T) {
 	}
 }
 
+// A recipe goes back as the type that it came in; that nothing was asked for is 0.
+func TestRecipesOfEveryType(t *testing.T) {
+	for _, asked := range []any{"bracket", "", int8(-7), uint8(7), int16(7), uint16(7), int32(-7), uint32(1 << 31), int64(7), uint64(1 << 63), int16(0)} {
+		v := ua.MustVariant(asked)
+		if got := variant(v.Type(), values{recipeID: asked}.text(recipeID)).Value(); got != asked {
+			t.Errorf("%T %v became %T %v", asked, asked, got, got)
+		}
+	}
+	if got := variant(ua.TypeIDInt16, "bracket").Value(); got != int16(0) {
+		t.Errorf("a name as a number: %v", got)
+	}
+}
+
 // What a server may answer in place of a session, and what a person is told to do.
 func TestRefusalsAreExplained(t *testing.T) {
 	p := peer{cfg: goodConfig()}

@@ -26,7 +26,7 @@ func (l *Link) Answer(ctx context.Context, result part.Result) error {
 		pass := result.Verdict == part.Pass
 		if err := s.put(ctx,
 			assign{accept, pass}, assign{reject, !pass},
-			assign{resultSeq, result.Trigger.Sequence.Value}, assign{resultPartID, result.Trigger.PartID},
+			assign{resultSeq, result.Trigger.Sequence.Value}, assign{resultPartID, result.Trigger.PartID}, assign{resultRecipeID, result.Trigger.Recipe},
 			assign{resultCode, result.Reason.Code()}, assign{score, result.Score},
 		); err != nil {
 			return fmt.Errorf("write the result: %w", err)

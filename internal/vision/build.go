@@ -34,6 +34,7 @@ func (s *Station) buildServer(a *space, objects *node) {
 	variable(server, id.HasProperty, id.Server_NamespaceArray, "NamespaceArray", id.String, true,
 		constant([]string{"http://opcfoundation.org/UA/", s.identity.URI, MachineVision, Namespace}))
 	variable(server, id.HasProperty, id.Server_ServiceLevel, "ServiceLevel", id.Byte, false, constant(byte(255)))
+	buildLimits(a, server, variable)
 	status := variable(server, id.HasComponent, id.Server_ServerStatus, "ServerStatus", id.ServerStatusDataType, false, func() (any, ua.StatusCode) {
 		return ua.NewExtensionObject(&ua.ServerStatusDataType{
 			StartTime: begun, CurrentTime: time.Now(), State: ua.ServerStateRunning, BuildInfo: &ua.BuildInfo{ProductName: "linectl"}, ShutdownReason: text(""),
@@ -42,6 +43,22 @@ func (s *Station) buildServer(a *space, objects *node) {
 	variable(status, id.HasComponent, id.Server_ServerStatus_StartTime, "StartTime", id.UtcTime, false, constant(begun))
 	variable(status, id.HasComponent, id.Server_ServerStatus_CurrentTime, "CurrentTime", id.UtcTime, false, func() (any, ua.StatusCode) { return time.Now(), ua.StatusOK })
 	variable(status, id.HasComponent, id.Server_ServerStatus_State, "State", id.ServerState, false, constant(int32(ua.ServerStateRunning)))
+}
+
+// buildLimits says what one request may hold, so that clients divide theirs.
+func buildLimits(a *space, server *node, variable func(parent *node, kind, number uint32, name string, dataType uint32, array bool, v value) *node) {
+	capabilities := a.number(server, id.HasComponent, id.Server_ServerCapabilities, ua.NodeClassObject, "ServerCapabilities", id.ServerCapabilitiesType)
+	variable(capabilities, id.HasProperty, id.Server_ServerCapabilities_MinSupportedSampleRate, "MinSupportedSampleRate", id.Duration, false, constant(float64(shortest.Milliseconds())))
+	limits := a.number(capabilities, id.HasComponent, id.Server_ServerCapabilities_OperationLimits, ua.NodeClassObject, "OperationLimits", id.OperationLimitsType)
+	for name, number := range map[string]uint32{
+		"MaxNodesPerRead":                          id.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead,
+		"MaxNodesPerWrite":                         id.Server_ServerCapabilities_OperationLimits_MaxNodesPerWrite,
+		"MaxNodesPerMethodCall":                    id.Server_ServerCapabilities_OperationLimits_MaxNodesPerMethodCall,
+		"MaxNodesPerBrowse":                        id.Server_ServerCapabilities_OperationLimits_MaxNodesPerBrowse,
+		"MaxNodesPerTranslateBrowsePathsToNodeIds": id.Server_ServerCapabilities_OperationLimits_MaxNodesPerTranslateBrowsePathsToNodeIDs,
+	} {
+		variable(limits, id.HasProperty, number, name, id.UInt32, false, constant(uint32(perRequest)))
+	}
 }
 
 // now gives a variable from the station's status.

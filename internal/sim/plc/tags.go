@@ -23,7 +23,7 @@ func initial(cfg Config) map[string]any {
 	}
 	tags := map[string]any{
 		"part_present": false, "trigger_seq": sequence, "part_id": "", "recipe_id": "", "lot": "", "user_data": "", "result_ack": false, "plc_heartbeat": uint16(0),
-		"accept": false, "reject": true, "result_seq": sequence, "result_part_id": "", "result_code": int16(0), "score": float32(0), "result_valid": false,
+		"accept": false, "reject": true, "result_seq": sequence, "result_part_id": "", "result_recipe_id": "", "result_code": int16(0), "score": float32(0), "result_valid": false,
 		"ready": false, "busy": false, "fault": false, "fault_code": int16(0), "vision_heartbeat": uint16(0),
 		"missed_count": uint32(0), "overrun_count": uint32(0), "deadline_count": uint32(0), "station_state": int16(0), "last_outage": int16(0),
 	}
