@@ -26,6 +26,9 @@ type Filter struct {
 	MinScore, MaxScore *float64
 	Before             int64 // only rows with a smaller id: goes on where an earlier answer ended
 	Limit              int   // 0: all
+
+	low, high int64  // between which ids they are, as narrow has found out
+	by        string // the column by whose index they are fetched one by one, if that is fastest
 }
 
 // Review says which parts to find by what a person said of them.
@@ -73,6 +76,13 @@ const page = 500
 // Find returns the parts that match, newest first. It ends with the first error.
 func (r *Reader) Find(ctx context.Context, f Filter) iter.Seq2[Part, error] {
 	return func(yield func(Part, error) bool) {
+		f, ok, err := r.narrow(ctx, f, usual)
+		if err != nil {
+			yield(Part{}, fmt.Errorf("read the record: %w", r.explain(err)))
+		}
+		if err != nil || !ok {
+			return
+		}
 		for left := f.Limit; ; {
 			want := page
 			if f.Limit > 0 {
@@ -99,8 +109,8 @@ func (r *Reader) Find(ctx context.Context, f Filter) iter.Seq2[Part, error] {
 
 func (r *Reader) page(ctx context.Context, f Filter, limit int) ([]Part, error) {
 	where, args := f.where()
-	from, order := f.from()
-	return r.parts(ctx, from+where+` ORDER BY `+order+` DESC LIMIT ?`, append(args, limit)...)
+	from, id := f.from()
+	return r.parts(ctx, from+where+` ORDER BY `+id+` DESC LIMIT ?`, append(args, limit)...)
 }
 
 // byID returns the parts with those ids, 500 at most.
@@ -157,47 +167,80 @@ func scanPart(rows *sql.Rows) (Part, error) {
 
 // rare tells that only rejects are wanted, which have a table of their own.
 func (f Filter) rare() bool {
+	if f.Part != "" && !pattern(f.Part) || f.Sequence != nil {
+		return false // which leaves less than all rejects
+	}
 	return f.Verdict != nil && *f.Verdict == part.Reject || f.Reason != nil && *f.Reason != part.None
 }
 
-// from is where the parts are found, and the column in whose order.
-func (f Filter) from() (from, order string) {
+const rejects = "(SELECT inspection_id AS rare_id, lot AS rare_lot, reason AS rare_reason FROM reject)"
+
+// from is where the parts are found, and the column of their id.
+func (f Filter) from() (from, id string) {
 	if f.rare() {
-		return "(SELECT inspection_id AS rare_id, lot AS rare_lot, reason AS rare_reason FROM reject) CROSS JOIN part ON id = rare_id", "rare_id"
+		return rejects + " CROSS JOIN part ON id = rare_id", "rare_id"
 	}
 	return "part", "id"
 }
 
-// where is the filter as SQL.
+// ids is a query for the ids of the parts that match, the newest first; its last argument is how many.
+func (f Filter) ids() (query string, args []any) {
+	from, id := f.from()
+	if f.rare() && f.ofRejects() {
+		from = rejects
+	}
+	where, args := f.where()
+	return `SELECT ` + id + ` FROM ` + from + where + ` ORDER BY ` + id + ` DESC LIMIT ?`, args
+}
+
+// ofRejects tells that the table of rejects alone has what is asked for.
+func (f Filter) ofRejects() bool {
+	f = Filter{Since: f.Since, Until: f.Until, Part: f.Part, Verdict: f.Verdict, Decided: f.Decided, Recipe: f.Recipe, Version: f.Version,
+		Zone: f.Zone, Review: f.Review, MinScore: f.MinScore, MaxScore: f.MaxScore}
+	if f.Verdict != nil && *f.Verdict == part.Reject {
+		f.Verdict = nil
+	}
+	return f == Filter{}
+}
+
+// where is the filter as SQL. A plus before a column keeps SQLite from its index.
 func (f Filter) where() (clause string, args []any) {
 	var terms []string
 	add := func(term string, values ...any) {
 		terms = append(terms, term)
 		args = append(args, values...)
 	}
+	_, id := f.from()
+	lot, reason := "lot", "reason"
+	if f.rare() {
+		lot, reason = "rare_lot", "rare_reason"
+		if f.Lot != "" {
+			reason = "+rare_reason" // the index of the lots does
+		}
+	}
 	if !f.Since.IsZero() {
-		add("at >= ?", f.Since.UnixMicro())
+		add("+at >= ?", f.Since.UnixMicro())
 	}
 	if !f.Until.IsZero() {
-		add("at < ?", f.Until.UnixMicro())
+		add("+at < ?", f.Until.UnixMicro())
 	}
 	if f.Part != "" {
 		add(textTerm("part_id", f.Part), fit(f.Part))
 	}
 	if f.Lot != "" {
-		add(textTerm("lot", f.Lot), fit(f.Lot))
+		add(textTerm(lot, f.Lot), fit(f.Lot))
 	}
-	if f.Verdict != nil {
+	if f.Verdict != nil && !(f.rare() && *f.Verdict == part.Reject) {
 		add("verdict = ?", f.Verdict.String())
 	}
 	if f.Decided != nil {
 		add("decided = ?", f.Decided.String())
 	}
 	if f.Reason != nil {
-		add("reason = ?", f.Reason.String())
+		add(reason+" = ?", f.Reason.String())
 	}
 	if f.Recipe != "" {
-		add("recipe = ?", f.Recipe)
+		add("recipe = ?", fit(f.Recipe))
 	}
 	if f.Version != 0 {
 		add("version = ?", f.Version)
@@ -212,7 +255,7 @@ func (f Filter) where() (clause string, args []any) {
 	case ReviewDue:
 		add("reviewed IS NULL AND (review = 1 OR decided_reason = 'anomaly')")
 	default:
-		add("reviewed = ? AND id IN (SELECT inspection_id FROM review)", string(f.Review))
+		add("reviewed = ? AND "+id+" IN (SELECT inspection_id FROM review)", string(f.Review))
 	}
 	if f.Sequence != nil {
 		add("sequence = ?", int64(*f.Sequence))
@@ -224,36 +267,21 @@ func (f Filter) where() (clause string, args []any) {
 		add("coalesce(score, late_score) <= ?", *f.MaxScore)
 	}
 	if f.Before > 0 {
-		add("id < ?", f.Before)
+		add(id+" < ?", f.Before)
 	}
-	if f.rare() {
-		if f.Lot != "" {
-			term := textTerm("rare_lot", f.Lot)
-			if strings.HasSuffix(term, "GLOB ?") {
-				term = "+" + term // in the order of the ids, so that the limit ends the search
-			}
-			add(term, fit(f.Lot))
-		}
-		if f.Reason != nil {
-			column := "rare_reason"
-			if f.Lot != "" {
-				column = "+rare_reason" // the index of the lots does
-			}
-			add(column+" = ?", f.Reason.String())
-		}
-		if f.Before > 0 {
-			add("rare_id < ?", f.Before)
-		}
-	}
-	if len(terms) == 0 {
+	narrowed, values := f.narrowed(id)
+	if terms, args = append(terms, narrowed...), append(args, values...); len(terms) == 0 {
 		return "", nil
 	}
 	return " WHERE " + strings.Join(terms, " AND "), args
 }
 
+// pattern tells that a text may stand for many.
+func pattern(text string) bool { return strings.ContainsAny(text, "*?[") }
+
 func textTerm(column, text string) string {
-	if strings.ContainsAny(text, "*?[") {
-		return column + " GLOB ?"
+	if pattern(text) {
+		return "+" + column + " GLOB ?"
 	}
 	return column + " = ?"
 }

@@ -6,11 +6,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"iter"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"linectl/internal/hint"
 	"linectl/internal/part"
@@ -38,29 +38,46 @@ func (r *Reader) Near(ctx context.Context, id int64, f Filter, progress func(don
 	if thumbnail == "" {
 		return nil, hint.New(hint.NoMatch, fmt.Errorf("record %d has no heatmap in which anything stands out", id), "'linectl show' tells what it has")
 	}
-	s := &nearScan{reader: r, like: like, weights: weightsOf(thumbnail), self: id, best: best{limit: max(f.Limit, closest)}}
-	if f.Limit == 0 {
-		s.best.limit = 0
+	filled, err := r.thumbnailsFrom(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the record: %w", r.explain(err))
 	}
-	if err := s.run(ctx, f, progress); err != nil {
+	nearest := best{limit: max(f.Limit, closest)}
+	if f.Limit == 0 {
+		nearest.limit = 0
+	}
+	w := weightsOf(thumbnail)
+	err = r.stretches(ctx, f, progress, func(ctx context.Context, s stretch) error {
+		return r.thumbnails(ctx, s, like.Width, like.Height, filled, func(ids []int64, text func(i int) string) {
+			likeness := make([]scored, 0, len(ids))
+			for i, other := range ids {
+				if other != id {
+					likeness = append(likeness, scored{other, w.likeness(text(i))})
+				}
+			}
+			nearest.add(likeness...)
+		})
+	})
+	if err != nil {
 		return nil, fmt.Errorf("read the record: %w", r.explain(err))
 	}
 	exact := best{limit: f.Limit}
-	for _, c := range s.best.found {
+	for _, c := range nearest.found {
 		m, err := r.heatmap(ctx, c.id)
 		if err != nil {
 			return nil, err
 		}
 		if likeness, ok := correlation(like, m); ok {
-			exact.add(c.id, likeness)
+			exact.add(scored{c.id, likeness})
 		}
 	}
-	return r.alike(ctx, exact)
+	return r.alike(ctx, exact.found)
 }
 
-// best is the list of the most alike, in order; limit 0 is none.
+// best is the list of the most alike, in order; limit 0 is none. It may be added to from anywhere.
 type best struct {
 	limit int
+	mu    sync.Mutex
 	found []scored
 }
 
@@ -69,12 +86,19 @@ type scored struct {
 	likeness float64
 }
 
-func (b *best) add(id int64, likeness float64) {
+func (b *best) add(some ...scored) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range some {
+		b.place(s)
+	}
+}
+
+func (b *best) place(s scored) {
 	full := b.limit > 0 && len(b.found) == b.limit
-	if full && likeness < b.found[len(b.found)-1].likeness {
+	if full && s.likeness < b.found[len(b.found)-1].likeness {
 		return
 	}
-	s := scored{id, likeness}
 	place, there := slices.BinarySearchFunc(b.found, s, func(a, b scored) int {
 		return cmp.Or(cmp.Compare(b.likeness, a.likeness), cmp.Compare(b.id, a.id))
 	})
@@ -87,9 +111,9 @@ func (b *best) add(id int64, likeness float64) {
 }
 
 // alike reads the parts of a list.
-func (r *Reader) alike(ctx context.Context, b best) ([]Alike, error) {
+func (r *Reader) alike(ctx context.Context, list []scored) ([]Alike, error) {
 	var all []Alike
-	for some := range slices.Chunk(b.found, page) {
+	for some := range slices.Chunk(list, page) {
 		ids := make([]int64, len(some))
 		for i, s := range some {
 			ids[i] = s.id
@@ -105,106 +129,49 @@ func (r *Reader) alike(ctx context.Context, b best) ([]Alike, error) {
 	return all, nil
 }
 
-// nearScan goes through the thumbnails of the parts that match.
-type nearScan struct {
-	reader  *Reader
-	like    part.Map
-	weights weights
-	self    int64
-	best    best
-	filled  int64 // below this id a heatmap may have no thumbnail
-}
-
-func (s *nearScan) run(ctx context.Context, f Filter, progress func(done, total int64)) (err error) {
-	if s.filled, err = s.reader.thumbnailsFrom(ctx); err != nil {
-		return err
-	}
-	from := "heatmap_thumbnail"
-	if s.filled > 0 {
-		from = "heatmap"
-	}
-	return s.reader.pages(ctx, f, from, progress, s.page)
-}
-
-// nearPage is how many parts one query takes: no result set stays open for long.
-const nearPage = 5000
-
-// pages calls do with a query for the ids of the next parts that match, the newest first, until it finds none; do
-// returns the oldest of them. Without a condition the parts are those in a table of their looks.
-func (r *Reader) pages(ctx context.Context, f Filter, table string, progress func(done, total int64), do func(ctx context.Context, ids string, args []any) (oldest sql.NullInt64, err error)) error {
-	var newest int64
-	if err := r.db.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) FROM inspection`).Scan(&newest); err != nil {
-		return err
-	}
-	if f.Before > 0 {
-		newest = min(newest, f.Before-1)
-	}
-	f.Limit = 0
-	for f.Before = newest + 1; f.Before > 1; {
-		ids, args := `SELECT DISTINCT inspection_id AS id FROM `+table+` WHERE inspection_id < ? ORDER BY inspection_id DESC LIMIT ?`, []any{f.Before}
-		if f != (Filter{Before: f.Before}) {
-			from, order := f.from()
-			var where string
-			where, args = f.where()
-			ids = `SELECT id FROM ` + from + where + ` ORDER BY ` + order + ` DESC LIMIT ?`
-		}
-		oldest, err := do(ctx, ids, append(args, nearPage))
-		if err != nil || !oldest.Valid {
+// thumbnails hands over those of a stretch, of heatmaps of that size. SQLite gives them as one text: a row for each would
+// take ten times as long. Below the id filled a heatmap may have none, and is read.
+func (r *Reader) thumbnails(ctx context.Context, s stretch, width, height int, filled int64, found func(ids []int64, text func(i int) string)) error {
+	var bare []int64
+	if s.from < filled { // asked first: the daemon may be making them
+		from, args := s.rows("heatmap")
+		var err error
+		if bare, err = r.scanIDs(ctx, `SELECT t.inspection_id FROM `+from+` AND t.inspection_id < ? AND t.width = ? AND t.height = ?
+			AND NOT EXISTS (SELECT 1 FROM heatmap_thumbnail WHERE inspection_id = t.inspection_id)`, append(args, filled, width, height)...); err != nil {
 			return err
 		}
-		f.Before = oldest.Int64
-		if progress != nil {
-			progress(newest+1-f.Before, newest)
+	}
+	from, args := s.rows("heatmap_thumbnail")
+	var texts, names sql.NullString
+	err := r.db.QueryRowContext(ctx, `SELECT group_concat(t.cells, ''), group_concat(t.inspection_id) FROM `+from+` AND t.width = ? AND t.height = ?`,
+		append(args, width, height)...).Scan(&texts, &names)
+	if err != nil {
+		return err
+	}
+	ids, text, err := splitTexts(names.String, texts.String, thumbnailCells)
+	if err != nil {
+		return err
+	}
+	found(ids, text)
+	for _, id := range bare {
+		m, err := r.heatmap(ctx, id)
+		if err != nil {
+			return err
+		}
+		if made := thumbnailOf(m); made != "" {
+			found([]int64{id}, func(int) string { return made })
 		}
 	}
 	return nil
 }
 
-// page looks at the next parts. SQLite hands over their thumbnails as one text: a row for each would take
-// ten times as long.
-func (s *nearScan) page(ctx context.Context, ids string, args []any) (oldest sql.NullInt64, err error) {
-	var found, bare, texts sql.NullString
-	err = s.reader.db.QueryRowContext(ctx, `SELECT min(p.id), group_concat(t.cells, ''), group_concat(t.inspection_id),
-			group_concat(CASE WHEN t.inspection_id IS NULL AND p.id < ? THEN p.id END)
-		FROM (`+ids+`) p LEFT JOIN heatmap_thumbnail t ON t.inspection_id = p.id AND t.width = ? AND t.height = ?`,
-		slices.Concat([]any{s.filled}, args, []any{s.like.Width, s.like.Height})...).Scan(&oldest, &texts, &found, &bare)
-	if err != nil {
-		return oldest, err
+// splitTexts takes apart what group_concat has put together: ids, and a text of so many bytes for each.
+func splitTexts(names, texts string, size int) (ids []int64, text func(i int) string, err error) {
+	ids = splitIDs(names)
+	if len(texts) != len(ids)*size {
+		return nil, nil, hint.New(hint.Damage, fmt.Errorf("of %d parts that can be compared there are %d bytes, not %d", len(ids), len(texts), len(ids)*size), damageHint)
 	}
-	with, err := splitTexts(found.String, texts.String, thumbnailCells)
-	if err != nil {
-		return oldest, err
-	}
-	for id, text := range with {
-		if id != s.self {
-			s.best.add(id, s.weights.likeness(text))
-		}
-	}
-	for _, id := range splitIDs(bare.String) {
-		m, err := s.reader.heatmap(ctx, id)
-		if err != nil {
-			return oldest, err
-		}
-		if text := thumbnailOf(m); text != "" && id != s.self && m.Width == s.like.Width && m.Height == s.like.Height {
-			s.best.add(id, s.weights.likeness(text))
-		}
-	}
-	return oldest, nil
-}
-
-// splitTexts is each id with its text, of so many bytes.
-func splitTexts(ids, texts string, size int) (iter.Seq2[int64, string], error) {
-	list := splitIDs(ids)
-	if len(texts) != len(list)*size {
-		return nil, hint.New(hint.Damage, fmt.Errorf("of %d parts that can be compared there are %d bytes, not %d", len(list), len(texts), len(list)*size), damageHint)
-	}
-	return func(yield func(int64, string) bool) {
-		for i, id := range list {
-			if !yield(id, texts[i*size:(i+1)*size]) {
-				return
-			}
-		}
-	}, nil
+	return ids, func(i int) string { return texts[i*size : (i+1)*size] }, nil
 }
 
 func splitIDs(text string) (ids []int64) {

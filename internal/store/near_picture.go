@@ -10,6 +10,7 @@ import (
 	"image"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"linectl/internal/part"
 )
@@ -20,55 +21,58 @@ import (
 // and is read; unknown is how many of these are gone or changed.
 func (r *Reader) NearPicture(ctx context.Context, frame part.Frame, f Filter, progress func(done, total int64)) (found []Alike, unknown int64, err error) {
 	like, nearest := hashOf(frame), best{limit: f.Limit}
-	err = r.pages(ctx, f, "frame", progress, func(ctx context.Context, ids string, args []any) (oldest sql.NullInt64, err error) {
-		var hashed, texts sql.NullString
-		var bare int64
-		err = r.db.QueryRowContext(ctx, `SELECT min(p.id), group_concat(h.bits, ''), group_concat(h.inspection_id), count(f.id) - count(h.frame_id)
-			FROM (`+ids+`) p LEFT JOIN frame f ON f.inspection_id = p.id
-			LEFT JOIN frame_hash h ON h.inspection_id = f.inspection_id AND h.frame_id = f.id`, args...).Scan(&oldest, &texts, &hashed, &bare)
-		if err != nil {
-			return oldest, err
-		}
+	var gone atomic.Int64
+	err = r.stretches(ctx, f, progress, func(ctx context.Context, s stretch) error {
 		closest := map[int64]int{} // of the pictures of a part
-		near := func(id int64, hash pictureHash) {
+		lost, err := r.hashes(ctx, s, func(id int64, hash pictureHash) {
 			if d, there := closest[id]; !there || hash.distance(like) < d {
 				closest[id] = hash.distance(like)
 			}
-		}
-		if bare > 0 {
-			lost, err := r.hashKept(ctx, ids, args, near)
-			if err != nil {
-				return oldest, err
-			}
-			unknown += lost
-		}
-		with, err := splitTexts(hashed.String, texts.String, 2*len(like))
-		if err != nil {
-			return oldest, err
-		}
-		for id, text := range with {
-			var hash pictureHash
-			if _, err := hex.Decode(hash[:], []byte(text)); err != nil {
-				return oldest, fmt.Errorf("hash of a picture of record %d: %w", id, err)
-			}
-			near(id, hash)
-		}
+		})
+		gone.Add(lost)
 		for id, distance := range closest {
-			nearest.add(id, 1-float64(distance)/(4*float64(len(like))))
+			nearest.add(scored{id, 1 - float64(distance)/(4*float64(len(like)))})
 		}
-		return oldest, nil
+		return err
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the record: %w", r.explain(err))
 	}
-	found, err = r.alike(ctx, nearest)
-	return found, unknown, err
+	found, err = r.alike(ctx, nearest.found)
+	return found, gone.Load(), err
+}
+
+// hashes hands over those of a stretch's pictures; lost is how many pictures have none and cannot be read.
+func (r *Reader) hashes(ctx context.Context, s stretch, found func(id int64, hash pictureHash)) (lost int64, err error) {
+	from, args := s.rows("frame_hash")
+	var texts, names sql.NullString
+	if err := r.db.QueryRowContext(ctx, `SELECT group_concat(t.bits, ''), group_concat(t.inspection_id) FROM `+from, args...).Scan(&texts, &names); err != nil {
+		return 0, err
+	}
+	var hash pictureHash
+	ids, text, err := splitTexts(names.String, texts.String, 2*len(hash))
+	if err != nil {
+		return 0, err
+	}
+	for i, id := range ids {
+		if _, err := hex.Decode(hash[:], []byte(text(i))); err != nil {
+			return 0, fmt.Errorf("hash of a picture of record %d: %w", id, err)
+		}
+		found(id, hash)
+	}
+	var frames int
+	from, args = s.rows("frame")
+	if err := r.db.QueryRowContext(ctx, `SELECT count(*) FROM `+from, args...).Scan(&frames); err != nil || frames == len(ids) {
+		return 0, err
+	}
+	return r.hashKept(ctx, s, found)
 }
 
 // hashKept reads the pictures that have no hash.
-func (r *Reader) hashKept(ctx context.Context, ids string, args []any, near func(id int64, hash pictureHash)) (lost int64, err error) {
-	rows, err := r.db.QueryContext(ctx, `SELECT f.inspection_id, f.path, f.sha256 FROM (`+ids+`) p JOIN frame f ON f.inspection_id = p.id
-		WHERE NOT EXISTS (SELECT 1 FROM frame_hash WHERE inspection_id = f.inspection_id AND frame_id = f.id)`, args...)
+func (r *Reader) hashKept(ctx context.Context, s stretch, found func(id int64, hash pictureHash)) (lost int64, err error) {
+	from, args := s.rows("frame")
+	rows, err := r.db.QueryContext(ctx, `SELECT t.inspection_id, t.path, t.sha256 FROM `+from+`
+		AND NOT EXISTS (SELECT 1 FROM frame_hash WHERE inspection_id = t.inspection_id AND frame_id = t.id)`, args...)
 	if err != nil {
 		return 0, err
 	}
@@ -80,7 +84,7 @@ func (r *Reader) hashKept(ctx context.Context, ids string, args []any, near func
 			return lost, err
 		}
 		if frame, ok := r.keptFrame(path, sum); ok {
-			near(id, hashOf(frame))
+			found(id, hashOf(frame))
 		} else {
 			lost++
 		}

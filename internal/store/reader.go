@@ -62,9 +62,12 @@ func (r *Reader) explain(err error) error {
 	return explain(r.path, err)
 }
 
+// readers is how many questions are answered at the same time.
+const readers = 8
+
 func openReadOnly(path string) *sql.DB {
 	db := sql.OpenDB(&connector{sqlite3.SQLiteDriver{}, dsn(path, "mode=ro&_query_only=1&_busy_timeout=5000&_stmt_cache_size=16")})
-	db.SetMaxOpenConns(4)
+	db.SetMaxOpenConns(readers)
 	return db
 }
 
