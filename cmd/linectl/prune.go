@@ -101,6 +101,9 @@ func (p *program) prune(ctx context.Context, dry bool) error {
 	left := "no end in sight"
 	if result.DaysLeft != nil {
 		left = fmt.Sprintf("%.0f", math.Floor(*result.DaysLeft))
+		if *result.DaysLeft > 100*365.25 {
+			left = "for more than 100 years"
+		}
 	}
 	count := func(n int64) string { return strconv.FormatInt(n, 10) }
 	rows := [][]string{

@@ -53,6 +53,9 @@ func (p *program) sinceWhen(ctx context.Context, quantity string, q statsQuestio
 	if _, err := q.filter(time.Now()); err != nil { // a mistake in it is told first
 		return err
 	}
+	if err := checkChart(q.plot); err != nil {
+		return err
+	}
 	cfg, err := p.load()
 	if err != nil {
 		return err
@@ -76,11 +79,13 @@ func (p *program) sinceWhen(ctx context.Context, quantity string, q statsQuestio
 	}
 	s := seriesOf(slots, quantity)
 	change, ok := store.FindChange(s.values, s.weight)
-	if ok = ok && change.Strength >= strong; !ok {
-		change.Index = 0
-	}
+	ok = ok && change.Strength >= strong
 	if q.plot != "" {
-		if err := plotSeries(q.plot, quantity, s, change.Index, calendar.Zone); err != nil {
+		var mark *store.Change
+		if ok {
+			mark = &change
+		}
+		if err := plotSeries(q.plot, quantity, s, mark, calendar.Zone); err != nil {
 			return err
 		}
 	}
@@ -118,5 +123,22 @@ func (p *program) sinceWhen(ctx context.Context, quantity string, q statsQuestio
 		{"strength", fmt.Sprintf("%.1f standard errors", found.Strength)}, {"first part", fmt.Sprintf("record %d, %s", found.Record, shown(found.Part, 60))},
 		{"parts since", fmt.Sprint(found.Parts)}, {"lots since", strings.Join(lots, ", ")},
 	}
-	return p.print(found, nil, rows)
+	if err := p.print(found, nil, rows); err != nil || p.output != "table" {
+		return err
+	}
+	fmt.Fprintf(p.err, "'linectl query --since %s%s' lists these parts\n", found.Since, q.rest())
+	return nil
+}
+
+// rest is what of the question goes with another time.
+func (q statsQuestion) rest() (flags string) {
+	for _, f := range [][2]string{{"until", q.until}, {"lot", q.lot}, {"recipe", q.recipe}} {
+		if f[1] != "" {
+			flags += fmt.Sprintf(" --%s %q", f[0], f[1])
+		}
+	}
+	if q.version != 0 {
+		flags += fmt.Sprintf(" --version %d", q.version)
+	}
+	return flags
 }

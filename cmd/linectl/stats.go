@@ -104,6 +104,8 @@ type counted struct {
 	Score      *float64 `json:"score_mean"`
 	Deviation  *float64 `json:"score_deviation"`
 	EWMA       *float64 `json:"score_ewma"`
+	LowLimit   *float64 `json:"score_ewma_low"` // between which EWMA is without a drift
+	HighLimit  *float64 `json:"score_ewma_high"`
 	Drift      bool     `json:"drift"`
 	Brightness *float64 `json:"brightness_mean"`
 	Sharpness  *float64 `json:"sharpness_mean"`
@@ -116,6 +118,9 @@ func (p *program) stats(ctx context.Context, q statsQuestion) error {
 	group, known := groups[q.by]
 	if !known && q.by != "reason" && q.by != "review" {
 		return hint.New(hint.Usage, fmt.Errorf("--by: %q is not known", q.by), "choose hour, day, week, month, shift, lot, recipe, reason or review")
+	}
+	if err := checkChart(q.plot); err != nil {
+		return err
 	}
 	if q.plot != "" && !known {
 		return hint.New(hint.Usage, fmt.Errorf("--plot: there is no chart by %s", q.by), "choose another --by")
@@ -157,7 +162,7 @@ func (p *program) stats(ctx context.Context, q statsQuestion) error {
 	}
 	found := count(slots, q.decided, group.time, func(s store.Slot) string { return group.key(s, calendar) })
 	if q.plot != "" {
-		if err := plotStats(q.plot, q.by, found); err != nil {
+		if err := plotStats(q.plot, q.by, group.time, found); err != nil {
 			return err
 		}
 	}
@@ -183,9 +188,10 @@ func count(slots []store.Slot, decided, inTime bool, key func(store.Slot) string
 		}
 	}
 	if inTime {
-		average, alarm := store.EWMA(scores, max(5, len(scores)/4))
+		chart := store.EWMA(scores, max(5, len(scores)/4))
 		for i := range found {
-			found[i].EWMA, found[i].Drift = numeric(average[i]), alarm[i]
+			found[i].EWMA, found[i].Drift = numeric(chart.Average[i]), chart.Alarm[i]
+			found[i].LowLimit, found[i].HighLimit = numeric(chart.Low[i]), numeric(chart.High[i])
 		}
 	}
 	return found

@@ -426,5 +426,5 @@ func plotScores(path, title string, scores []float64, marks []mark) error {
 		c.Legend.Add(fmt.Sprintf("%s %.4g", m.name, m.at), line)
 	}
 	c.Legend.Top, c.Legend.Left = true, true
-	return save(c, path)
+	return saveChart(path, c)
 }

@@ -157,26 +157,34 @@ func Wilson(k, n int64) (low, high float64) {
 	return low, high
 }
 
+// Chart is a control chart: of each value of a series the moving average with its limits, NaN where there are none, and
+// whether it has left them.
+type Chart struct {
+	Average, Low, High []float64
+	Alarm              []bool
+}
+
 // EWMA is the exponentially weighted moving average of a series, and where it leaves its control
 // limits (Montgomery, Introduction to Statistical Quality Control, chapter 9.2, with λ = 0.2 and
 // L = 3: with a known mean about 560 values without a shift until a false alarm, 10 until a shift by one
 // deviation is noticed; with a short baseline more of both). Mean and deviation come from the first baseline values. NaN values are passed over.
-func EWMA(series []float64, baseline int) (average []float64, alarm []bool) {
+func EWMA(series []float64, baseline int) Chart {
 	const lambda, width = 0.2, 3.0
-	average, alarm = make([]float64, len(series)), make([]bool, len(series))
+	c := Chart{make([]float64, len(series)), make([]float64, len(series)), make([]float64, len(series)), make([]bool, len(series))}
 	mean, deviation, ok := meanOf(series[:min(baseline, len(series))])
 	z, n := mean, 0.0
 	for i, x := range series {
-		average[i] = math.NaN()
+		c.Average[i], c.Low[i], c.High[i] = math.NaN(), math.NaN(), math.NaN()
 		if !ok || math.IsNaN(x) {
 			continue
 		}
 		n++
 		z = lambda*x + (1-lambda)*z
 		limit := width * deviation * math.Sqrt(lambda/(2-lambda)*(1-math.Pow(1-lambda, 2*n)))
-		average[i], alarm[i] = z, i >= baseline && math.Abs(z-mean) > limit
+		c.Average[i], c.Low[i], c.High[i] = z, mean-limit, mean+limit
+		c.Alarm[i] = i >= baseline && math.Abs(z-mean) > limit
 	}
-	return average, alarm
+	return c
 }
 
 // meanOf is false where fewer than 5 values are there: no limit can be drawn from them.

@@ -61,12 +61,15 @@ func TestEWMA(t *testing.T) {
 	for range 200 {
 		series, _ := noise(random, 300, 1.5, 200)
 		series[7] = math.NaN()
-		average, alarm := EWMA(series, 100)
-		if !math.IsNaN(average[7]) || alarm[7] {
+		chart := EWMA(series, 100)
+		if !math.IsNaN(chart.Average[7]) || chart.Alarm[7] {
 			t.Fatal("a value that is none counts")
 		}
 		first := -1
-		for i, a := range alarm {
+		for i, a := range chart.Alarm {
+			if out := chart.Average[i] < chart.Low[i] || chart.Average[i] > chart.High[i]; i >= 100 && out != a {
+				t.Fatalf("%d: %g of %g to %g, alarm %v", i, chart.Average[i], chart.Low[i], chart.High[i], a)
+			}
 			if a && i < 200 {
 				early++
 			}
@@ -88,7 +91,7 @@ func TestEWMA(t *testing.T) {
 	if early > 300 { // of 20,000
 		t.Errorf("%d alarms without a reason", early)
 	}
-	if _, alarm := EWMA([]float64{1, 2, 3, 100}, 3); alarm[3] {
+	if chart := EWMA([]float64{1, 2, 3, 100}, 3); chart.Alarm[3] {
 		t.Error("limits were drawn from three values")
 	}
 }
@@ -108,8 +111,7 @@ func TestEWMARunLengths(t *testing.T) {
 					series[i] += test.shift
 				}
 			}
-			_, alarm := EWMA(series, baseline)
-			length := slices.Index(alarm, true) - baseline + 1
+			length := slices.Index(EWMA(series, baseline).Alarm, true) - baseline + 1
 			if length < 1 {
 				length = 6000
 			}
