@@ -123,7 +123,11 @@ func (p *program) sinceWhen(ctx context.Context, quantity string, q statsQuestio
 		{"strength", fmt.Sprintf("%.1f standard errors", found.Strength)}, {"first part", fmt.Sprintf("record %d, %s", found.Record, shown(found.Part, 60))},
 		{"parts since", fmt.Sprint(found.Parts)}, {"lots since", strings.Join(lots, ", ")},
 	}
-	if err := p.print(found, nil, rows); err != nil || p.output != "table" {
+	var header []string
+	if p.output == "csv" {
+		header = []string{"field", "value"}
+	}
+	if err := p.print(found, header, rows); err != nil || p.output != "table" {
 		return err
 	}
 	fmt.Fprintf(p.err, "'linectl query --since %s%s' lists these parts\n", found.Since, q.rest())
