@@ -102,7 +102,7 @@ func (p *program) prune(ctx context.Context, dry bool) error {
 	if result.DaysLeft != nil {
 		left = fmt.Sprintf("%.0f", math.Floor(*result.DaysLeft))
 		if *result.DaysLeft > 100*365.25 {
-			left = "for more than 100 years"
+			left = "more than 100 years"
 		}
 	}
 	count := func(n int64) string { return strconv.FormatInt(n, 10) }
@@ -114,11 +114,18 @@ func (p *program) prune(ctx context.Context, dry bool) error {
 		{"free", forecast.Free.String()},
 		{"days left", left},
 	}
+	var header []string
 	if p.output == "csv" {
+		days := ""
+		if result.DaysLeft != nil {
+			days = strconv.FormatFloat(*result.DaysLeft, 'f', 1, 64)
+		}
+		header = []string{"field", "value"}
 		rows = [][]string{{"passes", count(done.Passes)}, {"samples", count(done.Samples)}, {"rejects", count(done.Rejects)}, {"bytes", count(done.Bytes)},
-			{"orphans", count(done.Orphans)}, {"kept", count(done.Kept)}, {"protected", count(done.Protected)}, {"over_quota_bytes", count(done.Over)}}
+			{"orphans", count(done.Orphans)}, {"kept", count(done.Kept)}, {"kept_bytes", count(done.KeptBytes)}, {"protected", count(done.Protected)},
+			{"over_quota_bytes", count(done.Over)}, {"bytes_per_day", count(forecast.PerDay)}, {"free_bytes", count(result.Free)}, {"days_left", days}}
 	}
-	if err := p.print(result, nil, rows); err != nil {
+	if err := p.print(result, header, rows); err != nil {
 		return err
 	}
 	if done.Over > 0 {
