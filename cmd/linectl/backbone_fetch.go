@@ -25,8 +25,8 @@ func (p *program) backboneFetchCommand(folder *string) *cobra.Command {
 	c := &cobra.Command{
 		Use: "fetch NAME", Args: cobra.ExactArgs(1),
 		Short: "download published weights over https and make a backbone of them",
-		Long: "Fetch downloads weights that others publish, compares the first digits of their SHA-256, which\n" +
-			"their publisher puts into the file name, and imports them. A download that was cut off goes on where\nit stopped. Known are:\n\n" + strings.Join(names, "\n"),
+		Long: "Fetch downloads weights that others publish, compares their SHA-256 with the one that linectl knows, and\n" +
+			"imports them. A download that was cut off goes on where it stopped. Known are:\n\n" + strings.Join(names, "\n"),
 		RunE: func(c *cobra.Command, args []string) error {
 			return p.fetchBackbone(c.Context(), args[0], from, *folder)
 		},

@@ -21,9 +21,9 @@ import (
 const stall = 30 * time.Second
 
 // Fetch downloads a file over https. What came before a connection broke is kept beside the file, with the
-// ending .part, and the next call goes on from there. The file gets its name only when its SHA-256 begins
-// with the given digits; a file with other content is deleted.
-func Fetch(ctx context.Context, client *http.Client, address, digits, file string, progress func(done, total int64)) error {
+// ending .part, and the next call goes on from there. The file gets its name only when it has the given SHA-256; one
+// with other content is deleted.
+func Fetch(ctx context.Context, client *http.Client, address, sum, file string, progress func(done, total int64)) error {
 	f := fetcher{client: *client, address: address, part: file + ".part", progress: progress, stall: stall}
 	f.client.CheckRedirect = func(to *http.Request, via []*http.Request) error {
 		if to.URL.Scheme != "https" {
@@ -34,7 +34,7 @@ func Fetch(ctx context.Context, client *http.Client, address, digits, file strin
 		}
 		return nil
 	}
-	if err := f.run(ctx, digits); err != nil {
+	if err := f.run(ctx, sum); err != nil {
 		return err
 	}
 	return os.Rename(f.part, file)
@@ -48,11 +48,7 @@ type fetcher struct {
 	progress func(done, total int64)
 }
 
-func (f fetcher) run(ctx context.Context, digits string) error {
-	digits = strings.ToLower(digits)
-	if len(digits) < 8 || len(digits) > 64 || strings.Trim(digits, "0123456789abcdef") != "" {
-		return hint.New(hint.Usage, fmt.Errorf("%q is no SHA-256, nor its first 8 digits or more", digits), "take it from where the file is published")
-	}
+func (f fetcher) run(ctx context.Context, expected string) error {
 	if u, err := url.Parse(f.address); err != nil || u.Scheme != "https" || u.Host == "" {
 		return hint.New(hint.Usage, fmt.Errorf("%q is no address that begins with https://", f.address), "only https is used; another way to get the file is 'linectl backbone import FILE'")
 	}
@@ -76,8 +72,8 @@ func (f fetcher) run(ctx context.Context, digits string) error {
 	if _, err := io.Copy(hash, out); err != nil {
 		return err
 	}
-	if sum := hex.EncodeToString(hash.Sum(nil)); !strings.HasPrefix(sum, digits) {
-		err := fmt.Errorf("what %s sent is not the file that is expected: its SHA-256 is %s, which does not begin with %s", f.address, sum, digits)
+	if sum := hex.EncodeToString(hash.Sum(nil)); sum != expected {
+		err := fmt.Errorf("what %s sent is not the file that is expected: its SHA-256 is %s and not %s", f.address, sum, expected)
 		return hint.New(hint.Damage, errors.Join(err, os.Remove(f.part)), "nothing of it was kept; try again, or another source with --from")
 	}
 	return out.Sync()

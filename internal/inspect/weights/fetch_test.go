@@ -34,29 +34,38 @@ func TestFetch(t *testing.T) {
 	}))
 	defer server.Close()
 	file := filepath.Join(t.TempDir(), "net.pth")
-	fetch := func(path, digits string) error {
-		return Fetch(t.Context(), server.Client(), server.URL+path, digits, file, func(int64, int64) {})
+	fetch := func(path, sum string) error {
+		return Fetch(t.Context(), server.Client(), server.URL+path, sum, file, func(int64, int64) {})
 	}
-	if err := fetch("/file", sum[:8]); err == nil {
+	if err := fetch("/file", sum); err == nil {
 		t.Error("a broken connection is no error")
 	}
-	if err := fetch("/file", sum[:8]); err != nil || asked[1] != "bytes=3000-" {
+	if err := fetch("/file", sum); err != nil || asked[1] != "bytes=3000-" {
 		t.Errorf("going on: %v, asked for %q", err, asked[1])
 	}
 	if got, _ := os.ReadFile(file); !bytes.Equal(got, content) {
 		t.Error("other content")
 	}
-	for _, test := range []struct{ path, digits, want string }{
-		{"/file", "00000000", "does not begin with 00000000"},
+	for _, test := range []struct{ path, sum, want string }{
+		{"/file", sum[:8], "its SHA-256 is " + sum + " and not " + sum[:8]},
+		{"/file", "", "is not the file that is expected"},
 		{"/none", sum, "404"},
 		{"/plain", sum, "not https"},
-		{"/file", "12", "no SHA-256"},
 	} {
-		if err := fetch(test.path, test.digits); err == nil || !strings.Contains(err.Error(), test.want) {
+		if err := fetch(test.path, test.sum); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", test.path, err, test.want)
 		}
 	}
 	if err := Fetch(t.Context(), server.Client(), "http://x/y", sum, file, nil); err == nil {
 		t.Error("plain http is taken")
+	}
+}
+
+// TestKnownSums: whole ones, which begin with the digits that torchvision's file names carry.
+func TestKnownSums(t *testing.T) {
+	for _, k := range AllKnown() {
+		if len(k.SHA256) != 64 || !strings.HasSuffix(k.URL, "-"+k.SHA256[:8]+".pth") {
+			t.Errorf("%s: %s is not the SHA-256 of %s", k.Name, k.SHA256, k.URL)
+		}
 	}
 }
