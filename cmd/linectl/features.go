@@ -39,7 +39,8 @@ channels, the mean of all, and the three directions in which they differ most as
 defect has no colour of its own in any of them, no threshold will find it: choose other layers, a larger
 --size or another --backbone.
 
-Colours reach from the lowest to the highest percent of a map, so they cannot be compared between pictures.`,
+Colours reach from the lowest to the highest percent of a map, so they cannot be compared between pictures. At the
+rim, an eighth of each side, the network answers the picture's own edge; it does not count for colours and choice.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return p.features(d, args[0], o) },
 	}

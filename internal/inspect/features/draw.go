@@ -8,9 +8,14 @@ import (
 	"linectl/internal/part"
 )
 
-// scaled brings values to 0..1 between their 1st and 99th percentile; all the same becomes 0.
-func scaled(values []float32) []float32 {
-	sorted := slices.Sorted(slices.Values(values))
+// scaled brings values to 0..1 between the 1st and 99th percentile of those that are not at the rim; all the same
+// becomes 0.
+func (l Layer) scaled(values []float32) []float32 {
+	var sorted []float32
+	for _, i := range l.inner() {
+		sorted = append(sorted, values[i])
+	}
+	slices.Sort(sorted)
 	low, high := sorted[len(sorted)/100], sorted[len(sorted)-1-len(sorted)/100]
 	out := make([]float32, len(values))
 	if high > low {
@@ -25,9 +30,9 @@ func scaled(values []float32) []float32 {
 var ramp = [...][3]float32{{68, 1, 84}, {59, 82, 139}, {33, 145, 140}, {94, 201, 98}, {253, 231, 37}}
 
 // Heat lays values of the layer's cells over the picture they come from, at the picture's own size: dark blue
-// is the lowest percent of them, yellow the highest.
+// is the lowest percent of them, yellow the highest, the rim not counted.
 func (l Layer) Heat(frame part.Frame, values []float32) *image.RGBA {
-	values = scaled(values)
+	values = l.scaled(values)
 	return l.over(frame, func(at func([]float32) float32) [3]float32 {
 		v := at(values) * float32(len(ramp)-1)
 		i := min(int(v), len(ramp)-2)
@@ -42,7 +47,7 @@ func (l Layer) Heat(frame part.Frame, values []float32) *image.RGBA {
 // Colours lays three values of each cell over the picture as red, green and blue.
 func (l Layer) Colours(frame part.Frame, values [3][]float32) *image.RGBA {
 	for k := range values {
-		values[k] = scaled(values[k])
+		values[k] = l.scaled(values[k])
 	}
 	return l.over(frame, func(at func([]float32) float32) (c [3]float32) {
 		for k := range c {

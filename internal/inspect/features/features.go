@@ -38,6 +38,18 @@ func (l Layer) Channel(c int) []float32 {
 	return l.Values[c*cells : (c+1)*cells]
 }
 
+// inner is the cells that are not at the rim, an eighth of each side. At the rim a network sees the zeros that are put
+// around a picture, and answers that edge more strongly than anything on the part.
+func (l Layer) inner() (cells []int) {
+	left, top := (l.Width+4)/8, (l.Height+4)/8
+	for y := top; y < l.Height-top; y++ {
+		for x := left; x < l.Width-left; x++ {
+			cells = append(cells, y*l.Width+x)
+		}
+	}
+	return cells
+}
+
 // Mean is the mean of all channels at each cell.
 func (l Layer) Mean() []float32 {
 	mean := make([]float32, l.Width*l.Height)
@@ -49,19 +61,22 @@ func (l Layer) Mean() []float32 {
 	return mean
 }
 
-// Strongest is the n channels that vary most over the picture, the most varied first: one that answers the same
-// everywhere says nothing about this part.
+// Strongest is the n channels that vary most over the picture, its rim excepted, the most varied first: one that answers
+// the same everywhere says nothing about this part.
 func (l Layer) Strongest(n int) []int {
 	spread := make([]float64, l.Channels)
 	order := make([]int, l.Channels)
+	inner := l.inner()
+	cells := float64(len(inner))
 	for c := range order {
 		order[c] = c
 		var sum, squares float64
-		for _, v := range l.Channel(c) {
-			sum += float64(v)
-			squares += float64(v) * float64(v)
+		channel := l.Channel(c)
+		for _, i := range inner {
+			v := float64(channel[i])
+			sum += v
+			squares += v * v
 		}
-		cells := float64(l.Width * l.Height)
 		spread[c] = squares/cells - sum/cells*(sum/cells)
 	}
 	slices.SortStableFunc(order, func(a, b int) int {
@@ -76,30 +91,32 @@ func (l Layer) Strongest(n int) []int {
 	return order[:min(n, len(order))]
 }
 
-// Components are the cells' coordinates along the three principal components of their channels, and the shares of
-// the variance that these explain. Of the two signs of a component it is the one whose greatest coordinate
+// Components are the cells' coordinates along the three principal components of the channels, and the shares of the
+// variance that these explain, both found without the rim. Of the two signs of a component it is the one whose greatest coordinate
 // is positive. A component that is not there (two cells differ in one direction only) is zero.
 func (l Layer) Components() (along [3][]float32, share [3]float64, err error) {
-	cells := l.Width * l.Height
-	centred := mat.NewDense(l.Channels, cells, nil)
+	cells, inner := l.Width*l.Height, l.inner()
+	centred, core := mat.NewDense(l.Channels, cells, nil), mat.NewDense(l.Channels, len(inner), nil)
 	for c := range l.Channels {
-		row := centred.RawRowView(c)
+		row, channel := centred.RawRowView(c), l.Channel(c)
 		var sum float64
-		for i, v := range l.Channel(c) {
-			row[i] = float64(v)
-			sum += row[i]
+		for _, i := range inner {
+			sum += float64(channel[i])
 		}
-		for i := range row {
-			row[i] -= sum / float64(cells)
+		for i, v := range channel {
+			row[i] = float64(v) - sum/float64(len(inner))
+		}
+		for k, i := range inner {
+			core.Set(c, k, row[i])
 		}
 	}
 	// XᵀX and XXᵀ have the same eigenvalues; the smaller one is decomposed.
-	n := min(l.Channels, cells)
+	n := min(l.Channels, len(inner))
 	product := mat.NewSymDense(n, nil)
-	if l.Channels <= cells {
-		product.SymOuterK(1, centred)
+	if l.Channels <= len(inner) {
+		product.SymOuterK(1, core)
 	} else {
-		product.SymOuterK(1, centred.T())
+		product.SymOuterK(1, core.T())
 	}
 	var eigen mat.EigenSym
 	if !eigen.Factorize(product, true) {
@@ -115,12 +132,15 @@ func (l Layer) Components() (along [3][]float32, share [3]float64, err error) {
 			continue
 		}
 		share[k] = values[n-1-k] / total
-		coordinates := mat.NewVecDense(cells, nil)
-		if l.Channels <= cells {
-			coordinates.MulVec(centred.T(), vectors.ColView(n-1-k))
+		direction := mat.NewVecDense(l.Channels, nil)
+		if l.Channels <= len(inner) {
+			direction.CopyVec(vectors.ColView(n - 1 - k))
 		} else {
-			coordinates.ScaleVec(math.Sqrt(values[n-1-k]), vectors.ColView(n-1-k))
+			direction.MulVec(core, vectors.ColView(n-1-k))
+			direction.ScaleVec(1/math.Sqrt(values[n-1-k]), direction)
 		}
+		coordinates := mat.NewVecDense(cells, nil)
+		coordinates.MulVec(centred.T(), direction)
 		sign, greatest := 1.0, 0.0
 		for i := range cells {
 			if v := coordinates.AtVec(i); math.Abs(v) > greatest*(1+1e-9) {

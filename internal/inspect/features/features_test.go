@@ -90,6 +90,33 @@ func TestStrongestAndMean(t *testing.T) {
 	}
 }
 
+// TestTheRimIsNotThePart: the edge of the picture, which a channel may answer more strongly than anything on the part,
+// neither chooses channels nor sets the colours nor makes a component.
+func TestTheRimIsNotThePart(t *testing.T) {
+	l := Layer{"x", 2, 16, 16, make([]float32, 2*256)}
+	for i := range 16 {
+		l.Values[i] = 1000 // channel 0 sees the upper edge
+	}
+	spot := 8*16 + 8
+	for _, i := range []int{spot, spot + 1, spot + 16, spot + 17} {
+		l.Values[256+i] = 1 // channel 1 sees a spot
+	}
+	if got := l.Strongest(1); got[0] != 1 {
+		t.Errorf("channel %d is the strongest", got[0])
+	}
+	along, share, err := l.Components()
+	if err != nil || share[0] < 0.999 || along[0][spot] < 0.9 {
+		t.Errorf("%v, the spot lies at %g of a component of %g", err, along[0][spot], share[0])
+	}
+	sum := slices.Clone(l.Channel(1))
+	for i := range 16 {
+		sum[i] = 1000
+	}
+	if seen := l.scaled(sum); seen[spot] < 0.9 || seen[5*16+3] > 0.1 {
+		t.Errorf("the spot is of colour %g, what is round it of %g", seen[spot], seen[5*16+3])
+	}
+}
+
 func TestCheck(t *testing.T) {
 	nan := float32(math.NaN())
 	for _, l := range []Layer{{"a", 1, 1, 1, []float32{nan}}, {"b", 2, 1, 1, []float32{1}}, {"c", 0, 0, 0, nil}} {
