@@ -49,12 +49,12 @@ func (p *program) benchCommand() *cobra.Command {
 	var d desk
 	var o benchOptions
 	c := &cobra.Command{
-		Use:   "bench [RECIPE]",
+		Use:   "bench [NAME[@VERSION]]",
 		Short: "how long each stage of an inspection takes on this machine",
 		Long: `Bench measures each stage of an inspection: picture (quality, resize), network, score.
 
-With a RECIPE it inspects the recipe's own pictures by its active version. Without one it measures rendered
-pictures against every combination of --backbones, --size, --bank and --precision. Measure on a machine
+With a NAME it inspects the recipe's own pictures by its active version or by the one that is named. Without it
+measures rendered pictures against every combination of --backbones, --size, --bank and --precision. Measure on a machine
 that does nothing else; p99 is of the order of the line's, the greatest time is not to be trusted.
 
 For a machine with a GPU, after 'make runtime DEVICE=cuda':
@@ -134,7 +134,7 @@ func (p *program) bench(ctx context.Context, d desk, o benchOptions, args []stri
 }
 
 func (p *program) benchRecipe(ctx context.Context, cfg inspect.Config, folders inspect.Folders, o benchOptions, name string) ([]inspect.Timing, error) {
-	r, err := recipe.Folder(folders.Recipes).Load(name, 0)
+	r, err := loadRecipe(recipe.Folder(folders.Recipes), name)
 	if err != nil {
 		return nil, err
 	}

@@ -64,6 +64,9 @@ func (p *program) eval(ctx context.Context, d desk, name string, o evalOptions) 
 	if err != nil {
 		return err
 	}
+	if err := writable("--html", o.html); err != nil {
+		return err
+	}
 	set := exam.Set{BadFolder: o.bad, Masks: o.masks}
 	if set.Good, err = picture.List(o.good); err != nil {
 		return err

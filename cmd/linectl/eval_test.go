@@ -101,12 +101,28 @@ func TestEval(t *testing.T) {
 		t.Errorf("good ones only: %+v", rep)
 	}
 
-	// A mask that is missing, one that is empty, and a picture that is cut off are named.
 	must := func(err error) {
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
+
+	// Masks that lie beside their pictures are none themselves, and are named where nobody says that they are masks.
+	must(os.Mkdir(in("beside"), 0o755))
+	for i := range 6 {
+		must(os.Link(in(fmt.Sprintf("bad/%d.png", i)), in(fmt.Sprintf("beside/%d.jpg", i))))
+		must(os.Link(in(fmt.Sprintf("masks/%d.png", i)), in(fmt.Sprintf("beside/%d.png", i))))
+	}
+	must(os.Symlink(in("beside"), in("link")))
+	if rep, _ := eval(0, "--good", in("good"), "--bad", in("beside"), "--masks", in("link")); rep.Bad != 6 || rep.Masks != 6 || len(rep.Notes) != 1 ||
+		rep.Notes[0] != "6 of the 12 files of bad parts are masks of others and were not judged" {
+		t.Errorf("masks beside their pictures: %d bad, %d masks, %q", rep.Bad, rep.Masks, rep.Notes)
+	}
+	if rep, _ := eval(0, "--good", in("good"), "--bad", in("beside")); rep.Bad != 12 || !strings.HasPrefix(strings.Join(rep.Notes, ""), "6 pictures have the name of another one but for its ending, as ") {
+		t.Errorf("masks that nobody has named: %d bad, %q", rep.Bad, rep.Notes)
+	}
+
+	// A mask that is missing, one that is empty, and a picture that is cut off are named.
 	must(os.Remove(in("masks/0.png")))
 	must(writePNG(in("masks/1.png"), image.NewGray(image.Rect(0, 0, 48, 48))))
 	whole, err := os.ReadFile(in("good/7.png"))
@@ -130,6 +146,9 @@ func TestEval(t *testing.T) {
 		t.Error(errs)
 	}
 	eval(2, "--good", in("good"), "--bad", in("bad"), "--masks", in("nothing"))
+	if _, errs := eval(2, "--good", in("good"), "--html", in("nothing/page.html")); !strings.Contains(errs, "--html: folder "+in("nothing")+": no such file or directory") {
+		t.Error(errs)
+	}
 
 	// PaDiM has a map of its own kind and no single good patches.
 	linectl(0, "train", "still", "--method", "padim", "--good", in("train"), "--size", "64x64", "--recipes", in("recipes"))

@@ -88,9 +88,14 @@ func (p *program) inspect(ctx context.Context, d desk, name string, pictures []s
 	var results []inspected
 	var rows [][]string
 	failed := 0
+	bar := newProgress(p.err)
+	defer bar.end()
 	for i, file := range files {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if bar.bars { // elsewhere what was found says enough
+			bar.step("inspect", i, len(files))
 		}
 		overlay := ""
 		if heatmaps != "" {
@@ -104,6 +109,7 @@ func (p *program) inspect(ctx context.Context, d desk, name string, pictures []s
 		results = append(results, result)
 		rows = append(rows, result.row())
 	}
+	bar.end()
 	if err := p.print(results, []string{"file", "score", "threshold", "verdict", "reason", "ms", "detail"}, rows); err != nil {
 		return err
 	}

@@ -191,6 +191,9 @@ func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad
 	if err != nil {
 		return err
 	}
+	if err := writable("--sheet", o.Sheet); err != nil {
+		return err
+	}
 	var badFiles []string
 	if bad != "" { // before the minutes of training, not after them
 		if badFiles, err = picture.List(bad); err != nil {
@@ -204,6 +207,9 @@ func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad
 		progress.end()
 		fmt.Fprintln(p.err, "note:", text)
 		notes = append(notes, text)
+	}
+	if n, a, b := picture.Doubles(badFiles); n > 0 {
+		o.Note(fmt.Sprintf("%d bad pictures have the name of another one but for its ending, as %s and %s: if these are masks, take them out of the folder", n, picture.Name(a), picture.Name(b)))
 	}
 	if choose {
 		err := fit(ctx, &cfg, folders, &o, budget, progress.step)
@@ -336,6 +342,9 @@ func (t trained) rows(active int) [][]string {
 	}
 	if t.BadPictures > 0 {
 		rows = append(rows, []string{"bad pictures", fmt.Sprintf("%d of %d caught, AUROC %.3f against held-out good ones (for information)", t.Caught, t.BadPictures, t.AUROC)})
+	}
+	if 2*t.Caught < t.BadPictures {
+		rows = append(rows, []string{"", "fewer than half: 'linectl features PICTURE' shows whether the network sees such defects; try a larger --size or another --backbone"})
 	}
 	for _, text := range t.Unreadable {
 		rows = append(rows, []string{"", "not tried: " + text})

@@ -15,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime/pprof"
+	"strings"
 	"sync"
 	"testing"
 
@@ -371,6 +373,38 @@ func TestNoGrowth(t *testing.T) {
 	t.Logf("resident %d kB after 500 parts, %d kB after 3,500", before, after)
 	if after-before > 8<<10 {
 		t.Errorf("3,000 parts took %d kB", after-before)
+	}
+}
+
+// TestNoMatIsLeft: OpenCV's memory is given back, that of a training and of inspections. GoCV counts where it is built to:
+//
+//	go test -tags gocv_specific_modules,gocv_videoio,matprofile -run NoMatIsLeft -v ./internal/inspect
+func TestNoMatIsLeft(t *testing.T) {
+	mats := pprof.Lookup("gocv.io/x/gocv.Mat")
+	if mats == nil {
+		t.Skip("GoCV counts its Mats only with -tags matprofile")
+	}
+	before := mats.Count()
+	t.Run("line", func(t *testing.T) {
+		i, _, cfg, folders := trained(t)
+		for k := range 100 {
+			if _, err := i.Inspect(t.Context(), frame(t, plate(uint64(k), k%2 > 0))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, _, o := bench(t)
+		o.Widen, o.Sheet = []string{picture.Rotate, picture.Light}, filepath.Join(t.TempDir(), "sheet.png")
+		if _, err := Train(t.Context(), cfg, folders, o, nil); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Logf("%d Mats before, %d after", before, mats.Count())
+	if after := mats.Count(); after != before {
+		var stacks strings.Builder
+		if err := mats.WriteTo(&stacks, 1); err != nil {
+			t.Fatal(err)
+		}
+		t.Errorf("%d Mats are left:\n%s", after-before, &stacks)
 	}
 }
 

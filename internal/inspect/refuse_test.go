@@ -102,11 +102,22 @@ func TestTrainRefuses(t *testing.T) {
 		{"copies", func(o *TrainOptions) { o.Good = few }, "folder " + few + " holds 5 different pictures; at least 12 are needed, 100 or more are better"},
 		{"unreadable", func(o *TrainOptions) { o.Good = broken }, "2 of 14 pictures cannot be read: picture " + broken + "/2.png: is no JPEG, PNG, BMP, TIFF or WebP; picture " + broken + "/7.png: is no JPEG, PNG, BMP, TIFF or WebP"},
 	} {
+		var notes []string
 		changed := o
+		changed.Note = func(text string) { notes = append(notes, text) }
 		test.change(&changed)
 		if _, err := Train(t.Context(), cfg, folders, changed, nil); err == nil || err.Error() != test.want {
 			t.Errorf("%s: %v, want %s", test.name, err, test.want)
 		}
+		if test.name == "unreadable" && len(notes) != 2 { // for of many the error names the first few
+			t.Errorf("notes: %q", notes)
+		}
+	}
+	elsewhere := folders
+	elsewhere.Recipes = filepath.Join(broken, "1.png")
+	if _, err := Train(t.Context(), cfg, elsewhere, o, nil); err == nil ||
+		err.Error() != "recipe plate cannot be kept in "+elsewhere.Recipes+": "+elsewhere.Recipes+"/plate: not a directory" {
+		t.Errorf("a file in place of the folder of recipes: %v", err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	_, err := Train(ctx, cfg, folders, o, func(stage string, _, _ int) {

@@ -129,7 +129,11 @@ func begin(cfg Config, folders Folders, o TrainOptions, progress Progress) (*tra
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := recipe.Folder(folders.Recipes).Writable(o.Name); err != nil {
+		return nil, nil, err
+	}
 	t := &trainer{options: o, progress: progress}
+	t.lookAt(files)
 	if t.defects, err = readChallenge(o.Challenge); err != nil {
 		return nil, nil, err
 	}

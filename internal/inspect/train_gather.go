@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	thumbnail = 256 // pixels of the longer side of what a recipe keeps of each picture
+	thumbnail   = 256 // pixels of the longer side of what a recipe keeps of each picture
+	nearlyBlack = 16  // a mean grey level below which, and as far from white, hardly anything is seen; that of 12 bits in files of 16
 	// widened is how many changed copies of a picture are learned beside it.
 	widened = 3
 )
@@ -104,6 +105,7 @@ func (t *trainer) gather(ctx context.Context, files []string, l learner, seen ma
 	err := readAll(ctx, files, func(i int, frame part.Frame, err error) error {
 		t.tell("pictures", i+1, len(files))
 		if err != nil {
+			t.note("%s", err) // each, for the error that ends training names the first few
 			unreadable = append(unreadable, err.Error())
 			return nil
 		}
@@ -206,6 +208,28 @@ func (t *trainer) versions() int {
 	return 1 + widened
 }
 
+// lookAt says what is odd about the files, before they are read.
+func (t *trainer) lookAt(files []string) {
+	counts := make(map[string]int)
+	var folders []string
+	for _, file := range files {
+		folder := filepath.Dir(file)
+		if counts[folder]++; counts[folder] == 1 {
+			folders = append(folders, folder)
+		}
+	}
+	if len(folders) > 1 {
+		slices.SortStableFunc(folders, func(a, b string) int { return counts[b] - counts[a] })
+		for i, folder := range folders {
+			folders[i] = fmt.Sprintf("%s (%d)", picture.Name(folder), counts[folder])
+		}
+		t.note("the %d pictures lie in %d folders, and all are taken for good parts: %s", len(files), len(folders), some(folders, ", "))
+	}
+	if n, a, b := picture.Doubles(files); n > 0 {
+		t.note("%d pictures have the name of another one but for its ending, as %s and %s: if these are masks, take them out of the folder", n, picture.Name(a), picture.Name(b))
+	}
+}
+
 // look says what is odd about the folder as a whole.
 func (t *trainer) look(g *gathered) {
 	sizes := make(map[picture.Size]int)
@@ -226,6 +250,17 @@ func (t *trainer) look(g *gathered) {
 			text += fmt.Sprintf("; their shapes reach from %.2f to %.2f times as wide as high, and all are brought to %s: parts look stretched", shapes[0], shapes[1], t.options.Size)
 		}
 		t.note("%s", text)
+	}
+	bright := make([]float64, len(g.shots))
+	for i, s := range g.shots {
+		bright[i] = s.Quality.Brightness
+	}
+	slices.Sort(bright)
+	switch middle := bright[len(bright)/2]; {
+	case middle < nearlyBlack:
+		t.note("the pictures are nearly black, half of them below a mean grey level of %.1f of 255, and show little of a part: give more light or exposure; of files with 16 bits the upper 8 are read, so pictures of 10 or 12 bits have to be shifted up", middle)
+	case middle > 255-nearlyBlack:
+		t.note("the pictures are nearly white, half of them above a mean grey level of %.1f of 255, and show little of a part: give less light or exposure", middle)
 	}
 	groups := make(map[int]int)
 	most := 0

@@ -52,11 +52,7 @@ func readChallenge(folder string) ([]recipe.Challenge, error) {
 		if err != nil {
 			return nil, fmt.Errorf("challenge picture: %w", err)
 		}
-		root, err := filepath.EvalSymlinks(folder)
-		if err != nil {
-			return nil, fmt.Errorf("challenge pictures: %w", err)
-		}
-		name, err := filepath.Rel(root, file)
+		name, err := filepath.Rel(folder, file)
 		if err != nil {
 			return nil, fmt.Errorf("challenge picture: %w", err)
 		}

@@ -111,6 +111,62 @@ func TestSuspectsAreNamed(t *testing.T) {
 	}
 }
 
+// TestFolderAsPeopleHaveIt: by way of a link, with folders inside it, and with a mask beside a picture. What could be
+// meant otherwise is said; the recipe names the pictures by their places in the folder.
+func TestFolderAsPeopleHaveIt(t *testing.T) {
+	cfg, folders, o := bench(t)
+	for i := range 2 {
+		save(t, filepath.Join(o.Good, "Lot 7", fmt.Sprintf("ü %d.png", i)), plate(uint64(100+i), false))
+	}
+	save(t, filepath.Join(o.Good, "3.jpeg"), plate(103, false))
+	var err error
+	if folders.Backbones, err = filepath.Abs(folders.Backbones); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	if err := os.Symlink(o.Good, "link"); err != nil {
+		t.Fatal(err)
+	}
+	o.Good = "link"
+	var notes []string
+	o.Note = func(text string) { notes = append(notes, text) }
+	r, err := Train(t.Context(), cfg, folders, o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := slices.Clone(r.Training.LeftOut)
+	for _, p := range r.Pictures {
+		files = append(files, p.File)
+	}
+	if len(files) != 33 || !slices.Contains(files, "0.png") || !slices.Contains(files, "Lot 7/ü 1.png") {
+		t.Errorf("%q", files)
+	}
+	for _, want := range []string{
+		"the 33 pictures lie in 2 folders, and all are taken for good parts: link (31), link/Lot 7 (2)",
+		"1 pictures have the name of another one but for its ending, as link/3.jpeg and link/3.png: if these are masks, take them out of the folder",
+	} {
+		if !slices.Contains(notes, want) {
+			t.Errorf("notes %q, none is %q", notes, want)
+		}
+	}
+}
+
+// TestNearlyBlackIsSaid: as pictures of 12 bits in files of 16 are.
+func TestNearlyBlackIsSaid(t *testing.T) {
+	for brightness, want := range map[float64]string{7.5: "nearly black, half of them below a mean grey level of 7.5", 120: "", 250: "nearly white"} {
+		var notes []string
+		tr := &trainer{options: TrainOptions{Note: func(text string) { notes = append(notes, text) }}}
+		g := new(gathered)
+		for i := range calibrate.Enough {
+			g.shots = append(g.shots, shot{Picture: recipe.Picture{Group: i, Quality: part.Quality{Brightness: brightness}}, size: picture.Size{Width: 4, Height: 3}})
+		}
+		tr.look(g)
+		if want == "" && len(notes) > 0 || want != "" && (len(notes) != 1 || !strings.Contains(notes[0], want)) {
+			t.Errorf("brightness %g: %q", brightness, notes)
+		}
+	}
+}
+
 // TestOthersAreHeldOutWithoutSuspects: bad pictures are not among what the others are held out against in the end.
 func TestOthersAreHeldOutWithoutSuspects(t *testing.T) {
 	cfg, folders, o := bench(t)

@@ -13,8 +13,8 @@ import (
 )
 
 // List returns the pictures under a folder, folders inside it included, in natural order: 9.png comes
-// before 10.png. Files and folders whose names begin with a dot are passed over. A folder without a
-// picture is an error that says what was looked for.
+// before 10.png. Their paths begin with the folder as it was named, also where that is a link. Files and folders
+// whose names begin with a dot are passed over. A folder without a picture is an error that says what was looked for.
 func List(folder string) ([]string, error) {
 	info, err := os.Stat(folder)
 	if err != nil {
@@ -39,10 +39,12 @@ func List(folder string) ([]string, error) {
 			}
 			return nil
 		}
-		if !entry.IsDir() && raster.Named(entry.Name()) {
-			found = append(found, path)
+		if entry.IsDir() || !raster.Named(entry.Name()) {
+			return nil
 		}
-		return nil
+		inside, err := filepath.Rel(root, path)
+		found = append(found, filepath.Join(folder, inside))
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("folder of pictures: %w", err)
@@ -54,4 +56,22 @@ func List(folder string) ([]string, error) {
 	}
 	slices.SortFunc(found, raster.Natural)
 	return found, nil
+}
+
+// Doubles is how many of the files have the path of another one but for the ending, and two of those: most often one
+// is the mask of the other.
+func Doubles(files []string) (n int, a, b string) {
+	first := make(map[string]string, len(files))
+	for _, file := range files {
+		stem := strings.TrimSuffix(file, filepath.Ext(file))
+		other, seen := first[stem]
+		if !seen {
+			first[stem] = file
+			continue
+		}
+		if n++; n == 1 {
+			a, b = other, file
+		}
+	}
+	return n, a, b
 }

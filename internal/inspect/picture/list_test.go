@@ -61,7 +61,18 @@ func TestListFollowsALink(t *testing.T) {
 	if err := os.Symlink(dir, link); err != nil {
 		t.Fatal(err)
 	}
-	if found, err := List(link); err != nil || len(found) != 1 {
+	if found, err := List(link); err != nil || !slices.Equal(found, []string{link + "/a.png"}) {
 		t.Errorf("found %v, %v", found, err)
+	}
+}
+
+// TestDoubles: a mask beside its picture has the same name.
+func TestDoubles(t *testing.T) {
+	n, a, b := Doubles([]string{"x/1.jpg", "x/1.png", "x/2.jpg", "y/2.png", "x/3.bmp", "x/3.tif", "x/3.png"})
+	if n != 3 || a != "x/1.jpg" || b != "x/1.png" {
+		t.Errorf("%d, %s and %s", n, a, b)
+	}
+	if n, _, _ := Doubles([]string{"1.jpg", "11.jpg", "1_mask.png"}); n != 0 {
+		t.Errorf("%d of different names", n)
 	}
 }

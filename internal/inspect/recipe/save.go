@@ -3,6 +3,7 @@ package recipe
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"linectl/internal/hint"
 )
@@ -85,6 +88,22 @@ func (f Folder) save(r *Recipe) (*Recipe, error) {
 		return saved, f.activate(saved, Event{})
 	}
 	return saved, nil
+}
+
+// Writable tells, before the minutes that training takes, why Save could not write what comes of them.
+func (f Folder) Writable(name string) error {
+	folder := filepath.Join(string(f), name)
+	for {
+		err := unix.Access(folder, unix.W_OK|unix.X_OK)
+		if parent := filepath.Dir(folder); errors.Is(err, fs.ErrNotExist) && parent != folder {
+			folder = parent // it will be made
+			continue
+		}
+		if err != nil {
+			err = hint.New(hint.Failure, fmt.Errorf("recipe %s cannot be kept in %s: %s: %w", name, string(f), folder, err), "be a user who may write there, or name another folder with --recipes")
+		}
+		return err
+	}
 }
 
 // next is the number of a new version. That of a version which was removed is not used again: records speak of it.

@@ -118,6 +118,16 @@ func Run(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, set Set, p
 	if err != nil {
 		return nil, err
 	}
+	given := len(set.Bad)
+	if set.Bad, err = pixels.pictures(); err != nil {
+		return nil, err
+	}
+	if n := given - len(set.Bad); n > 0 {
+		rep.Notes = append(rep.Notes, fmt.Sprintf("%d of the %d files of bad parts are masks of others and were not judged", n, given))
+	}
+	if n, a, b := picture.Doubles(slices.Concat(set.Good, set.Bad)); n > 0 {
+		rep.Notes = append(rep.Notes, fmt.Sprintf("%d pictures have the name of another one but for its ending, as %s and %s: if these are masks, take them out of the folder, or name it with --masks", n, picture.Name(a), picture.Name(b)))
+	}
 	took := map[string][]float64{}
 	total := len(set.Good) + len(set.Bad)
 	for n := range total {

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"linectl/internal/inspect/evaluate"
@@ -37,6 +38,35 @@ func newPixels(r *recipe.Recipe, set Set) (*pixels, error) {
 		p.mode = smooth.Bilinear
 	}
 	return p, nil
+}
+
+// pictures is the bad pictures without the masks that lie among them.
+func (x *pixels) pictures() ([]string, error) {
+	if x.set.Masks == "" {
+		return x.set.Bad, nil
+	}
+	masks := make(map[string]bool)
+	for _, file := range x.set.Bad {
+		mask, err := x.find(file)
+		if err != nil {
+			return nil, err
+		}
+		if mask != "" {
+			masks[realPath(mask)] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(x.set.Bad), func(file string) bool { return masks[realPath(file)] }), nil
+}
+
+// realPath is the path of a file whatever folder it was named by.
+func realPath(path string) string {
+	if found, err := filepath.EvalSymlinks(path); err == nil {
+		path = found
+	}
+	if found, err := filepath.Abs(path); err == nil {
+		path = found
+	}
+	return path
 }
 
 // add adds a scored picture. A bad one without a mask, or with an empty one, is left out and noted.
