@@ -221,7 +221,16 @@ func (p *program) printBench(b benched) error {
 		fmt.Fprintf(p.out, "%s, %d cores, %s; linectl %s, ONNX Runtime %s, %d threads; cycle %.0f ms; times in ms\n\n",
 			b.Machine, b.Cores, strings.Join(b.Features, " "), b.Version, b.Runtime, b.Threads, b.CycleMS)
 	}
-	return p.print(b, header, rows)
+	if err := p.print(b, header, rows); err != nil || p.output != "table" || len(b.Timings) != 1 {
+		return err
+	}
+	fmt.Fprintln(p.out) // of one setting there is room for all
+	t := b.Timings[0]
+	rows = nil
+	for i, s := range []inspect.Latency{t.Picture, t.Network, t.Score, t.Whole} {
+		rows = append(rows, []string{[]string{"picture", "network", "score", "whole"}[i], ms(s.P50), ms(s.P95), ms(s.P99), ms(s.Max)})
+	}
+	return p.print(nil, []string{"stage", "p50", "p95", "p99", "max"}, rows)
 }
 
 // cpuFeatures are those of this processor that the speed of networks depends on.

@@ -166,7 +166,7 @@ func (r inspected) row() []string {
 			detail = "zone " + r.Zone
 		}
 	}
-	return []string{r.File, score, threshold, r.Verdict, r.Reason, millis, detail}
+	return []string{picture.Name(r.File), score, threshold, r.Verdict, r.Reason, millis, detail}
 }
 
 // parseRecipe reads NAME or NAME@VERSION; version 0 is the active one.

@@ -49,6 +49,23 @@ func TestTrainWithinNothing(t *testing.T) {
 	ask(t, 2, "train", "plate", "--good", good, "--recipes", recipes, "--budget", "0s")
 }
 
+// TestBudgetIsATable: of all that was measured, and of why each setting was taken or given up.
+func TestBudgetIsATable(t *testing.T) {
+	var out strings.Builder
+	p := &program{out: &out, output: "table"}
+	err := p.printBudget(recipe.Budget{Limit: "30ms", Trials: []recipe.Trial{
+		{Backbone: "large", Input: "256x256", Bank: 4096, Precision: "int8", Measured: 10, P50: 41.26, P99: 50, Why: "p50 exceeds the budget"},
+		{Backbone: "small", Input: "128x128", Bank: 512, Precision: "int8", Measured: 200, P50: 7, P99: 12.5, Fits: true, Why: "p99 is within the budget"},
+	}})
+	want := `BACKBONE  INPUT    BANK  PRECISION  INSPECTIONS  P50 MS  P99 MS  TAKEN  WHY
+large     256x256  4096  int8       10           41.3    50.0    no     p50 exceeds the budget
+small     128x128  512   int8       200          7.0     12.5    yes    p99 is within the budget
+`
+	if err != nil || out.String() != want {
+		t.Errorf("%v\n%s", err, &out)
+	}
+}
+
 // BenchmarkTrain trains on so many rendered pictures at 256x256, with a memory bank of 4,096, as a process of its own:
 // how long the features of all pictures take and how long all the rest, how much time of cores that was, and the most
 // memory that it held.
