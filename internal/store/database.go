@@ -123,7 +123,7 @@ func quickCheck(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-const damageHint = "keep the file as it is, put a backup in its place, and check the disk ('journalctl -k')"
+const damageHint = "keep the file as it is, put a backup in its place, and check the disk ('journalctl -k'); 'linectl salvage' reads what can be read"
 
 // explain says in the user's words what SQLite or the system means, once, and what to do next.
 func explain(path string, err error) error {

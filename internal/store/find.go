@@ -276,8 +276,11 @@ func (f Filter) where() (clause string, args []any) {
 	return " WHERE " + strings.Join(terms, " AND "), args
 }
 
-// pattern tells that a text may stand for many.
-func pattern(text string) bool { return strings.ContainsAny(text, "*?[") }
+// pattern tells that a text may stand for many. A bracket that is not closed is a bracket.
+func pattern(text string) bool {
+	_, after, bracket := strings.Cut(text, "[")
+	return strings.ContainsAny(text, "*?") || bracket && strings.Contains(after, "]")
+}
 
 func textTerm(column, text string) string {
 	if pattern(text) {

@@ -90,6 +90,27 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// A part whose id has an opened bracket is found by it.
+func TestFindTakesAnOpenBracketAsItIs(t *testing.T) {
+	s := newStore(t)
+	r := good(1)
+	r.Trigger.PartID, r.Trigger.Lot = "A[1", "L[9"
+	insert(t, s, r)
+	insert(t, s, good(2))
+	for _, f := range []Filter{{Part: "A[1"}, {Lot: "L[9"}, {Part: "A[[]1"}} {
+		n := 0
+		for p, err := range s.Find(t.Context(), f) {
+			if err != nil || p.PartID != "A[1" {
+				t.Errorf("%+v: %+v, %v", f, p, err)
+			}
+			n++
+		}
+		if n != 1 {
+			t.Errorf("%+v: %d parts", f, n)
+		}
+	}
+}
+
 func TestFindShowsTheWholePart(t *testing.T) {
 	s := plant(t)
 	want := Part{

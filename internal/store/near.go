@@ -36,6 +36,9 @@ func (r *Reader) Near(ctx context.Context, id int64, f Filter, progress func(don
 	}
 	thumbnail := thumbnailOf(like)
 	if thumbnail == "" {
+		if _, err := r.Part(ctx, id); err != nil {
+			return nil, err // as where there is no such record
+		}
 		return nil, hint.New(hint.NoMatch, fmt.Errorf("record %d has no heatmap in which anything stands out", id), "'linectl show' tells what it has")
 	}
 	filled, err := r.thumbnailsFrom(ctx)

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -61,8 +62,8 @@ func TestNear(t *testing.T) {
 	if math.Abs(found[0].Likeness-1) > 1e-3 {
 		t.Errorf("the same place has a likeness of %g", found[0].Likeness)
 	}
-	for _, id := range []int64{none, 999} {
-		if _, err := s.Near(t.Context(), id, Filter{}, nil); hint.KindOf(err) != hint.NoMatch {
+	for id, want := range map[int64]string{none: "has no heatmap in which anything stands out", 999: "there is no record 999"} {
+		if _, err := s.Near(t.Context(), id, Filter{}, nil); hint.KindOf(err) != hint.NoMatch || !strings.Contains(err.Error(), want) {
 			t.Errorf("record %d: %v", id, err)
 		}
 	}

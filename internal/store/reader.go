@@ -34,10 +34,13 @@ func OpenReader(ctx context.Context, config Config) (*Reader, error) {
 }
 
 func (r *Reader) check(ctx context.Context) error {
-	if _, err := os.Stat(r.path); errors.Is(err, fs.ErrNotExist) {
+	switch info, err := os.Stat(r.path); {
+	case errors.Is(err, fs.ErrNotExist):
 		return hint.New(hint.Failure, errors.New("there is no such file"), "'linectl run' makes it; check store.path in the config")
-	} else if err != nil {
+	case err != nil:
 		return explain(r.path, err)
+	case !info.Mode().IsRegular():
+		return errNoFile()
 	}
 	version, err := versionOf(ctx, r.db)
 	switch {

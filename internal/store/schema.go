@@ -38,7 +38,7 @@ func refuseForeign(ctx context.Context, path string) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return hint.New(hint.Usage, errors.New("it is not a file"), "store.path names the file of the record, not its folder")
+		return errNoFile()
 	}
 	db := openReadOnly(path)
 	defer db.Close()
@@ -54,6 +54,10 @@ func refuseForeign(ctx context.Context, path string) error {
 		return errForeign()
 	}
 	return nil
+}
+
+func errNoFile() error {
+	return hint.New(hint.Usage, errors.New("it is not a file"), "store.path names the file of the record, not its folder")
 }
 
 func errForeign() error {
