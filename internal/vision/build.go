@@ -16,6 +16,7 @@ func (s *Station) build() *space {
 	a := &space{nodes: map[string]*node{}}
 	root := a.number(nil, 0, id.RootFolder, ua.NodeClassObject, "Root", id.FolderType)
 	objects := a.number(root, id.Organizes, id.ObjectsFolder, ua.NodeClassObject, "Objects", id.FolderType)
+	buildEvents(a, root)
 	s.buildServer(a, objects)
 	s.buildStation(a, objects)
 	s.buildVisionSystem(a, objects)
@@ -25,6 +26,7 @@ func (s *Station) build() *space {
 func (s *Station) buildServer(a *space, objects *node) {
 	begun := time.Now()
 	server := a.number(objects, id.Organizes, id.Server, ua.NodeClassObject, "Server", id.ServerType)
+	server.notifies = true
 	variable := func(parent *node, kind, number uint32, name string, dataType uint32, array bool, v value) *node {
 		n := a.number(parent, kind, number, ua.NodeClassVariable, name, id.BaseDataVariableType)
 		n.dataType, n.array, n.value = ua.NewNumericNodeID(standard, dataType), array, v

@@ -58,6 +58,7 @@ func FuzzCall(f *testing.F) {
 	seed(mode, mode+"/StartSingleJob", extension(measIDType, &measID{identifier{"M"}}), extension(partIDType, &partID{identifier{"P"}}), ua.NewExtensionObject(nil), ua.NewExtensionObject(nil), []string{})
 	seed(mode, mode+"/StartSingleJob", extension(partIDType, &partID{identifier{"P"}}), "P", int16(1), uint8(0), "x")
 	seed("VisionSystem/VisionStateMachine", "VisionSystem/VisionStateMachine/Halt", int32(1), "because")
+	seed("VisionSystem/ResultManagement", "VisionSystem/ResultManagement/GetResultById", extension(resultIDType, &resultID{plain{"1"}}), int32(0))
 	seed("VisionSystem/VisionStateMachine", "Station/Inspect", "A", "L", "", "")
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		r := &ua.CallMethodRequest{}
@@ -83,8 +84,11 @@ func FuzzCall(f *testing.F) {
 		}
 		for i, v := range result.OutputArguments {
 			want := ua.TypeIDExtensionObject
-			if promised[i].dataType.Namespace() == standard {
+			switch {
+			case promised[i].dataType.Namespace() == standard:
 				want = ua.TypeID(promised[i].dataType.IntID())
+			case promised[i].dataType.IntID() == handleType:
+				want = ua.TypeIDUint32
 			}
 			if v.Type() != want {
 				t.Errorf("%s is %v, promised is %v", promised[i].name, v.Type(), want)

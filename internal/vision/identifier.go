@@ -12,8 +12,12 @@ const (
 	recipeIDType  = 3002
 	productIDType = 3003
 	partIDType    = 3004
+	resultType    = 3006
+	internalType  = 3013 // internal id of a recipe
 	measIDType    = 3015
 	jobIDType     = 3016
+	handleType    = 3018 // a UInt32
+	resultIDType  = 3021
 )
 
 func named(name string, dataType uint32) argument {
@@ -40,11 +44,30 @@ func (i *identifier) Encode() ([]byte, error) {
 	return b.Bytes(), b.Error()
 }
 
+// plain is a structure of nothing but its text.
+type plain struct{ Text string }
+
+// Decode reads a body.
+func (i *plain) Decode(body []byte) (int, error) {
+	b := ua.NewBuffer(body)
+	i.Text = b.ReadString()
+	return len(body), b.Error()
+}
+
+// Encode writes a body.
+func (i *plain) Encode() ([]byte, error) {
+	b := ua.NewBuffer(nil)
+	b.WriteString(i.Text)
+	return b.Bytes(), b.Error()
+}
+
 type (
-	recipeID struct{ identifier }
-	partID   struct{ identifier }
-	measID   struct{ identifier }
-	jobID    struct{ identifier }
+	recipeID   struct{ identifier }
+	internalID struct{ identifier }
+	partID     struct{ identifier }
+	measID     struct{ identifier }
+	jobID      struct{ plain }
+	resultID   struct{ plain }
 )
 
 // encodings are the numbers of their binary encodings.
@@ -56,9 +79,12 @@ var encodings = map[uint32]struct {
 	measIDType:   {5006, &measID{}},
 	jobIDType:    {5008, &jobID{}},
 	partIDType:   {5013, &partID{}},
+	internalType: {5268, &internalID{}},
+	resultIDType: {5274, &resultID{}},
 }
 
 func (i *identifier) text() string { return i.Text }
+func (i *plain) text() string      { return i.Text }
 
 // known makes the library able to read and write the identifiers: it keeps one book for the process.
 var known = sync.OnceFunc(func() {
@@ -97,7 +123,7 @@ func identifierOf(a argument, got any) (string, ua.StatusCode) {
 const anyProduct = "a product"
 
 // jobName is a job as the standard has it.
-func jobName(name string) *ua.ExtensionObject { return extension(jobIDType, &jobID{identifier{name}}) }
+func jobName(name string) *ua.ExtensionObject { return extension(jobIDType, &jobID{plain{name}}) }
 
 func extension(dataType uint32, v any) *ua.ExtensionObject {
 	return &ua.ExtensionObject{

@@ -76,12 +76,13 @@ const (
 	errState   = int32(-1) // not in this state
 	errRecipe  = int32(-2) // another recipe than the active one
 	errProduct = int32(-3) // linectl knows no products: leave it null
+	errResult  = int32(-4) // no such result, or not any more, or not yet
 )
 
 // buildVisionSystem makes the view by OPC 40100-1.
 func (s *Station) buildVisionSystem(a *space, objects *node) {
 	system := a.child(objects, id.HasComponent, machine, ua.NodeClassObject, "VisionSystem", visionSystemType)
-	system.typed = true
+	system.typed, system.notifies = true, true
 	machineNode := a.object(system, machine, "VisionStateMachine", visionStateMachineType)
 	current := func(parent *node, of func() state) {
 		n := a.variable(parent, standard, "CurrentState", id.LocalizedText, func() (any, ua.StatusCode) {
@@ -211,7 +212,10 @@ func resultState(j *job) int32 {
 // buildResults shows the newest result by the names of ResultType (9.1). What the part is worth is not
 // the standard's: it stands beside, by linectl's own names.
 func (s *Station) buildResults(a *space, system *node) {
-	results := a.object(a.object(system, machine, "ResultManagement", resultManagementType), machine, "Results", resultFolderType)
+	management := a.object(system, machine, "ResultManagement", resultManagementType)
+	a.method(management, machine, "GetResultById", method{in: []argument{named("ResultId", resultIDType), of("Timeout", id.Int32)},
+		out: []argument{named("ResultHandle", handleType), named("Result", resultType), of("Error", id.Int32)}, call: s.callGetResultByID})
+	results := a.object(management, machine, "Results", resultFolderType)
 	newest := a.child(results, id.HasComponent, machine, ua.NodeClassObject, "LatestResult", id.BaseObjectType)
 	simple := func(namespace uint16, name string, dataType uint32, f func(*job) any) {
 		a.variable(newest, namespace, name, dataType, s.result(f))
@@ -224,9 +228,11 @@ func (s *Station) buildResults(a *space, system *node) {
 	simple(machine, "IsSimulated", id.Boolean, func(j *job) any { return j.result.Reason == part.Shadow })
 	simple(machine, "ResultState", id.Int32, func(j *job) any { return resultState(j) })
 	simple(machine, "CreationTime", id.UtcTime, func(j *job) any { return j.at })
+	name("ResultId", resultIDType, func(j *job) any { return extension(resultIDType, &resultID{plain{j.name()}}) })
 	name("JobId", jobIDType, func(j *job) any { return jobName(j.name()) })
 	name("MeasId", measIDType, func(j *job) any { return extension(measIDType, &measID{identifier{j.meas}}) })
 	name("PartId", partIDType, func(j *job) any { return extension(partIDType, &partID{identifier{j.trigger.PartID}}) })
+	name("InternalRecipeId", internalType, func(*job) any { return extension(internalType, &internalID{identifier{s.recipe}}) })
 	name("ExternalRecipeId", recipeIDType, func(*job) any { return extension(recipeIDType, &recipeID{identifier{s.recipe}}) })
 	simple(ours, "Pass", id.Boolean, func(j *job) any { return j.result.Verdict == part.Pass })
 	simple(ours, "Code", id.Int16, func(j *job) any { return j.result.Reason.Code() })

@@ -31,6 +31,7 @@ type node struct {
 	name       *ua.QualifiedName
 	definition uint32 // type definition in namespace 0, or in machine where typed is set
 	typed      bool
+	notifies   bool // tells events
 	dataType   *ua.NodeID
 	array      bool
 	value      value
@@ -126,7 +127,12 @@ func (s *space) attribute(at *ua.NodeID, attribute ua.AttributeID) *ua.DataValue
 	}
 	switch {
 	case n.class == ua.NodeClassObject && attribute == ua.AttributeIDEventNotifier:
+		if n.notifies {
+			return serve.Known(byte(1))
+		}
 		return serve.Known(byte(0))
+	case n.class == ua.NodeClassObjectType && attribute == ua.AttributeIDIsAbstract:
+		return serve.Known(false)
 	case n.class == ua.NodeClassMethod && (attribute == ua.AttributeIDExecutable || attribute == ua.AttributeIDUserExecutable):
 		return serve.Known(true)
 	case n.class != ua.NodeClassVariable:
@@ -180,7 +186,9 @@ func follows(kind uint32, asked *ua.NodeID, subtypes bool) bool {
 		return subtypes && kind != id.HasTypeDefinition
 	case id.NonHierarchicalReferences:
 		return subtypes && kind == id.HasTypeDefinition
-	case id.HasChild, id.Aggregates:
+	case id.HasChild:
+		return subtypes && (kind == id.HasComponent || kind == id.HasProperty || kind == id.HasSubtype)
+	case id.Aggregates:
 		return subtypes && (kind == id.HasComponent || kind == id.HasProperty)
 	}
 	return false

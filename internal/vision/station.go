@@ -33,6 +33,7 @@ type Station struct {
 	patience time.Duration // after which a job that the line did not answer is over
 	space    *space
 	server   *serve.Server
+	events   chan serve.Event // on their way to whoever subscribed
 
 	telling sync.Mutex
 	watch   func(opcua.Status)
@@ -88,6 +89,7 @@ func New(cfg Config, folder string, last part.Sequence, cycle time.Duration, rec
 	}
 	s := &Station{
 		cfg: cfg, listener: listener, log: log, recipe: recipe, patience: cycle + grace,
+		events: make(chan serve.Event, keptJobs),
 	}
 	if last.Bits == bits {
 		s.last = last.Value
@@ -171,16 +173,29 @@ func (s *Station) Run(ctx context.Context) error {
 	s.up = true
 	s.listener.Connected(part.Snapshot{Trigger: part.Trigger{Sequence: s.sequence(), SeenAt: time.Now()}})
 	s.mu.Unlock()
-	beats := make(chan struct{})
-	go s.watchBeat(beats)
+	ended := make(chan struct{})
+	defer close(ended)
+	go s.watchBeat(ended)
+	go s.tell(ended)
 	<-ctx.Done()
-	close(beats)
 	s.mu.Lock()
 	s.up = false
 	s.finish(s.open, part.Result{Reason: part.Interrupted})
 	s.mu.Unlock()
 	time.Sleep(50 * time.Millisecond) // for the last answer to go out
 	return s.server.Close()
+}
+
+// tell passes events on until the server is closed.
+func (s *Station) tell(ended <-chan struct{}) {
+	for {
+		select {
+		case <-ended:
+			return
+		case e := <-s.events:
+			s.server.Emit(e)
+		}
+	}
 }
 
 func (s *Station) sequence() part.Sequence { return part.Sequence{Value: s.last, Bits: bits} }
@@ -220,6 +235,7 @@ func (s *Station) bring(j *job, after uint32) {
 		defer s.mu.Unlock()
 		s.finish(j, part.Result{Reason: part.Deadline})
 	})
+	s.emitStarted(j)
 	s.listener.Triggered(j.trigger)
 }
 
@@ -234,6 +250,7 @@ func (s *Station) finish(j *job, result part.Result) bool {
 		s.open = nil
 	}
 	close(j.done)
+	s.emitReady(j)
 	return true
 }
 

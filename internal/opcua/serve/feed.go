@@ -12,7 +12,7 @@ import (
 
 // Subscriptions as Part 4, 5.13 and 5.14 have them: items are sampled at their own intervals, and what has
 // changed is told at each publishing interval, as long as the client keeps asking for news. There are
-// no events, no deadbands and no transfer to another session.
+// no deadbands and no transfer to another session.
 
 // subscription is what one client wants to be told of.
 type subscription struct {
@@ -48,6 +48,8 @@ type item struct {
 	next   time.Time
 	last   *ua.DataValue
 	queue  []*ua.DataValue
+	filter *ua.EventFilter // of an item that watches for events, which has no value
+	events []*ua.EventFieldList
 }
 
 // publishing is a client's request for news, which is answered when there are some.
@@ -207,6 +209,9 @@ func (s *Server) createItems(n *Session, r *ua.CreateMonitoredItemsRequest) (ua.
 			continue
 		}
 		i := &item{node: wanted.ItemToMonitor, mode: wanted.MonitoringMode, stamps: r.TimestampsToReturn, next: time.Now()}
+		if wanted.ItemToMonitor.AttributeID == ua.AttributeIDEventNotifier {
+			i.filter, _ = eventFilter(wanted.RequestedParameters.Filter)
+		}
 		s.adjust(i, sub, wanted.RequestedParameters)
 		s.newest++
 		s.items++
@@ -227,7 +232,7 @@ func (s *Server) watchable(wanted *ua.MonitoredItemCreateRequest) ua.StatusCode 
 	case wanted.ItemToMonitor.IndexRange != "":
 		return ua.StatusBadIndexRangeInvalid
 	case wanted.ItemToMonitor.AttributeID == ua.AttributeIDEventNotifier:
-		return ua.StatusBadNotSupported
+		return s.notifies(wanted)
 	}
 	if status := filtered(wanted.RequestedParameters.Filter); status != ua.StatusOK {
 		return status
@@ -237,6 +242,19 @@ func (s *Server) watchable(wanted *ua.MonitoredItemCreateRequest) ua.StatusCode 
 		return status
 	}
 	return ua.StatusOK
+}
+
+// notifies tells why a node cannot be watched for events.
+func (s *Server) notifies(wanted *ua.MonitoredItemCreateRequest) ua.StatusCode {
+	v := s.cfg.Value(wanted.ItemToMonitor.NodeID, ua.AttributeIDEventNotifier)
+	if v.Status != ua.StatusOK {
+		return v.Status
+	}
+	if bits, ok := v.Value.Value().(byte); !ok || bits&1 == 0 {
+		return ua.StatusBadNotSupported
+	}
+	_, status := eventFilter(wanted.RequestedParameters.Filter)
+	return status
 }
 
 // filtered takes the one filter that there is: status and value, with no band in which a change does not count.
@@ -254,6 +272,9 @@ func filtered(filter *ua.ExtensionObject) ua.StatusCode {
 // adjust grants the parameters of an item, within limits. A negative sampling interval is that of the subscription.
 func (s *Server) adjust(i *item, sub *subscription, p *ua.MonitoringParameters) {
 	i.handle, i.size, i.oldest = p.ClientHandle, int(min(max(p.QueueSize, 1), mostQueued)), p.DiscardOldest
+	if i.filter != nil && p.QueueSize <= 1 {
+		i.size = mostQueued // 0 and 1 ask for what the server thinks right
+	}
 	if i.every = interval(p.SamplingInterval, s.cfg.Shortest, longestInterval); p.SamplingInterval < 0 {
 		i.every = sub.every
 	}
@@ -273,10 +294,17 @@ func (s *Server) modifyItems(n *Session, r *ua.ModifyMonitoredItemsRequest) (ua.
 		if wanted == nil || wanted.RequestedParameters == nil || sub.items[wanted.MonitoredItemID] == nil {
 			continue
 		}
-		if result.StatusCode = filtered(wanted.RequestedParameters.Filter); result.StatusCode != ua.StatusOK {
+		i := sub.items[wanted.MonitoredItemID]
+		if filter := wanted.RequestedParameters.Filter; i.filter == nil {
+			result.StatusCode = filtered(filter)
+		} else if f, status := eventFilter(filter); status == ua.StatusOK {
+			i.filter, result.StatusCode = f, status
+		} else {
+			result.StatusCode = status
+		}
+		if result.StatusCode != ua.StatusOK {
 			continue
 		}
-		i := sub.items[wanted.MonitoredItemID]
 		s.adjust(i, sub, wanted.RequestedParameters)
 		i.stamps = r.TimestampsToReturn
 		result.RevisedSamplingInterval, result.RevisedQueueSize = milliseconds(i.every), uint32(i.size)
@@ -296,7 +324,7 @@ func (s *Server) setMonitoringMode(n *Session, r *ua.SetMonitoringModeRequest) (
 	for _, number := range r.MonitoredItemIDs {
 		status := ua.StatusBadMonitoredItemIDInvalid
 		if i := sub.items[number]; i != nil {
-			i.mode, i.last, i.queue, status = r.MonitoringMode, nil, nil, ua.StatusOK
+			i.mode, i.last, i.queue, i.events, status = r.MonitoringMode, nil, nil, nil, ua.StatusOK
 		}
 		response.Results = append(response.Results, status)
 	}

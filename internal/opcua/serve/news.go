@@ -56,6 +56,9 @@ func (s *Server) turn(n *Session, sub *subscription) (to publishing, response ua
 	}
 	wake := now.Add(longestInterval)
 	for _, i := range sub.items {
+		if i.filter != nil {
+			continue // nothing to sample
+		}
 		if i.mode != ua.MonitoringModeDisabled && !i.next.After(now) {
 			i.sample(s.cfg.Value(i.node.NodeID, i.node.AttributeID), s.cfg.Now())
 			i.next = following(i.next, i.every, now)
@@ -85,7 +88,12 @@ func (s *Server) turn(n *Session, sub *subscription) (to publishing, response ua
 	message := &ua.NotificationMessage{SequenceNumber: sub.sequence + 1, PublishTime: s.cfg.Now(), NotificationData: []*ua.ExtensionObject{}}
 	results := n.acknowledge(to.request.(*ua.PublishRequest))
 	if sub.news() {
-		message.NotificationData = append(message.NotificationData, ua.NewExtensionObject(sub.changes()))
+		if told := sub.changes(); len(told.MonitoredItems) > 0 {
+			message.NotificationData = append(message.NotificationData, ua.NewExtensionObject(told))
+		}
+		if told := sub.happenings(); len(told.Events) > 0 {
+			message.NotificationData = append(message.NotificationData, ua.NewExtensionObject(told))
+		}
 		if sub.sequence++; sub.sequence == 1<<32-1 {
 			sub.sequence = 0 // 0 is none: keep-alives have the number that comes next
 		}
@@ -115,7 +123,7 @@ func (sub *subscription) news() bool {
 		return false
 	}
 	for _, i := range sub.items {
-		if i.mode == ua.MonitoringModeReporting && len(i.queue) > 0 {
+		if i.mode == ua.MonitoringModeReporting && len(i.queue)+len(i.events) > 0 {
 			return true
 		}
 	}
@@ -129,6 +137,18 @@ func (sub *subscription) changes() *ua.DataChangeNotification {
 		for i.mode == ua.MonitoringModeReporting && len(i.queue) > 0 && (sub.most == 0 || len(told.MonitoredItems) < sub.most) {
 			told.MonitoredItems = append(told.MonitoredItems, &ua.MonitoredItemNotification{ClientHandle: i.handle, Value: i.queue[0]})
 			i.queue = i.queue[1:]
+		}
+	}
+	return told
+}
+
+// happenings takes from the queues the events that go into one message.
+func (sub *subscription) happenings() *ua.EventNotificationList {
+	told := &ua.EventNotificationList{Events: []*ua.EventFieldList{}}
+	for _, i := range sub.items {
+		for i.mode == ua.MonitoringModeReporting && len(i.events) > 0 && (sub.most == 0 || len(told.Events) < sub.most) {
+			told.Events = append(told.Events, i.events[0])
+			i.events = i.events[1:]
 		}
 	}
 	return told

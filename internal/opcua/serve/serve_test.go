@@ -225,7 +225,6 @@ func TestRefusedItems(t *testing.T) {
 		ua.StatusOK:                                func(*ua.MonitoredItemCreateRequest) {},
 		ua.StatusBadNodeIDUnknown:                  func(r *ua.MonitoredItemCreateRequest) { r.ItemToMonitor.NodeID = ua.NewNumericNodeID(1, 8) },
 		ua.StatusBadAttributeIDInvalid:             func(r *ua.MonitoredItemCreateRequest) { r.ItemToMonitor.AttributeID = ua.AttributeIDInverseName },
-		ua.StatusBadNotSupported:                   func(r *ua.MonitoredItemCreateRequest) { r.ItemToMonitor.AttributeID = ua.AttributeIDEventNotifier },
 		ua.StatusBadIndexRangeInvalid:              func(r *ua.MonitoredItemCreateRequest) { r.ItemToMonitor.IndexRange = "0:1" },
 		ua.StatusBadMonitoredItemFilterUnsupported: func(r *ua.MonitoredItemCreateRequest) { r.RequestedParameters.Filter = deadband },
 	} {

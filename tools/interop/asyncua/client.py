@@ -9,6 +9,8 @@ import asyncio
 import json
 import logging
 import sys
+from datetime import datetime
+from typing import List, Optional
 
 from asyncua import Client, ua
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
@@ -17,12 +19,69 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 MACHINE_VISION = "http://opcfoundation.org/UA/MachineVision"
 
 
+# The structures of OPC 40100-1 as its nodeset has them. Of optional fields the mask (Encoding) says which are there.
 @ua.uatypes.dataclass
-class Identifier:
-    """An id of OPC 40100-1: a structure with optional fields, of which the text alone is sent."""
-
+class RecipeIdExternalDataType:
     Encoding: ua.UInt32 = 0
     Id: ua.String = ""
+
+
+@ua.uatypes.dataclass
+class RecipeIdInternalDataType:
+    Encoding: ua.UInt32 = 0
+    Id: ua.String = ""
+
+
+@ua.uatypes.dataclass
+class ConfigurationIdDataType:
+    Encoding: ua.UInt32 = 0
+    Id: ua.String = ""
+
+
+@ua.uatypes.dataclass
+class MeasIdDataType:
+    Encoding: ua.UInt32 = 0
+    Id: ua.String = ""
+
+
+@ua.uatypes.dataclass
+class PartIdDataType:
+    Encoding: ua.UInt32 = 0
+    Id: ua.String = ""
+
+
+@ua.uatypes.dataclass
+class JobIdDataType:
+    Id: ua.String = ""
+
+
+@ua.uatypes.dataclass
+class ResultIdDataType:
+    Id: ua.String = ""
+
+
+@ua.uatypes.dataclass
+class ResultDataType:
+    Encoding: ua.UInt32 = 0
+    ResultId: ResultIdDataType = ua.uatypes.field(default_factory=ResultIdDataType)
+    HasTransferableDataOnFile: Optional[ua.Boolean] = None
+    IsPartial: ua.Boolean = False
+    IsSimulated: Optional[ua.Boolean] = None
+    ResultState: ua.Int32 = 0
+    MeasId: Optional[MeasIdDataType] = None
+    PartId: Optional[PartIdDataType] = None
+    ExternalRecipeId: Optional[RecipeIdExternalDataType] = None
+    InternalRecipeId: RecipeIdInternalDataType = ua.uatypes.field(default_factory=RecipeIdInternalDataType)
+    ProductId: Optional[PartIdDataType] = None
+    ExternalConfigurationId: Optional[ConfigurationIdDataType] = None
+    InternalConfigurationId: ConfigurationIdDataType = ua.uatypes.field(default_factory=ConfigurationIdDataType)
+    JobId: JobIdDataType = ua.uatypes.field(default_factory=JobIdDataType)
+    CreationTime: ua.DateTime = datetime.min
+    ProcessingTimes: Optional[ua.Double] = None
+    ResultContent: Optional[List[ua.Variant]] = None
+
+
+ENCODINGS = {RecipeIdExternalDataType: 5002, MeasIdDataType: 5006, JobIdDataType: 5008, PartIdDataType: 5013, ResultDataType: 5018, RecipeIdInternalDataType: 5268, ResultIdDataType: 5274}
 
 
 class News:
@@ -33,6 +92,9 @@ class News:
 
     def datachange_notification(self, node, value, data):
         self.told.append(value)
+
+    def event_notification(self, event):
+        self.told.append(event)
 
 
 async def main():
@@ -52,9 +114,8 @@ async def main():
     try:
         ours = await client.get_namespace_index("urn:linectl:vision")
         vision = await client.get_namespace_index(MACHINE_VISION)
-        for name, number in {"RecipeIdExternal": 5002, "MeasId": 5006, "JobId": 5008, "PartId": 5013}.items():
-            kind = type(name, (Identifier,), {"__annotations__": dict(Identifier.__annotations__)})
-            ua.register_extension_object(name, ua.NodeId(number, vision), ua.uatypes.dataclass(kind))
+        for kind, number in ENCODINGS.items():
+            ua.register_extension_object(kind.__name__, ua.NodeId(number, vision), kind)
         station = await client.nodes.objects.get_child(f"{ours}:Station")
 
         async def call(parent, path, *arguments):
@@ -126,7 +187,7 @@ async def main():
             return ua.Variant(None, ua.VariantType.ExtensionObject)
 
         def identifier(kind, text):
-            return ua.Variant(getattr(ua, kind)(Id=text), ua.VariantType.ExtensionObject)
+            return ua.Variant(getattr(ua, kind + "DataType")(Id=text), ua.VariantType.ExtensionObject)
 
         def job(part, recipe):
             return [identifier("MeasId", "M1"), identifier("PartId", part), recipe, null(), ua.Variant([], ua.VariantType.Variant)]
@@ -137,8 +198,29 @@ async def main():
 
         got["states"] = [await until(["Operational", "Ready"])]
         got["id"] = (await value(machine, "0:CurrentState", "0:Id")).Identifier
+        happened = News()
+        watching = await client.create_subscription(50, happened)
+        kinds = [client.get_node(ua.NodeId(number, vision)) for number in (1013, 1024)]
+        await watching.subscribe_events(client.nodes.server, kinds)
         got["job"] = await start("B1")
         got["states"].append(await until(["Operational", "Ready"]))
+        for _ in range(500):
+            if len(happened.told) >= 2:
+                break
+            await asyncio.sleep(0.01)
+        got["events"] = [[e.EventType.Identifier, e.JobId.Id, e.SourceName] for e in happened.told]
+        ready = happened.told[-1]
+        got["event"] = [ready.PartId.Id, ready.MeasId.Id, ready.ResultState, ready.IsPartial, [v.Value if isinstance(v, ua.Variant) else v for v in ready.ResultContent]]
+        await watching.delete()
+        management = await system.get_child(f"{vision}:ResultManagement")
+        handle, result, error = await management.call_method(
+            f"{vision}:GetResultById", ua.Variant(ready.ResultId, ua.VariantType.ExtensionObject), ua.Variant(0, ua.VariantType.Int32)
+        )
+        got["by id"] = [handle, error, result.ResultId.Id, result.JobId.Id, result.PartId.Id, result.MeasId.Id, result.ExternalRecipeId.Id]
+        got["by id"] += [result.ResultState, result.IsPartial, result.IsSimulated, [v.Value for v in result.ResultContent]]
+        got["no result"] = (await management.call_method(
+            f"{vision}:GetResultById", ua.Variant(ResultIdDataType("4000000000"), ua.VariantType.ExtensionObject), ua.Variant(0, ua.VariantType.Int32)
+        ))[2]
         results = [f"{vision}:ResultManagement", f"{vision}:Results", f"{vision}:LatestResult"]
         got["job result"] = [
             (await value(system, *results, f"{vision}:JobId")).Id,
