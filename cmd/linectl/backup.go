@@ -77,5 +77,8 @@ func (p *program) copied(c store.Copied) error {
 		{"record", c.Record}, {"bytes", fmt.Sprint(c.Bytes)}, {"pictures", fmt.Sprint(c.Pictures)},
 		{"present", fmt.Sprint(c.Present)}, {"missing", fmt.Sprint(c.Missing)},
 	}
+	if p.output == "table" {
+		rows[2][0], rows[3][0], rows[4][0] = "pictures copied", "there already", "missing"
+	}
 	return p.print(value, nil, rows)
 }

@@ -95,7 +95,30 @@ func TestVerifyBackupRestorePruneAtTheCommandLine(t *testing.T) {
 	if out, _ := ask(t, 0, "-c", config, "prune", "--dry-run"); !strings.Contains(out, "to be removed        0 pictures") {
 		t.Errorf("prune says\n%s", out)
 	}
-	ask(t, 0, "-c", config, "prune", "--hold", "L1", "--by", "eva", "--why", "complaint")
+	ask(t, 3, "-c", config, "prune", "--held")
+	ask(t, 2, "-c", config, "prune", "--hold", "")
+	ask(t, 2, "-c", config, "prune", "--hold", "L1", "--release", "L1")
+	if _, errs := ask(t, 0, "-c", config, "prune", "--hold", "L1", "--by", "eva", "--why", "complaint"); errs != "lot L1: 3 parts so far; their 1 pictures stay\n" {
+		t.Error(errs)
+	}
+	if out, _ := ask(t, 0, "-c", config, "prune", "--held", "-o", "csv"); !strings.HasPrefix(out, "lot,held since,who,why\nL1,") || !strings.HasSuffix(out, ",eva,complaint\n") {
+		t.Error(out)
+	}
+	if out, _ := ask(t, 0, "-c", config, "show", "1"); !strings.Contains(out, "\n  held        the lot, by eva at ") {
+		t.Error(out)
+	}
+	if out, _ := ask(t, 0, "-c", config, "prune", "--release", "L1", "--by", "eva", "-o", "json"); out != `{
+  "lot": "L1",
+  "held": false,
+  "parts": 3,
+  "pictures": 1
+}
+` {
+		t.Error(out)
+	}
+	if out, _ := ask(t, 0, "-c", config, "show", "1", "-o", "json"); !strings.Contains(out, `"hold": null`) {
+		t.Error(out)
+	}
 
 	if err := os.Truncate(picture, 3); err != nil {
 		t.Fatal(err)

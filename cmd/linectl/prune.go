@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -15,7 +14,7 @@ import (
 )
 
 func (p *program) pruneCommand() *cobra.Command {
-	var dry bool
+	var dry, held bool
 	var hold, release, who, why string
 	c := &cobra.Command{
 		Use:   "prune",
@@ -25,10 +24,14 @@ config says. Pictures of passes go first, then the samples of passes. Pictures o
 Pictures of parts that somebody reviewed, of lots that are held, and of parts that were rebuilt after a crash
 stay. Rows and heatmaps always stay, and each removal is a row.
 
---hold LOT keeps the pictures of a lot from now on, --release LOT lets them go again; both remove nothing.`,
+--hold LOT keeps the pictures of a lot from now on, --release LOT lets them go again, --held lists the lots that
+are held; all three remove nothing.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if hold != "" || release != "" {
+			switch {
+			case held:
+				return p.held(c.Context())
+			case c.Flags().Changed("hold") || c.Flags().Changed("release"):
 				return p.hold(c.Context(), hold, release, who, why)
 			}
 			return p.prune(c.Context(), dry)
@@ -37,21 +40,11 @@ stay. Rows and heatmaps always stay, and each removal is a row.
 	c.Flags().BoolVar(&dry, "dry-run", false, "only tell what would be removed")
 	c.Flags().StringVar(&hold, "hold", "", "lot whose pictures stay")
 	c.Flags().StringVar(&release, "release", "", "lot whose pictures need no longer stay")
+	c.Flags().BoolVar(&held, "held", false, "list the lots that are held, by whom and why")
 	c.Flags().StringVar(&who, "by", store.UserName(), "who holds or releases")
 	c.Flags().StringVar(&why, "why", "", "the reason of a hold")
+	c.MarkFlagsMutuallyExclusive("dry-run", "hold", "release", "held")
 	return c
-}
-
-func (p *program) hold(ctx context.Context, hold, release, who, why string) error {
-	if hold != "" && release != "" {
-		return hint.New(hint.Usage, errors.New("--hold and --release at once"), "one after the other")
-	}
-	pen, err := p.openPen(ctx)
-	if err != nil {
-		return err
-	}
-	defer pen.Close()
-	return pen.Hold(ctx, hold+release, hold != "", who, why)
 }
 
 // pruned is the JSON form; its keys are a contract.

@@ -32,6 +32,16 @@ The argument is the id of a record, else a part id, of which the newest record i
 	return c
 }
 
+// reviewed is the JSON form; its keys are a contract.
+type reviewed struct {
+	Record  int64  `json:"record"`
+	Part    string `json:"part_id"`
+	Decided string `json:"decided"`
+	Verdict string `json:"verdict"`
+	Who     string `json:"who"`
+	Why     string `json:"why"`
+}
+
 func (p *program) review(ctx context.Context, name string, byPart bool, o store.Opinion) error {
 	pen, err := p.openPen(ctx)
 	if err != nil {
@@ -44,6 +54,10 @@ func (p *program) review(ctx context.Context, name string, byPart bool, o store.
 	}
 	if err := pen.Review(ctx, story.ID, o); err != nil {
 		return err
+	}
+	if p.output != "table" {
+		said := reviewed{story.ID, story.Record.Trigger.PartID, story.Record.Verdict.String(), string(o.Verdict), o.Who, o.Why}
+		return p.print(said, []string{"record", "part", "decided", "verdict", "who", "why"}, [][]string{{fmt.Sprint(said.Record), said.Part, said.Decided, said.Verdict, said.Who, said.Why}})
 	}
 	fmt.Fprintf(p.err, "record %d, part %s: decided %s, reviewed as %s by %s\n",
 		story.ID, shown(story.Record.Trigger.PartID, 40), story.Record.Verdict, o.Verdict, shown(o.Who, 40))

@@ -73,6 +73,15 @@ func (p *program) show(ctx context.Context, name string, byPart bool, overlay st
 		return err
 	}
 	page := p.storyPage(story, opinions, drawing, cfg.Line.Cycle.Std())
+	if lot := story.Record.Trigger.Lot; lot != "" {
+		held, err := reader.Holds(ctx, lot)
+		if err != nil {
+			return err
+		}
+		for _, h := range held {
+			page.Hold = &heldLot{h.Lot, p.rfc3339(h.At), h.Who, h.Why}
+		}
+	}
 	switch p.output {
 	case "json":
 		err = p.print(page, nil, nil)
@@ -166,6 +175,7 @@ type storyPage struct {
 	ForReview  bool           `json:"for_review"` // passed, but near the threshold
 	CycleMS    float64        `json:"cycle_ms"`   // that the part had; as configured now where the record does not say
 	Reviews    []reviewPage   `json:"reviews"`
+	Hold       *heldLot       `json:"hold"` // of its lot; null where it is not held
 	Deliveries []deliveryPage `json:"deliveries"`
 	LateBy     string         `json:"late_at,omitempty"` // when the late finding came
 	Pictures   []keptPicture  `json:"pictures"`

@@ -31,6 +31,9 @@ func (s storyPage) fields(clean func(string) string) [][]string {
 	}
 	add("part", s.PartID)
 	add("lot", s.Lot)
+	if s.Hold != nil {
+		add("held", fmt.Sprintf("the lot, by %s at %s: %s", s.Hold.Who, s.Hold.At, s.Hold.Why))
+	}
 	add("user data", s.UserData)
 	add("mode", s.Mode)
 	if s.Recovered {

@@ -94,18 +94,6 @@ func addReview(ctx context.Context, commit commit, id int64, o Opinion) error {
 	})
 }
 
-// Hold keeps the pictures of a lot from being removed, or with held false no longer.
-func (p *Pen) Hold(ctx context.Context, lot string, held bool, who, why string) error {
-	if lot == "" || who == "" {
-		return hint.New(hint.Usage, errors.New("a hold needs a lot and a name"), "say which lot, and who holds it")
-	}
-	at := time.Now()
-	return p.commit(ctx, "hold", func(tx *ledger) error {
-		_, err := tx.add(holds, at.UnixMicro(), fit(lot), flag(held), fit(who), fit(why))
-		return err
-	})
-}
-
 // Opinions are what people said of a row, oldest first.
 func (r *Reader) Opinions(ctx context.Context, id int64) (opinions []Opinion, err error) {
 	rows, err := r.db.QueryContext(ctx, `SELECT at, verdict, who, why FROM review WHERE inspection_id = ? ORDER BY id`, id)
