@@ -55,6 +55,7 @@ log.jsonl in its folder.`,
 	f.StringVar(&s.plc.Address, "address", "127.0.0.1:4840", "where to listen")
 	f.StringVar(&s.plc.Folder, "folder", "linectl-plc", "folder of the PLC's certificate and of its log")
 	f.StringVar(&s.client, "client", "", "file with the certificate of the only client to let in; without it every client is")
+	f.StringVar(&s.plc.Profile, "profile", "full", "tags that the PLC has: minimal, standard or full")
 	f.IntVar(&s.plc.Width, "width", 16, "width of the part counter in bits: 16 or 32")
 	f.DurationVar(&s.plc.ResultLimit, "limit", 600*time.Millisecond, "how long the PLC waits for a result before it rejects")
 	f.DurationVar(&s.plc.Shortest, "interval", 10*time.Millisecond, "shortest interval that a subscription is granted")
@@ -123,6 +124,8 @@ func (s *simulation) prepare(ctx context.Context) (cfg conveyor.Config, err erro
 		return cfg, hint.New(hint.Usage, fmt.Errorf("--rate %g is out of range; allowed is more than 0, up to 60000", s.belt.Rate), "60 is a part a second")
 	case !(s.belt.Jitter >= 0 && s.belt.Jitter <= 1):
 		return cfg, refuse("--jitter %g is out of range; allowed is 0 to 1", s.belt.Jitter)
+	case !slices.Contains([]string{"minimal", "standard", "full"}, s.plc.Profile):
+		return cfg, refuse("--profile %q is unknown; choose minimal, standard or full", s.plc.Profile)
 	case s.plc.Shortest < time.Millisecond || s.plc.Shortest > time.Minute:
 		return cfg, refuse("--interval %s is out of range; allowed is 1ms to 1m", s.plc.Shortest)
 	case s.plc.PerRequest < 5 || s.plc.PerRequest > 10_000:

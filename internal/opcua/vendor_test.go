@@ -70,6 +70,32 @@ func TestPLCsOfOtherMakers(t *testing.T) {
 	}
 }
 
+// The simulated PLC has the tags of each profile, and judges by them.
+func TestProfilesOfTheSimulator(t *testing.T) {
+	for _, profile := range profiles {
+		p := startPLC(t, plc.Config{Profile: string(profile), ResultLimit: patience, IgnoreWatchdog: true})
+		cfg := configFor(p)
+		cfg.Profile = profile
+		for sig := range signals {
+			if demanded := profile.demands(table[sig].from); demanded && !cfg.Tags.has(sig) || !demanded && profile != Full && cfg.Tags.has(sig) {
+				t.Errorf("%s: tag %s is there: %v", profile, table[sig].key, cfg.Tags.has(sig))
+			}
+		}
+		l, heard, stop := runLink(t, cfg)
+		connectedAgain(t, heard)
+		for _, verdict := range []part.Verdict{part.Pass, part.Reject, part.Pass} {
+			if o := inspect(t, p, l, heard, verdict); o.Pass != (verdict == part.Pass) || !o.Told {
+				t.Errorf("%s: %+v", profile, o)
+			}
+			time.Sleep(50 * time.Millisecond) // without a counter the fall of part_present has to be seen
+		}
+		if want := fmt.Sprintf("profile = %q\n", profile); !strings.Contains(p.Section(), want) {
+			t.Errorf("section:\n%s", p.Section())
+		}
+		stop()
+	}
+}
+
 // heardOnly drops what was heard up to the kind, for PLCs whose heartbeat stands by their type.
 func heardOnly(heard ear, kind string) {
 	for len(heard) > 0 {

@@ -32,6 +32,7 @@ type Config struct {
 	Address     string        // to listen at; default 127.0.0.1:0, a free port
 	Folder      string        // holds the PLC's certificate; made if absent
 	Name        string        // of the certificate in the folder; default plc
+	Profile     string        // whose tags it has: minimal, standard or full (default), which is all there are
 	Width       int           // of the part counter in bits: 16 (default) or 32
 	ResultLimit time.Duration // how long the PLC waits for a result; default 600ms
 	Log         string        // file to which every result is appended that was seen as valid; "" for none
@@ -89,6 +90,7 @@ type PLC struct {
 func Start(cfg Config) (*PLC, error) {
 	cfg.Address = cmp.Or(cfg.Address, "127.0.0.1:0")
 	cfg.Name = cmp.Or(cfg.Name, "plc")
+	cfg.Profile = cmp.Or(cfg.Profile, "full")
 	cfg.Width = cmp.Or(cfg.Width, 16)
 	cfg.ResultLimit = cmp.Or(cfg.ResultLimit, 600*time.Millisecond)
 	cfg.Shortest = cmp.Or(cfg.Shortest, 10*time.Millisecond)
@@ -99,6 +101,9 @@ func Start(cfg Config) (*PLC, error) {
 	}
 	if cfg.Width != 16 && cfg.Width != 32 {
 		return nil, fmt.Errorf("simulated PLC: a counter of %d bits; choose 16 or 32", cfg.Width)
+	}
+	if profiles[cfg.Profile] == nil && cfg.Profile != "full" {
+		return nil, fmt.Errorf("simulated PLC: profile %q; choose minimal, standard or full", cfg.Profile)
 	}
 	folder, err := filepath.Abs(cfg.Folder) // a config that is pasted elsewhere must still find the certificate
 	if err != nil {

@@ -114,7 +114,7 @@ func (p *PLC) why(pass bool, now time.Time) string {
 }
 
 func (p *PLC) alive(now time.Time) bool {
-	return p.cfg.IgnoreWatchdog || now.Sub(p.program.beatAt) < watchdog
+	return p.cfg.IgnoreWatchdog || p.lacks("vision_heartbeat") || now.Sub(p.program.beatAt) < watchdog
 }
 
 // Present shows a part to linectl: what names it first, then the counter, then part_present. It returns

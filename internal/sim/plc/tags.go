@@ -15,6 +15,13 @@ const Namespace = "urn:linectl:simulated-plc"
 // inputs are the tags that the PLC writes itself; linectl can only read them.
 var inputs = []string{"part_present", "trigger_seq", "part_id", "recipe_id", "lot", "user_data", "result_ack", "plc_heartbeat"}
 
+// profiles are the tags of the profiles that do not have all.
+var profiles = map[string][]string{
+	"minimal": {"part_present", "reject", "result_valid"},
+	"standard": {"part_present", "reject", "result_valid", "trigger_seq", "plc_heartbeat", "accept", "result_seq", "result_code", "ready", "fault", "fault_code",
+		"vision_heartbeat"},
+}
+
 // initial are the tags as after a cold start. The type of a value is the type of its tag.
 func initial(cfg Config) map[string]any {
 	var sequence any = uint16(0)
@@ -26,6 +33,9 @@ func initial(cfg Config) map[string]any {
 		"accept": false, "reject": true, "result_seq": sequence, "result_part_id": "", "result_recipe_id": "", "result_code": int16(0), "score": float32(0), "result_valid": false,
 		"ready": false, "busy": false, "fault": false, "fault_code": int16(0), "vision_heartbeat": uint16(0),
 		"missed_count": uint32(0), "overrun_count": uint32(0), "deadline_count": uint32(0), "station_state": int16(0), "last_outage": int16(0),
+	}
+	if few := profiles[cfg.Profile]; few != nil {
+		maps.DeleteFunc(tags, func(key string, _ any) bool { return !slices.Contains(few, key) })
 	}
 	for key, value := range cfg.Tags {
 		if value == nil {
@@ -85,7 +95,7 @@ func (p *PLC) Tags() map[string]string {
 // PLC acknowledges with part_present.
 func (p *PLC) Section() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "[plc]\nendpoint = %q\nprofile = \"full\"\nserver_certificate = %q\n\n[plc.tags]\n", p.endpoint, p.CertificateFile())
+	fmt.Fprintf(&b, "[plc]\nendpoint = %q\nprofile = %q\nserver_certificate = %q\n\n[plc.tags]\n", p.endpoint, p.cfg.Profile, p.CertificateFile())
 	tags := p.Tags()
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
 		if key != "result_ack" {
