@@ -65,7 +65,7 @@ func (t *trainer) sheet(file string, g *gathered) error {
 		}
 		draw.Draw(canvas, picture, small, image.Point{}, draw.Src)
 		captions = append(captions, caption{tailOf(s.File), image.Pt(x, y+sheetSide+16)},
-			caption{fmt.Sprintf("%d. score %.3g; half of all: %.3g", n+1, s.Score, middle), image.Pt(x, y+sheetSide+30)})
+			caption{fmt.Sprintf("%d. score %.3g; half are below %.3g", n+1, s.Score, middle), image.Pt(x, y+sheetSide+30)})
 	}
 	mat, err := gocv.ImageToMatRGB(canvas)
 	if err != nil {

@@ -128,7 +128,26 @@ func (m *Model) Resolve(layer string) (string, error) {
 			return node.Output[0], nil
 		}
 	}
-	return "", fmt.Errorf("the network has no layer %q", layer)
+	return "", fmt.Errorf("the network has no layer %q%s", layer, m.offer(layer))
+}
+
+// offer is the last few activations that could be meant: exporters write "/layer2/layer2.1/relu_1/Relu_output_0" for
+// layer2.
+func (m *Model) offer(layer string) string {
+	all := m.Activations()
+	like := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return !strings.Contains(name, layer) })
+	if len(like) == 0 {
+		like = all
+	}
+	if len(like) == 0 {
+		return ""
+	}
+	const shown = 6
+	what := "; its activations are"
+	if len(like) > shown {
+		what, like = "; its last activations are", like[len(like)-shown:]
+	}
+	return fmt.Sprintf("%s %q", what, like)
 }
 
 // Cut makes the named tensors the outputs and removes every node and constant that none of them needs.

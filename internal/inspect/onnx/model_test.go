@@ -56,6 +56,14 @@ func TestCutRemovesWhatIsNotNeeded(t *testing.T) {
 	if got := m.Activations(); !slices.Equal(got, []string{"r1", "r2"}) {
 		t.Errorf("activations %v", got)
 	}
+	for layer, want := range map[string]string{
+		"layer9": `the network has no layer "layer9"; its activations are ["r1" "r2"]`,
+		"2":      `the network has no layer "2"; its activations are ["r2"]`,
+	} {
+		if _, err := m.Resolve(layer); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
 	if err := m.Cut([]string{"r1"}); err != nil {
 		t.Fatal(err)
 	}
