@@ -145,6 +145,9 @@ func (p *program) printReport(rep *exam.Report) error {
 	}
 	rows = append(rows, []string{"threshold", fmt.Sprintf("%.4f", rep.Threshold)},
 		[]string{"false rejects", rate(rep.FalseRejects)}, []string{"escapes", rate(rep.Escapes)})
+	for _, k := range rep.Kinds {
+		rows = append(rows, []string{"escapes, " + picture.Name(k.Name), rate(k.Escapes)})
+	}
 	for _, t := range rep.Timing {
 		rows = append(rows, []string{"time, " + t.Stage, fmt.Sprintf("p50 %.1f, p95 %.1f, p99 %.1f, max %.1f ms", t.P50, t.P95, t.P99, t.Max)})
 	}

@@ -122,6 +122,17 @@ func TestEval(t *testing.T) {
 		t.Errorf("masks that nobody has named: %d bad, %q", rep.Bad, rep.Notes)
 	}
 
+	// Folders inside that of the bad parts are kinds of defects. A good plate among them escapes.
+	must(os.MkdirAll(in("kinds/dent"), 0o755))
+	must(os.Mkdir(in("kinds/none"), 0o755))
+	must(os.Link(in("bad/0.png"), in("kinds/dent/0.png")))
+	must(os.Link(in("bad/1.png"), in("kinds/dent/1.png")))
+	must(os.Link(in("train/0.png"), in("kinds/none/0.png")))
+	if rep, _ := eval(0, "--good", in("good"), "--bad", in("kinds"), "--html", in("kinds.html")); len(rep.Kinds) != 2 || rep.Kinds[0].Name != "dent" || rep.Kinds[0].Escapes.Count != 0 ||
+		rep.Kinds[0].Escapes.Of != 2 || rep.Kinds[1].Escapes.Count != 1 || rep.Kinds[1].Escapes.Of != 1 {
+		t.Errorf("kinds %+v", rep.Kinds)
+	}
+
 	// A mask that is missing, one that is empty, and a picture that is cut off are named.
 	must(os.Remove(in("masks/0.png")))
 	must(writePNG(in("masks/1.png"), image.NewGray(image.Rect(0, 0, 48, 48))))

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -55,6 +56,12 @@ type Rate struct {
 	Of    int      `json:"of"`
 }
 
+// Kind is what became of one kind of defect.
+type Kind struct {
+	Name    string `json:"name"`
+	Escapes Rate   `json:"escape_rate"`
+}
+
 func rateOf(count, of int) Rate {
 	r := evaluate.NewRate(count, of)
 	return Rate{number(r.Value), r.Low, r.High, r.Count, r.Of}
@@ -92,6 +99,8 @@ type Report struct {
 
 	FalseRejects Rate `json:"false_reject_rate"`
 	Escapes      Rate `json:"escape_rate"`
+	// Kinds of defects, which are the folders inside that of the bad pictures; none where there are no two.
+	Kinds []Kind `json:"kinds,omitempty"`
 
 	Timing   []Timing  `json:"timing"`
 	Notes    []string  `json:"notes,omitempty"` // what a person should know before believing the figures
@@ -172,6 +181,7 @@ func Run(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, set Set, p
 		rep.Pictures = append(rep.Pictures, p)
 	}
 	rep.count()
+	rep.Kinds = rep.kinds(set.BadFolder)
 	rep.Regions = pixels.sums.Regions()
 	if rep.Masks > 0 {
 		auroc, pro, err := pixels.sums.Figures()
@@ -221,6 +231,34 @@ func (rep *Report) count() {
 	if rep.Refused > 0 {
 		rep.Notes = append(rep.Notes, fmt.Sprintf("%d pictures were refused for what the picture is like; they count as rejects and have no score", rep.Refused))
 	}
+}
+
+// kinds counts the escapes of each folder inside that of the bad pictures.
+func (rep *Report) kinds(folder string) (kinds []Kind) {
+	var names []string
+	escapes, of := map[string]int{}, map[string]int{}
+	for _, p := range rep.Pictures {
+		if !p.Bad || p.Verdict == "" {
+			continue
+		}
+		name, err := filepath.Rel(folder, filepath.Dir(p.File))
+		if err != nil {
+			return nil
+		}
+		if of[name]++; of[name] == 1 {
+			names = append(names, name)
+		}
+		if p.Verdict == part.Pass.String() {
+			escapes[name]++
+		}
+	}
+	if len(names) < 2 {
+		return nil
+	}
+	for _, name := range names {
+		kinds = append(kinds, Kind{name, rateOf(escapes[name], of[name])})
+	}
+	return kinds
 }
 
 // extremes are the numbers of up to n scored pictures: of good parts the highest scores first, of bad ones the
