@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -57,11 +58,11 @@ func (f Folder) save(r *Recipe) (*Recipe, error) {
 	if draft.Version, err = f.next(r.Name, versions); err != nil {
 		return nil, err
 	}
+	var by Change
+	if n := len(r.History); n > 0 {
+		by = r.History[n-1]
+	}
 	if len(r.Challenge) > 0 {
-		var by Change
-		if n := len(r.History); n > 0 {
-			by = r.History[n-1]
-		}
 		if err := f.addChallenges(r.Name, r.Challenge, by); err != nil {
 			return nil, err
 		}
@@ -85,7 +86,7 @@ func (f Folder) save(r *Recipe) (*Recipe, error) {
 		if err != nil || len(challenges) > 0 {
 			return saved, err
 		}
-		return saved, f.activate(saved, Event{})
+		return saved, f.activate(saved, Event{Who: by.Who, Why: cmp.Or(by.Why, "the first version")})
 	}
 	return saved, nil
 }
