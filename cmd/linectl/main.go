@@ -12,5 +12,6 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr, giveWay: giveWay}
+	os.Exit(p.run(ctx, os.Args[1:]))
 }

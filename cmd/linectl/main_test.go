@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -20,6 +22,11 @@ func TestMain(m *testing.M) {
 		os.Setenv(network.BackbonesVariable, backbones)
 	}
 	testscript.Main(m, map[string]func(){"linectl": main})
+}
+
+// run is one command line within the test.
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+	return (&program{in: in, out: out, err: errs}).run(ctx, args)
 }
 
 // TestScripts runs the program as its users do: command lines, output, exit codes.

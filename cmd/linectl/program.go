@@ -23,28 +23,29 @@ type program struct {
 	configPath string
 	output     string         // table, json or csv
 	zone       *time.Location // the plant's, once the config is read
+	giveWay    func()         // puts the process behind a line on this machine; nil in tests
 }
 
 // run runs one command line and returns the exit code: 0 ok, 1 failed, 2 bad config or usage,
 // 3 no match, 4 damaged data, 130 interrupted.
-func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
-	p := &program{in: in, out: out, err: errs, zone: time.Local}
+func (p *program) run(ctx context.Context, args []string) int {
+	p.zone = time.Local
 	root := p.command()
 	root.SetArgs(args)
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errs)
+	root.SetIn(p.in)
+	root.SetOut(p.out)
+	root.SetErr(p.err)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		fmt.Fprintln(errs, "linectl: interrupted")
+		fmt.Fprintln(p.err, "linectl: interrupted")
 		return int(hint.Canceled)
 	}
-	fmt.Fprintf(errs, "linectl: %v\n", err)
+	fmt.Fprintf(p.err, "linectl: %v\n", err)
 	if next := hint.Of(err); next != "" {
-		fmt.Fprintf(errs, "linectl: hint: %s\n", next)
+		fmt.Fprintf(p.err, "linectl: hint: %s\n", next)
 	}
 	return int(hint.KindOf(err))
 }
@@ -56,7 +57,10 @@ func (p *program) command() *cobra.Command {
 		Short:         "line controller: looks at every part and tells the PLC pass or reject in time",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
+			if c.Annotations[ofRecord] != "" && p.giveWay != nil {
+				p.giveWay()
+			}
 			switch p.output {
 			case "table", "json", "csv":
 				return nil
@@ -69,14 +73,22 @@ func (p *program) command() *cobra.Command {
 	root.AddCommand(
 		p.runCommand(), p.checkCommand(), p.demoCommand(),
 		p.trainCommand(), p.inspectCommand(), p.evalCommand(), p.featuresCommand(), p.recipeCommand(), p.thresholdCommand(), p.backboneCommand(), p.benchCommand(),
-		p.queryCommand(), p.showCommand(), p.statsCommand(), p.sinceCommand(),
-		p.reviewCommand(), p.verifyCommand(), p.exportCommand(), p.pruneCommand(), p.backupCommand(), p.restoreCommand(), p.salvageCommand(),
 		p.cameraCommand(), p.plcCommand(),
 		p.versionCommand(),
 	)
+	for _, c := range []*cobra.Command{
+		p.queryCommand(), p.showCommand(), p.statsCommand(), p.sinceCommand(),
+		p.reviewCommand(), p.verifyCommand(), p.exportCommand(), p.pruneCommand(), p.backupCommand(), p.restoreCommand(), p.salvageCommand(),
+	} {
+		c.Annotations = map[string]string{ofRecord: "yes"}
+		root.AddCommand(c)
+	}
 	strict(root)
 	return root
 }
+
+// ofRecord marks the commands that ask the record, or tend it, while a line may run beside them.
+const ofRecord = "of the record"
 
 // strict makes every mistake on a command line an error of the kind Usage, those included that cobra
 // answers with the help text and success: an unknown subcommand in a script must not look like work done.
