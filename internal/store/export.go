@@ -260,11 +260,10 @@ func (x *exporter) chain(ctx context.Context) error {
 
 // stretch writes the links after that numbered before, up to end.
 func (x *exporter) stretch(ctx context.Context, before int64, end link, out io.Writer) error {
-	v := &verifier{reader: x.reader}
 	lines := json.NewEncoder(out)
 	last := link{}
 	if before > 0 {
-		links, err := v.links(ctx, before, before)
+		links, err := x.reader.links(ctx, before, before)
 		if err != nil {
 			return err
 		}
@@ -278,7 +277,7 @@ func (x *exporter) stretch(ctx context.Context, before int64, end link, out io.W
 		return err
 	}
 	for from := before + 1; from <= end.n; from += verifyStep {
-		links, rows, err := v.read(ctx, from, min(from+verifyStep-1, end.n))
+		links, rows, _, err := x.reader.linked(ctx, from, min(from+verifyStep-1, end.n))
 		if err != nil {
 			return err
 		}

@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // Verification is what a walk over the whole chain has found.
@@ -37,9 +36,6 @@ type VerifyOptions struct {
 	Known    []Seal            // seals that were kept elsewhere
 	Progress func(done, total int64)
 }
-
-// verifyStep is how many links are read at a time: no result set stays open while their rows are judged.
-const verifyStep = 2000
 
 // Verify recomputes the chain from the rows. It tells report of each row that was changed, added, cut
 // off or moved, and goes on. It works beside a running daemon: what comes while it runs is left out.
@@ -74,13 +70,8 @@ func (v *verifier) run(ctx context.Context) error {
 	if err := v.begin(ctx); err != nil {
 		return err
 	}
-	for from := int64(1); from <= v.Links; from += verifyStep {
-		if err := v.step(ctx, from, min(from+verifyStep-1, v.Links)); err != nil {
-			return err
-		}
-		if v.Progress != nil {
-			v.Progress(min(from+verifyStep-1, v.Links), v.Links)
-		}
+	if err := v.walk(ctx); err != nil {
+		return err
 	}
 	for i, t := range chained {
 		kind := i + 1
@@ -147,109 +138,45 @@ func (v *verifier) begin(ctx context.Context) error {
 	return nil
 }
 
-// linkRow is a link as found.
-type linkRow struct {
-	n, kind, row int64
-	hash         []byte
+// walk judges the steps of the chain in their order, while those that follow are read.
+func (v *verifier) walk(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for read := range v.reader.steps(ctx, v.Links) {
+		s := <-read
+		if s.err != nil {
+			return s.err
+		}
+		v.step(s)
+		if v.Progress != nil {
+			v.Progress(s.to, v.Links)
+		}
+	}
+	return ctx.Err()
 }
 
-// read reads links and the rows that they name.
-func (v *verifier) read(ctx context.Context, from, to int64) (links []linkRow, rows map[[2]int64][]any, err error) {
-	if links, err = v.links(ctx, from, to); err != nil {
-		return nil, nil, err
-	}
-	var low, high [12]int64
-	for _, l := range links {
-		if l.kind < 1 || int(l.kind) > len(chained) {
-			continue
-		}
-		if low[l.kind] == 0 || l.row < low[l.kind] {
-			low[l.kind] = l.row
-		}
-		high[l.kind] = max(high[l.kind], l.row)
-	}
-	rows = map[[2]int64][]any{}
-	for kind := 1; kind <= len(chained); kind++ {
-		if low[kind] == 0 {
-			continue
-		}
-		if err := v.rows(ctx, chained[kind-1], low[kind], high[kind], rows); err != nil {
-			return nil, nil, err
-		}
-	}
-	return links, rows, nil
-}
-
-func (v *verifier) step(ctx context.Context, from, to int64) error {
-	links, rows, err := v.read(ctx, from, to)
-	if err != nil {
-		return err
-	}
-	next := from
-	var low, high int64 // of the inspections
-	for _, l := range links {
-		if l.kind == inspections.kind {
-			if low == 0 || l.row < low {
-				low = l.row
-			}
-			high = max(high, l.row)
-		}
+func (v *verifier) step(s step) {
+	next := s.from
+	for _, l := range s.links {
 		if l.n > next {
 			v.wrong("link %s: cut out", span(next, l.n-1))
 		}
-		v.judge(l, rows)
+		v.judge(l, s.rows)
 		next = l.n + 1
 	}
-	if next <= to {
-		v.wrong("link %s: cut out", span(next, to))
+	if next <= s.to {
+		v.wrong("link %s: cut out", span(next, s.to))
 	}
-	if low != 0 {
-		return v.heatmaps(ctx, low, high, rows)
-	}
-	return nil
-}
-
-func (v *verifier) links(ctx context.Context, from, to int64) (links []linkRow, err error) {
-	found, err := v.reader.db.QueryContext(ctx, `SELECT n, kind, row, hash FROM link WHERE n BETWEEN ? AND ? ORDER BY n`, from, to)
-	if err != nil {
-		return nil, err
-	}
-	defer found.Close()
-	for found.Next() {
-		var l linkRow
-		if err := found.Scan(&l.n, &l.kind, &l.row, &l.hash); err != nil {
-			return nil, err
+	for _, h := range s.heatmaps {
+		switch {
+		case h.want == nil && h.there:
+			v.wrong("heatmap %d: added", h.id)
+		case h.want != nil && !h.there:
+			v.wrong("heatmap %d: cut out", h.id)
+		case h.want != nil && string(h.made) != string(h.want):
+			v.wrong("heatmap %d: changed", h.id)
 		}
-		links = append(links, l)
 	}
-	return links, found.Err()
-}
-
-// rows reads rows of a table as the canonical form wants their values.
-func (v *verifier) rows(ctx context.Context, t table, from, to int64, into map[[2]int64][]any) error {
-	// A link that names a row far away would have the whole table read.
-	if to-from > 100*verifyStep {
-		from = max(from, v.seen[t.kind]+1)
-		to = min(to, from+verifyStep)
-	}
-	found, err := v.reader.db.QueryContext(ctx, fmt.Sprintf(`SELECT id, %s FROM %s WHERE id BETWEEN ? AND ?`, strings.Join(t.columns, ", "), t.name), from, to)
-	if err != nil {
-		return err
-	}
-	defer found.Close()
-	for found.Next() {
-		values := make([]any, len(t.columns))
-		var id int64
-		targets := []any{&id}
-		for i := range values {
-			targets = append(targets, &values[i])
-		}
-		if err := found.Scan(targets...); err != nil {
-			return err
-		}
-		into[[2]int64{t.kind, id}] = values
-	}
-	return found.Err()
 }
 
 // judge compares a link with its row.
@@ -375,39 +302,4 @@ func fileHash(path string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// heatmaps compares each heatmap with the hash in the row of its part, in time or late.
-func (v *verifier) heatmaps(ctx context.Context, from, to int64, rows map[[2]int64][]any) error {
-	found, err := v.reader.db.QueryContext(ctx, `SELECT i.id, coalesce(i.map, l.map), h.width, h.height, h.lo, h.hi, h.cells
-		FROM inspection i LEFT JOIN late l ON l.inspection_id = i.id LEFT JOIN heatmap h ON h.inspection_id = i.id
-		WHERE i.id BETWEEN ? AND ?`, from, to)
-	if err != nil {
-		return err
-	}
-	defer found.Close()
-	for found.Next() {
-		var id int64
-		var want, cells []byte
-		var width, height sql.NullInt64
-		var lo, hi sql.NullFloat64
-		if err := found.Scan(&id, &want, &width, &height, &lo, &hi, &cells); err != nil {
-			return err
-		}
-		if _, walked := rows[[2]int64{inspections.kind, id}]; !walked {
-			continue
-		}
-		switch {
-		case want == nil && width.Valid:
-			v.wrong("heatmap %d: added", id)
-		case want != nil && !width.Valid:
-			v.wrong("heatmap %d: cut out", id)
-		case want != nil:
-			g := grid{width: width.Int64, height: height.Int64, lo: lo.Float64, hi: hi.Float64, cells: cells}
-			if made, _ := g.hash().([]byte); string(made) != string(want) {
-				v.wrong("heatmap %d: changed", id)
-			}
-		}
-	}
-	return found.Err()
 }
