@@ -94,6 +94,40 @@ func BenchmarkLast1000RejectsOfALot(b *testing.B) {
 	reportP99(b, took)
 }
 
+// BenchmarkFindFew asks for what few parts match, far from the newest or with fewer matches than the limit.
+func BenchmarkFindFew(b *testing.B) {
+	r, parts := seeded(b)
+	story := func(id int64) time.Time {
+		s, err := r.Part(context.Background(), id)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return s.Record.Trigger.SeenAt
+	}
+	oldest, newest := story(1), story(parts)
+	reject := part.Reject
+	for _, c := range []struct {
+		name string
+		f    Filter
+	}{
+		{"RejectsOfTheLastHour", Filter{Since: newest.Add(-time.Hour), Verdict: &reject}},
+		{"UntilTheFirstDay", Filter{Until: oldest.AddDate(0, 0, 1)}},
+		{"AnOldRecipe", Filter{Recipe: "flange", Version: 1}},
+		{"NoSuchRecipe", Filter{Recipe: "flnage"}},
+		{"Pattern", Filter{Part: "SN-00000004*"}},
+		{"PatternOfAll", Filter{Part: "SN-*"}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			c.f.Limit = 50
+			for b.Loop() {
+				if n := find(b, r, c.f); n == 0 && c.name != "NoSuchRecipe" {
+					b.Fatal("nothing is found")
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkNear compares one part with all others, with those of a lot, and with all rejects.
 func BenchmarkNear(b *testing.B) {
 	r, parts := seeded(b)
