@@ -19,7 +19,7 @@ from half import halve
 # and how long a student makes them is chance. See README.md for the weight of the last.
 LENGTHS = (10.0, 10.0, 15.0)
 ABOUT = {
-    "standard": "ResNet-18 up to layer3, distilled on procedural renderings only; weights stored as float16",
+    "standard": "ResNet-18 up to layer3 with a stride in place of max pooling, distilled on procedural renderings only; weights stored as float16",
     "large": "A residual network of half more than ResNet-34's width, distilled on procedural renderings only; weights stored as float16",
     "small": "A residual network of a third of ResNet-18's width, distilled on procedural renderings only; weights stored as float16",
 }
