@@ -192,5 +192,8 @@ if [ "${1:-}" = test ]; then
 	runtime openvino
 fi
 modules
-if [ "${1:-}" = test ]; then "$root/scripts/interop.sh"; fi
+if [ "${1:-}" = test ]; then
+	"$root/scripts/interop.sh"
+	"$root/tools/backbone/make.sh" install
+fi
 say "complete"

@@ -46,25 +46,12 @@ func TestShippedBackbones(t *testing.T) {
 	}
 }
 
-// The pipeline in a short form. PyTorch's wheel brings several GB of CUDA, so set-up does not install it for this.
+// The pipeline in a short form: it runs, the losses fall, a stop changes nothing, and what it exports is exact.
 func TestPipeline(t *testing.T) {
-	python := os.Getenv("LINECTL_PYTHON")
-	if python == "" {
-		python = "../../.tools/backbone/venv/bin/python"
-	}
-	if _, err := os.Stat(python); err != nil {
-		t.Skip("no Python with PyTorch: tools/backbone/make.sh check installs it, or LINECTL_PYTHON names one")
-	}
 	if testing.Short() {
-		t.Skip("takes half a minute")
+		t.Skip("takes a minute")
 	}
-	python, err := filepath.Abs(python)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("./make.sh", "check")
-	cmd.Env = append(os.Environ(), "LINECTL_PYTHON="+python)
-	if out, err := cmd.CombinedOutput(); err != nil {
+	if out, err := exec.Command("./make.sh", "check").CombinedOutput(); err != nil {
 		t.Fatalf("make.sh check: %v\n%s", err, out)
 	}
 }
