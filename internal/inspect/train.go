@@ -261,11 +261,14 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 	if n := slices.Max(g.groups()) + 1; n < calibrate.Minimum {
 		return nil, hint.New(hint.Usage, fmt.Errorf("the %d pictures in %s show about %d different parts; at least %d are needed", len(g.shots), o.Good, n, calibrate.Minimum), "take pictures of more good parts")
 	}
+	if err := t.firstLook(ctx, g, l); err != nil {
+		return nil, err
+	}
 	if draft.Method.Choice, err = t.choose(ctx, g, l); err != nil {
 		return nil, err
 	}
 	draft.Method.Score, draft.Method.TopK = t.options.Score, t.options.TopK
-	held, err := t.holdOut(ctx, g, l)
+	held, err := t.holdOut(ctx, g, l, heldOut, t.tryInt8())
 	if err == nil {
 		held, err = t.trim(ctx, g, l, held)
 	}
@@ -287,6 +290,7 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 	if n := len(g.kept()); n < calibrate.Minimum {
 		return nil, hint.New(hint.Usage, fmt.Errorf("%d pictures are left of %d; at least %d are needed", n, len(g.shots), calibrate.Minimum), "take more pictures of different good parts")
 	}
+	l.strike(g)
 	m, err := l.learn(ctx, g.kept(), func(done, total int) { t.tell("all pictures", done, total) })
 	if err != nil {
 		return nil, err

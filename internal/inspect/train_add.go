@@ -83,7 +83,7 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 		return nil, 0, hint.New(hint.Usage, fmt.Errorf("%s@%d has learned every picture in %s already", parent.Name, parent.Version, t.options.Good), "name a folder of other pictures")
 	}
 	x := &extending{l, parent.Bank, patchcore.Project(parent.Bank.Vectors, parent.Bank.Dim, t.options.Seed), len(parent.Pictures)}
-	if _, err := t.holdOut(ctx, g, x); err != nil {
+	if _, err := t.holdOut(ctx, g, x, heldOut, t.tryInt8()); err != nil {
 		return nil, 0, err
 	}
 	r := *parent

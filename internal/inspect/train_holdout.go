@@ -17,11 +17,34 @@ import (
 // heldScores is the scores of held-out pictures in both precisions; int8 is nil where it was not tried.
 type heldScores struct{ fp32, int8 []float64 }
 
+// quick is the share of the memory bank that is enough to see which patches lie apart.
+const quick = 0.25
+
+// heldOut is what progress calls it when pictures are scored by what was learned of the others.
+const heldOut = "hold out"
+
+// firstLook holds the pictures out against small banks, so that what lies apart is in no bank that anything is
+// judged by: one scratch would hide the next.
+func (t *trainer) firstLook(ctx context.Context, g *gathered, l learner) error {
+	p, ok := l.(*patchcoreLearner)
+	if !ok || t.options.KeepSuspects {
+		return nil
+	}
+	whole := p.size
+	p.size = max(1, int(quick*float64(whole)))
+	_, err := t.holdOut(ctx, g, l, "first look", false)
+	p.size = whole
+	if err == nil {
+		p.strike(g)
+	}
+	return err
+}
+
 // holdOut gives every picture the score and the map that it has where neither it nor another picture of its
 // part was learned. Those that are left out are scored as well, and never learned.
-func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner) (heldScores, error) {
+func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner, what string, int8Too bool) (heldScores, error) {
 	held := heldScores{fp32: make([]float64, len(g.shots))}
-	if t.tryInt8() {
+	if int8Too {
 		held.int8 = make([]float64, len(g.shots))
 	}
 	for fold := range folds {
@@ -38,7 +61,7 @@ func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner) (heldScor
 		if len(out) == 0 {
 			continue
 		}
-		stage := fmt.Sprintf("hold out %d of %d", fold+1, folds)
+		stage := fmt.Sprintf("%s %d of %d", what, fold+1, folds)
 		if left := len(g.shots) - len(g.kept()); left > 0 {
 			stage += fmt.Sprintf(" without %d", left)
 		}
@@ -74,7 +97,7 @@ func (t *trainer) trim(ctx context.Context, g *gathered, l learner, held heldSco
 			break
 		}
 		var err error
-		if held, err = t.holdOut(ctx, g, l); err != nil {
+		if held, err = t.holdOut(ctx, g, l, heldOut, t.tryInt8()); err != nil {
 			return held, err
 		}
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
+	"linectl/internal/inspect/calibrate"
 	"linectl/internal/inspect/padim"
 	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/recipe"
@@ -25,6 +27,8 @@ type learner interface {
 	taker
 	// learn learns from the numbered pictures.
 	learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error)
+	// strike leaves out what lies apart in the pictures' maps from now on, where the method can.
+	strike(g *gathered)
 	close()
 }
 
@@ -46,18 +50,20 @@ func (t *trainer) newLearner() (learner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &patchcoreLearner{t: t, embedder: e}, nil
+	return &patchcoreLearner{t: t, embedder: e, size: t.options.Bank}, nil
 }
 
 // patchcoreLearner holds a sample of the patches of every picture.
 type patchcoreLearner struct {
 	t         *trainer
 	embedder  *patchcore.Embedder
+	size      int // vectors in a memory bank
 	each      int // patches sampled from a picture
 	taken     int
 	patches   []float32 // [.., embedder.Dim]
 	projected []float32 // the same patches: [.., patchcore.ProjectedDim]
 	origin    []patchcore.Origin
+	apart     [][]bool // the cells of each picture that are not learned; nil where all are
 }
 
 func (l *patchcoreLearner) close() { l.embedder.Close() }
@@ -82,18 +88,54 @@ func (l *patchcoreLearner) take(number int, _ string, pictures int) error {
 	return nil
 }
 
-// rows is the patches that were taken from the numbered pictures.
+// rows is the patches that were taken from the numbered pictures and are learned.
 func (l *patchcoreLearner) rows(pictures []int) (rows []int) {
 	wanted := make(map[int32]bool, len(pictures))
 	for _, p := range pictures {
 		wanted[int32(p)] = true
 	}
 	for row, o := range l.origin {
-		if wanted[o.Picture] {
+		if wanted[o.Picture] && !l.struck(row) {
 			rows = append(rows, row)
 		}
 	}
 	return rows
+}
+
+// struck tells whether a patch lies apart. Where patches do in a picture, its changed copies are not learned at all:
+// nobody knows where those patches are in them.
+func (l *patchcoreLearner) struck(row int) bool {
+	if l.apart == nil {
+		return false
+	}
+	cells := l.apart[l.origin[row].Picture]
+	changed := row/l.each%l.t.versions() > 0 // a picture is taken before its changed copies
+	return cells != nil && (changed || cells[l.origin[row].Cell])
+}
+
+// strike leaves out the patches that lie farther from those of all other parts than calibrate.Apart says. Greedy
+// k-center takes the farthest patches first, so the scratch on a part that was taken for good would be the first thing
+// learned, and pass from then on. A good patch that no other part has is one that parts to come will hardly have
+// either: little is lost with it.
+func (l *patchcoreLearner) strike(g *gathered) {
+	if l.t.options.KeepSuspects {
+		return
+	}
+	most := make([]float64, len(g.shots))
+	for i, s := range g.shots {
+		most[i] = float64(slices.Max(s.Map.Cells))
+	}
+	limit := calibrate.Apart(most)
+	l.apart = make([][]bool, len(g.shots))
+	for i, s := range g.shots {
+		if most[i] <= limit {
+			continue
+		}
+		l.apart[i] = make([]bool, len(s.Map.Cells))
+		for cell, d := range s.Map.Cells {
+			l.apart[i][cell] = float64(d) > limit
+		}
+	}
 }
 
 // places is the place of each of the pictures among them.
@@ -107,8 +149,7 @@ func places(pictures []int) map[int32]int32 {
 
 func (l *patchcoreLearner) learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error) {
 	rows, place := l.rows(pictures), places(pictures)
-	size := l.t.options.Bank
-	chosen, err := patchcore.Coreset(ctx, l.projected, patchcore.ProjectedDim, rows, size, l.t.options.Seed, func(done int) { progress(done, size) })
+	chosen, err := patchcore.Coreset(ctx, l.projected, patchcore.ProjectedDim, rows, l.size, l.t.options.Seed, func(done int) { progress(done, l.size) })
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +188,9 @@ type padimLearner struct {
 }
 
 func (l *padimLearner) close() {}
+
+// strike does nothing: a Gaussian for each place needs every picture whole.
+func (l *padimLearner) strike(*gathered) {}
 
 func (l *padimLearner) take(number int, file string, _ int) error {
 	if number == len(l.files) { // not one of its changed copies

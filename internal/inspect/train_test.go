@@ -193,6 +193,44 @@ func TestOthersAreHeldOutWithoutSuspects(t *testing.T) {
 	}
 }
 
+// TestApartIsNotLearned: a patch unlike those of every other picture is not learned, nor is a changed copy of its picture,
+// unless suspects are to be kept.
+func TestApartIsNotLearned(t *testing.T) {
+	const pictures, cells = 10, 4
+	g := new(gathered)
+	for i := range pictures {
+		s := shot{}
+		s.Map = part.Map{Width: cells, Height: 1, Cells: []float32{1, 2, float32(3 + i), 1}}
+		g.shots = append(g.shots, s)
+	}
+	rows := func(o TrainOptions) (left []patchcore.Origin) {
+		l := &patchcoreLearner{t: &trainer{options: o}, each: cells}
+		for i := range pictures * l.t.versions() {
+			for cell := range cells {
+				l.origin = append(l.origin, patchcore.Origin{Picture: int32(i / l.t.versions()), Cell: int32(cell)})
+			}
+		}
+		l.strike(g)
+		learned := l.rows([]int{0, pictures - 1})
+		for row, o := range l.origin {
+			if (o.Picture == 0 || o.Picture == pictures-1) && !slices.Contains(learned, row) {
+				left = append(left, o)
+			}
+		}
+		return left
+	}
+	far := patchcore.Origin{Picture: pictures - 1, Cell: 2}
+	if left := rows(TrainOptions{}); !slices.Equal(left, []patchcore.Origin{far}) {
+		t.Errorf("%v are not learned", left)
+	}
+	if left := rows(TrainOptions{Widen: []string{picture.Rotate}}); len(left) != 1+widened*cells || left[0] != far {
+		t.Errorf("with changed copies %v are not learned", left)
+	}
+	if left := rows(TrainOptions{KeepSuspects: true}); left != nil {
+		t.Errorf("%v are not learned though all are to be", left)
+	}
+}
+
 // TestAdd: more good pictures of another look are learned in a version of their own, whose parent still works.
 func TestAdd(t *testing.T) {
 	i, r, cfg, folders := trained(t)
@@ -244,7 +282,7 @@ func TestAddKnowsItsParts(t *testing.T) {
 	}
 	save(t, filepath.Join(dir, "again.png"), again)
 	for n := range 3 {
-		save(t, filepath.Join(dir, fmt.Sprintf("new-%d.png", n)), plate(uint64(900+n), false))
+		save(t, filepath.Join(dir, fmt.Sprintf("new-%d.png", n)), plate(uint64(950+n), false))
 	}
 	save(t, filepath.Join(dir, "spot.png"), plate(910, true))
 	var notes []string

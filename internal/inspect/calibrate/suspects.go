@@ -43,3 +43,14 @@ func Suspects(scores []float64) []int {
 	})
 	return found[:min(len(found), int(mostSuspects*float64(n)))]
 }
+
+// apart is the share of pictures whose strangest patches are not learned: twice as many as may be suspects, for a bad
+// picture need not be among the strangest. Half of it protects less; more costs accuracy where all pictures are good (docs/accuracy.md).
+const apart = 0.2
+
+// Apart returns the distance beyond which a patch is taken to belong to no good part: what the greatest distances in a
+// fifth of the pictures exceed. most is the greatest distance of a patch in each picture while it was held out.
+func Apart(most []float64) float64 {
+	rising := slices.Sorted(slices.Values(most))
+	return rising[len(rising)-1-int(apart*float64(len(rising)))]
+}
