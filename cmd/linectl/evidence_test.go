@@ -95,7 +95,15 @@ func TestVerifyBackupRestorePruneAtTheCommandLine(t *testing.T) {
 	if out, _ := ask(t, 0, "-c", config, "prune", "--dry-run"); !strings.Contains(out, "to be removed        0 pictures") {
 		t.Errorf("prune says\n%s", out)
 	}
-	ask(t, 3, "-c", config, "prune", "--held")
+	for _, empty := range [][]string{{"prune", "--held"}, {"query", "--events", "--until", "2000-01-01"}, {"stats", "--lot", "none"}, {"stats", "--by", "reason", "--lot", "none"},
+		{"stats", "--by", "review", "--lot", "none"}, {"query", "--near", "2", "--lot", "none"}, {"query", "--lot", "none"}} {
+		if out, errs := ask(t, 3, append([]string{"-c", config, "-o", "json"}, empty...)...); out != "[]\n" || errs == "" {
+			t.Errorf("%v: %s%s", empty, out, errs)
+		}
+		if out, _ := ask(t, 3, append([]string{"-c", config, "-o", "csv"}, empty...)...); strings.Count(out, "\n") != 1 {
+			t.Errorf("%v: %s", empty, out)
+		}
+	}
 	ask(t, 2, "-c", config, "prune", "--hold", "")
 	ask(t, 2, "-c", config, "prune", "--hold", "L1", "--release", "L1")
 	if _, errs := ask(t, 0, "-c", config, "prune", "--hold", "L1", "--by", "eva", "--why", "complaint"); errs != "lot L1: 3 parts so far; their 1 pictures stay\n" {

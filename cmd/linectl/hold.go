@@ -58,8 +58,9 @@ func (p *program) held(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	header := []string{"lot", "held since", "who", "why"}
 	if len(held) == 0 {
-		return hint.New(hint.NoMatch, errors.New("no lot is held"), "'linectl prune --hold LOT' holds one")
+		return p.nothing(header, hint.New(hint.NoMatch, errors.New("no lot is held"), "'linectl prune --hold LOT' holds one"))
 	}
 	lots := make([]heldLot, len(held))
 	rows := make([][]string, len(held))
@@ -70,5 +71,5 @@ func (p *program) held(ctx context.Context) error {
 			rows[i] = []string{shown(h.Lot, 40), h.At.In(p.zone).Format("2006-01-02 15:04"), shown(h.Who, 24), shown(h.Why, 100)}
 		}
 	}
-	return p.print(lots, []string{"lot", "held since", "who", "why"}, rows)
+	return p.print(lots, header, rows)
 }

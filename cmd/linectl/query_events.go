@@ -30,8 +30,9 @@ func (p *program) queryEvents(ctx context.Context, q question) error {
 	if err != nil {
 		return err
 	}
+	header := []string{"time", "event", "who", "detail"}
 	if len(found) == 0 {
-		return hint.New(hint.NoMatch, errors.New("no event in the record matches"), "widen --since")
+		return p.nothing(header, hint.New(hint.NoMatch, errors.New("no event in the record matches"), "widen --since"))
 	}
 	events := make([]loggedEvent, len(found))
 	rows := make([][]string, len(found))
@@ -42,5 +43,5 @@ func (p *program) queryEvents(ctx context.Context, q question) error {
 			rows[i] = []string{e.At.In(p.zone).Format("2006-01-02 15:04:05.000"), e.Kind, shown(e.Who, 24), shown(e.Detail, 200)}
 		}
 	}
-	return p.print(events, []string{"time", "event", "who", "detail"}, rows)
+	return p.print(events, header, rows)
 }

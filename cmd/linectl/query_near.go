@@ -33,8 +33,9 @@ func (p *program) queryNear(ctx context.Context, q question, near string) error 
 	if err != nil {
 		return err
 	}
+	header := append([]string{"likeness"}, queryHeader...)
 	if len(found) == 0 {
-		return hint.New(hint.NoMatch, errors.New("no part that matches can be compared"), "widen --since, or leave a condition out")
+		return p.nothing(header, hint.New(hint.NoMatch, errors.New("no part that matches can be compared"), "widen --since, or leave a condition out"))
 	}
 	alike := make([]alikePart, len(found))
 	rows := make([][]string, len(found))
@@ -42,7 +43,7 @@ func (p *program) queryNear(ctx context.Context, q question, near string) error 
 		alike[i] = alikePart{p.foundPart(a.Part), a.Likeness}
 		rows[i] = append([]string{fmt.Sprintf("%.3f", a.Likeness)}, alike[i].row(p.output == "table")...)
 	}
-	return p.print(alike, append([]string{"likeness"}, queryHeader...), rows)
+	return p.print(alike, header, rows)
 }
 
 func (p *program) likeHeatmap(ctx context.Context, reader *store.Reader, near string, f store.Filter) ([]store.Alike, error) {

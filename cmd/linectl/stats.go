@@ -154,11 +154,12 @@ func (p *program) stats(ctx context.Context, q statsQuestion) error {
 	if err != nil {
 		return err
 	}
-	if len(slots) == 0 {
-		return errNoMatch
-	}
 	if q.by == "reason" {
 		return p.pareto(slots, q.decided)
+	}
+	header := []string{q.by, "parts", "rejects", "rate", "low", "high", "score", "deviation", "ewma", "drift", "brightness", "sharpness"}
+	if len(slots) == 0 {
+		return p.nothing(header, errNoMatch)
 	}
 	found := count(slots, q.decided, group.time, func(s store.Slot) string { return group.key(s, calendar) })
 	if q.plot != "" {
@@ -170,7 +171,7 @@ func (p *program) stats(ctx context.Context, q statsQuestion) error {
 	for i, c := range found {
 		rows[i] = c.row(p.output == "table")
 	}
-	return p.print(found, []string{q.by, "parts", "rejects", "rate", "low", "high", "score", "deviation", "ewma", "drift", "brightness", "sharpness"}, rows)
+	return p.print(found, header, rows)
 }
 
 // count sums slots; a series in time has its control chart.
@@ -226,6 +227,10 @@ type caused struct {
 }
 
 func (p *program) pareto(slots []store.Slot, decided bool) error {
+	header := []string{"reason", "parts", "share", "cumulative"}
+	if len(slots) == 0 {
+		return p.nothing(header, errNoMatch)
+	}
 	reason := func(s store.Slot) string {
 		if decided {
 			return s.Decided
@@ -248,9 +253,9 @@ func (p *program) pareto(slots []store.Slot, decided bool) error {
 		rows = append(rows, []string{c.Reason, strconv.FormatInt(c.Parts, 10), fmt.Sprintf("%.1f", 100*c.Share), fmt.Sprintf("%.1f", 100*c.Cumulative)})
 	}
 	if len(found) == 0 {
-		return hint.New(hint.NoMatch, errors.New("nothing was rejected"), "")
+		return p.nothing(header, hint.New(hint.NoMatch, errors.New("nothing was rejected"), ""))
 	}
-	return p.print(found, []string{"reason", "parts", "share", "cumulative"}, rows)
+	return p.print(found, header, rows)
 }
 
 // judged is a row of what reviews say; its keys are a contract.
@@ -272,8 +277,9 @@ func (p *program) reviewRates(ctx context.Context, reader *store.Reader, f store
 	if err != nil {
 		return err
 	}
+	header := []string{"recipe", "rejects reviewed", "good", "false rejects %", "passes reviewed", "bad", "escapes %"}
 	if len(rates) == 0 {
-		return hint.New(hint.NoMatch, errors.New("nobody has reviewed such a part"), "'linectl query --review due' lists the parts that wait for a review")
+		return p.nothing(header, hint.New(hint.NoMatch, errors.New("nobody has reviewed such a part"), "'linectl query --review due' lists the parts that wait for a review"))
 	}
 	rate := func(k, n int64, low, high float64) string {
 		if n == 0 {
@@ -293,7 +299,7 @@ func (p *program) reviewRates(ctx context.Context, reader *store.Reader, f store
 			fmt.Sprint(r.PassesReviewed), fmt.Sprint(r.Escapes), rate(r.Escapes, r.PassesReviewed, j.EscapeLow, j.EscapeHigh),
 		})
 	}
-	return p.print(found, []string{"recipe", "rejects reviewed", "good", "false rejects %", "passes reviewed", "bad", "escapes %"}, rows)
+	return p.print(found, header, rows)
 }
 
 // series is a value of each stretch of time, with how many parts stand behind it.

@@ -8,6 +8,16 @@ import (
 	"text/tabwriter"
 )
 
+// nothing is the answer where a list is empty: other programs get an empty list, people the reason.
+func (p *program) nothing(header []string, why error) error {
+	if p.output != "table" {
+		if err := p.print([]struct{}{}, header, nil); err != nil {
+			return err
+		}
+	}
+	return why
+}
+
 // print writes what a command found in the form that -o asks for: value as JSON, or rows as a
 // table or CSV, under a header where the columns need names.
 func (p *program) print(value any, header []string, rows [][]string) error {
