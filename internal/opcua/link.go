@@ -49,7 +49,7 @@ type limits struct {
 
 func usual() limits {
 	return limits{
-		connect:  5 * time.Second,
+		connect:  8 * time.Second,
 		open:     15 * time.Second,
 		request:  4 * time.Second,
 		read:     250 * time.Millisecond,

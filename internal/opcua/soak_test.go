@@ -113,7 +113,6 @@ func TestManyHandshakes(t *testing.T) {
 	var side []*soakLine
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	t.Cleanup(func() { stop(); running.Wait(); noneLeft(t) })
 	for range lines {
 		p := startPLC(t, plc.Config{ResultLimit: patience, Width: 32, IgnoreWatchdog: true})
 		cfg := configFor(p)
@@ -141,6 +140,7 @@ func TestManyHandshakes(t *testing.T) {
 		connectedAgain(t, heard)
 		side = append(side, &soakLine{plc: p, link: l, heard: heard})
 	}
+	t.Cleanup(func() { stop(); running.Wait(); noneLeft(t) }) // before the PLCs, which wait for their clients
 	// Every so many handshakes all lines rest, and what is in use is looked at.
 	begun, warm := time.Now(), use{}
 	t.Logf("%10s %8s %6s %9s %11s %10s", "handshakes", "after", "per s", "heap kB", "resident kB", "goroutines")
