@@ -58,7 +58,7 @@ func (p *program) command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(c *cobra.Command, _ []string) error {
-			if c.Annotations[ofRecord] != "" && p.giveWay != nil {
+			if c.Annotations[reads] != "" && p.giveWay != nil {
 				p.giveWay()
 			}
 			switch p.output {
@@ -73,22 +73,24 @@ func (p *program) command() *cobra.Command {
 	root.AddCommand(
 		p.runCommand(), p.checkCommand(), p.demoCommand(),
 		p.trainCommand(), p.inspectCommand(), p.evalCommand(), p.featuresCommand(), p.recipeCommand(), p.thresholdCommand(), p.backboneCommand(), p.benchCommand(),
+		p.reviewCommand(), p.pruneCommand(),
 		p.cameraCommand(), p.plcCommand(),
 		p.versionCommand(),
 	)
 	for _, c := range []*cobra.Command{
 		p.queryCommand(), p.showCommand(), p.statsCommand(), p.sinceCommand(),
-		p.reviewCommand(), p.verifyCommand(), p.exportCommand(), p.pruneCommand(), p.backupCommand(), p.restoreCommand(), p.salvageCommand(),
+		p.verifyCommand(), p.exportCommand(), p.backupCommand(), p.restoreCommand(), p.salvageCommand(),
 	} {
-		c.Annotations = map[string]string{ofRecord: "yes"}
+		c.Annotations = map[string]string{reads: "yes"}
 		root.AddCommand(c)
 	}
 	strict(root)
 	return root
 }
 
-// ofRecord marks the commands that ask the record, or tend it, while a line may run beside them.
-const ofRecord = "of the record"
+// reads marks the commands that only read a record while a line may run beside them. Who writes to it must not give way: the
+// line would wait for the lock of a process that waits for the line.
+const reads = "reads the record"
 
 // strict makes every mistake on a command line an error of the kind Usage, those included that cobra
 // answers with the help text and success: an unknown subcommand in a script must not look like work done.
