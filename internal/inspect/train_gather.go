@@ -105,7 +105,6 @@ func (t *trainer) gather(ctx context.Context, files []string, l learner, seen ma
 	err := readAll(ctx, files, func(i int, frame part.Frame, err error) error {
 		t.tell("pictures", i+1, len(files))
 		if err != nil {
-			t.note("%s", err) // each, for the error that ends training names the first few
 			unreadable = append(unreadable, err.Error())
 			return nil
 		}
@@ -133,6 +132,9 @@ func (t *trainer) gather(ctx context.Context, files []string, l learner, seen ma
 		return nil, err
 	}
 	if len(unreadable) > 0 {
+		for _, text := range unreadable[min(shown, len(unreadable)):] { // the error names the first ones
+			t.note("%s", text)
+		}
 		return nil, hint.New(hint.Failure, fmt.Errorf("%d of %d pictures cannot be read: %s", len(unreadable), len(files), some(unreadable, "; ")),
 			"replace these files or take them away, then train again")
 	}

@@ -191,9 +191,11 @@ func (t *trainer) leaveOut(g *gathered) (left []string) {
 	return left
 }
 
+// shown is how many of many texts some shows.
+const shown = 5
+
 // some is the first few of many texts in a row, and how many more there are.
 func some(texts []string, between string) string {
-	const shown = 5
 	if len(texts) <= shown {
 		return strings.Join(texts, between)
 	}
