@@ -41,6 +41,9 @@ func (t *trainer) choose(ctx context.Context, g *gathered, l learner) (string, e
 	var learn []int
 	var held []string
 	for i, s := range g.shots {
+		if s.out {
+			continue
+		}
 		if s.fold < choiceFolds {
 			held = append(held, s.path)
 		} else {

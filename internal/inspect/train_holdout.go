@@ -23,21 +23,31 @@ const quick = 0.25
 // heldOut is what progress calls it when pictures are scored by what was learned of the others.
 const heldOut = "hold out"
 
-// firstLook holds the pictures out against small banks, so that what lies apart is in no bank that anything is
-// judged by: one scratch would hide the next.
+// mostLooks bounds how often pictures are held out before what is learned of them counts.
+const mostLooks = 2
+
+// firstLook holds the pictures out against small banks, and leaves out the patches that lie apart and the pictures that are
+// unlike the rest, so that they are in no bank that anything is judged by: a bad picture hides others of its kind. A second
+// look shows those that were hidden. It is the trimming of least trimmed squares, by concentration (Rousseeuw and Van Driessen,
+// "Computing LTS regression for large data sets", 2006).
 func (t *trainer) firstLook(ctx context.Context, g *gathered, l learner) error {
 	p, ok := l.(*patchcoreLearner)
 	if !ok || t.options.KeepSuspects {
 		return nil
 	}
 	whole := p.size
+	defer func() { p.size = whole }()
 	p.size = max(1, int(quick*float64(whole)))
-	_, err := t.holdOut(ctx, g, l, "first look", false)
-	p.size = whole
-	if err == nil {
+	for range mostLooks {
+		if _, err := t.holdOut(ctx, g, l, "first look", false); err != nil {
+			return err
+		}
 		p.strike(g)
+		if !g.leave(calibrate.Suspects(g.scores())) {
+			break
+		}
 	}
-	return err
+	return nil
 }
 
 // holdOut gives every picture the score and the map that it has where neither it nor another picture of its
@@ -84,24 +94,12 @@ func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner, what stri
 	return held, nil
 }
 
-// mostTrims bounds how often pictures are held out anew.
-const mostTrims = 3
-
-// trim takes the pictures that are unlike the rest out of what the others are learned from, and holds all out anew,
-// until they are the same ones: a bad picture hides others of its kind, and its patches take room in the bank from
-// which the threshold comes. It is the trimming of least trimmed squares, by concentration (Rousseeuw and Van Driessen,
-// "Computing LTS regression for large data sets", 2006). Without such pictures nothing is done.
+// trim holds all pictures out anew without those that are unlike the rest. PatchCore has left them out at its first look.
 func (t *trainer) trim(ctx context.Context, g *gathered, l learner, held heldScores) (heldScores, error) {
-	for range mostTrims {
-		if t.options.KeepSuspects || !g.leave(calibrate.Suspects(g.scores())) {
-			break
-		}
-		var err error
-		if held, err = t.holdOut(ctx, g, l, heldOut, t.tryInt8()); err != nil {
-			return held, err
-		}
+	if _, looked := l.(*patchcoreLearner); looked || t.options.KeepSuspects || !g.leave(calibrate.Suspects(g.scores())) {
+		return held, nil
 	}
-	return held, nil
+	return t.holdOut(ctx, g, l, heldOut, t.tryInt8())
 }
 
 // score scores files by a model.
