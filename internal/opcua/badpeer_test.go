@@ -34,7 +34,7 @@ func TestBadValues(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := startPLC(t, plc.Config{Tags: c.tags, IgnoreWatchdog: true, ResultLimit: patience})
-			l, heard := startLink(t, configFor(p))
+			l, heard := calmLink(t, configFor(p))
 			if !c.connect {
 				if got := heard.want(t, "disconnected"); !strings.Contains(got.err.Error(), c.wrong) {
 					t.Errorf("heard %v, want %q", got.err, c.wrong)
@@ -58,7 +58,7 @@ func TestBadValues(t *testing.T) {
 // A name of 1 MB comes with the trigger itself.
 func TestLongNames(t *testing.T) {
 	p := startPLC(t, plc.Config{})
-	_, heard := startLink(t, configFor(p))
+	_, heard := calmLink(t, configFor(p))
 	heard.want(t, "connected")
 	long := strings.Repeat("ä", 1<<19)
 	p.Present(plc.Part{ID: long})
@@ -70,7 +70,7 @@ func TestLongNames(t *testing.T) {
 // A counter that jumps and goes back is told as it is, each value once.
 func TestJumpingCounter(t *testing.T) {
 	p := startPLC(t, plc.Config{Width: 32})
-	_, heard := startLink(t, configFor(p))
+	_, heard := calmLink(t, configFor(p))
 	heard.want(t, "connected")
 	for _, n := range []uint32{5, 4294967295, 0, 2147483648, 2147483647, 5, 1} {
 		p.Set("trigger_seq", n)
@@ -98,7 +98,7 @@ func TestThousandsOfTags(t *testing.T) {
 		t.Errorf("a missing tag: %v", err)
 	}
 	cfg.Tags.TriggerSeq = right
-	l, heard := startLink(t, cfg)
+	l, heard := calmLink(t, cfg)
 	connectedAgain(t, heard)
 	if o := inspect(t, p, l, heard, part.Pass); !o.Pass {
 		t.Errorf("a good part: %+v", o)

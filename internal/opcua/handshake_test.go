@@ -47,7 +47,7 @@ func TestHandshake(t *testing.T) {
 		t.Run(fmt.Sprint(width, " bits"), func(t *testing.T) {
 			var written writes
 			p := startPLC(t, plc.Config{Width: width, OnWrite: written.add, ResultLimit: patience})
-			l, heard := startLink(t, configFor(p))
+			l, heard := calmLink(t, configFor(p))
 			heard.want(t, "connected")
 			if got, want := written.take(), []string{
 				"result_valid=false",
@@ -79,7 +79,7 @@ func TestHandshake(t *testing.T) {
 
 func TestTriggerNamesThePart(t *testing.T) {
 	p := startPLC(t, plc.Config{})
-	_, heard := startLink(t, configFor(p))
+	_, heard := calmLink(t, configFor(p))
 	heard.want(t, "connected")
 	before := time.Now()
 	p.Present(plc.Part{ID: "A7", Lot: "L9", Recipe: "bracket", UserData: "cavity 3"})
@@ -96,7 +96,7 @@ func TestTriggerNamesThePart(t *testing.T) {
 
 func TestNumericRecipe(t *testing.T) {
 	p := startPLC(t, plc.Config{Tags: map[string]any{"recipe_id": int16(0), "result_recipe_id": int16(0)}})
-	l, heard := startLink(t, configFor(p))
+	l, heard := calmLink(t, configFor(p))
 	if s := heard.want(t, "connected").snapshot; s.Trigger.Recipe != "" {
 		t.Errorf("recipe 0 reads as %q, want none", s.Trigger.Recipe)
 	}
@@ -114,7 +114,7 @@ func TestNumericRecipe(t *testing.T) {
 
 func TestGapsOverrunsAndWrapInOrder(t *testing.T) {
 	p := startPLC(t, plc.Config{Tags: map[string]any{"trigger_seq": uint16(65533)}})
-	_, heard := startLink(t, configFor(p))
+	_, heard := calmLink(t, configFor(p))
 	if s := heard.want(t, "connected").snapshot; s.Present || s.Trigger.Sequence.Value != 65533 {
 		t.Errorf("snapshot %+v", s)
 	}
@@ -137,7 +137,7 @@ func TestGapsOverrunsAndWrapInOrder(t *testing.T) {
 func TestFallAndRiseBetweenPolls(t *testing.T) {
 	p := startPLC(t, plc.Config{})
 	cfg := configFor(p)
-	_, heard := startLink(t, cfg)
+	_, heard := calmLink(t, cfg)
 	heard.want(t, "connected")
 	p.Present(plc.Part{})
 	heard.want(t, "triggered 1")
@@ -152,7 +152,7 @@ func TestResultAck(t *testing.T) {
 	p := startPLC(t, plc.Config{})
 	cfg := configFor(p)
 	cfg.Tags.ResultAck = p.Tags()["result_ack"]
-	_, heard := startLink(t, cfg)
+	_, heard := calmLink(t, cfg)
 	heard.want(t, "connected")
 	p.Present(plc.Part{})
 	heard.want(t, "triggered 1")
@@ -166,7 +166,7 @@ func TestResultAck(t *testing.T) {
 func TestPLCProgramStops(t *testing.T) {
 	p := startPLC(t, plc.Config{})
 	cfg := configFor(p)
-	_, heard := startLink(t, cfg)
+	_, heard := calmLink(t, cfg)
 	heard.want(t, "connected")
 	p.StopHeartbeat(true)
 	heard.want(t, "stale")
@@ -177,7 +177,7 @@ func TestPLCProgramStops(t *testing.T) {
 
 func TestStatus(t *testing.T) {
 	p := startPLC(t, plc.Config{})
-	l, heard := startLink(t, configFor(p))
+	l, heard := calmLink(t, configFor(p))
 	heard.want(t, "connected")
 	status := part.Status{Ready: true, Busy: true, Fault: true, FaultCode: part.NoFrame, Heartbeat: 7, Missed: 1, Overrun: 2, DeadlineMissed: 3}
 	if err := l.Report(t.Context(), status); err != nil {
@@ -205,7 +205,7 @@ func TestJournal(t *testing.T) {
 		"trigger_seq": uint16(41), "part_present": true, "part_id": "P-41",
 		"result_seq": uint16(41), "result_part_id": "P-41", "accept": true, "reject": false, "result_code": int16(1), "score": float32(0.5), "result_valid": true, "ready": true,
 	}})
-	_, heard := startLink(t, configFor(p))
+	_, heard := calmLink(t, configFor(p))
 	got := heard.want(t, "connected").snapshot
 	got.Trigger.SeenAt = time.Time{}
 	sequence := part.Sequence{Value: 41, Bits: 16}
@@ -255,7 +255,7 @@ func TestMinimalProfile(t *testing.T) {
 	cfg.Profile = Minimal
 	ids := p.Tags()
 	cfg.Tags = Tags{PartPresent: ids["part_present"], Reject: ids["reject"], ResultValid: ids["result_valid"]}
-	l, heard := startLink(t, cfg)
+	l, heard := calmLink(t, cfg)
 	heard.want(t, "connected")
 	for range 3 {
 		if o := inspect(t, p, l, heard, part.Pass); !o.Pass {
@@ -279,7 +279,7 @@ func TestMinimalProfile(t *testing.T) {
 func TestWritesTakeTurns(t *testing.T) {
 	var written writes
 	p := startPLC(t, plc.Config{OnWrite: written.add})
-	l, heard := startLink(t, configFor(p))
+	l, heard := calmLink(t, configFor(p))
 	heard.want(t, "connected")
 	written.take()
 	var work sync.WaitGroup
@@ -352,7 +352,7 @@ func TestVerifyWrites(t *testing.T) {
 			}})
 			cfg := configFor(p)
 			cfg.VerifyWrites = verify
-			l, heard := startLink(t, cfg)
+			l, heard := calmLink(t, cfg)
 			heard.want(t, "connected")
 			p.Present(plc.Part{})
 			trigger := heard.want(t, "triggered").trigger
@@ -378,6 +378,6 @@ func TestVerifiedHandshake(t *testing.T) {
 	p := startPLC(t, plc.Config{IgnoreWatchdog: true, ResultLimit: patience})
 	cfg := configFor(p)
 	cfg.VerifyWrites = true
-	l, heard := startLink(t, cfg)
+	l, heard := calmLink(t, cfg)
 	recovered(t, p, l, heard)
 }

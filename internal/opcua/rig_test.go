@@ -151,6 +151,14 @@ func startLink(t testing.TB, cfg Config) (*Link, ear) {
 	return l, heard
 }
 
+// calmLink is startLink for tests in which nothing is late on purpose.
+func calmLink(t testing.TB, cfg Config) (*Link, ear) {
+	t.Helper()
+	l, heard, stop := runLinkWithin(t, cfg, calm())
+	t.Cleanup(stop)
+	return l, heard
+}
+
 func runLink(t testing.TB, cfg Config) (l *Link, heard ear, stop func()) {
 	t.Helper()
 	return runLinkWithin(t, cfg, impatient())

@@ -80,7 +80,7 @@ plc.tags.reject: nsu=urn:linectl:simulated-plc;s="Inspect"."Reject": is String; 
 // A wrong tag does not end the daemon: the PLC program may be put right meanwhile.
 func TestWrongTagIsPutRight(t *testing.T) {
 	p := startPLC(t, plc.Config{Tags: map[string]any{"reject": int16(0)}})
-	_, heard := startLink(t, configFor(p))
+	_, heard := calmLink(t, configFor(p))
 	got := heard.want(t, "disconnected")
 	if !strings.Contains(got.err.Error(), "is Int16; allowed is Boolean") {
 		t.Errorf("heard %q", got)
