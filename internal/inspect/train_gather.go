@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"linectl/internal/hint"
 	"linectl/internal/inspect/calibrate"
@@ -273,9 +274,12 @@ func (t *trainer) look(g *gathered) {
 	if len(groups) < len(g.shots) {
 		t.note("%d pictures show about %d different parts, up to %d pictures of one: those of one part are held out together", len(g.shots), len(groups), most)
 	}
-	if a, b, ok := calibrate.Mixed(g.descriptors, descriptorDim); ok {
-		t.note("the pictures are of two kinds: %d are like %s, %d like %s; if these are two products, train a recipe for each",
-			len(a), picture.Name(g.shots[a[0]].File), len(b), picture.Name(g.shots[b[0]].File))
+	if kinds := calibrate.Kinds(g.descriptors, descriptorDim); kinds != nil {
+		names := make([]string, len(kinds))
+		for i, kind := range kinds {
+			names[i] = fmt.Sprintf("%d like %s", len(kind), picture.Name(g.shots[kind[0]].File))
+		}
+		t.note("the pictures are of %d kinds: %s; if these are different products, train a recipe for each", len(kinds), strings.Join(names, ", "))
 	}
 	if len(g.shots) < calibrate.Enough {
 		t.note("%d pictures are few: with %d or more the promise is narrower and the threshold lower", len(g.shots), calibrate.Enough)

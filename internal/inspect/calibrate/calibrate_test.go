@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"gonum.org/v1/gonum/stat/distuv"
@@ -296,24 +297,52 @@ func TestSuspects(t *testing.T) {
 	}
 }
 
-func TestMixed(t *testing.T) {
+// Products in one folder are told apart, however many there are and however they lie to one another; one product is not.
+func TestKinds(t *testing.T) {
 	random := rand.New(rand.NewPCG(41, 42))
 	const dim = 64
-	one, _ := scene(random, 60, 1, dim, 0)
-	if _, _, ok := Mixed(one, dim); ok {
-		t.Error("pictures of one kind are taken for two")
+	for _, c := range []struct {
+		name  string
+		sizes []int
+		place func(kind int) []float32 // what sets it apart
+	}{
+		{"two", []int{40, 20}, func(kind int) []float32 { return []float32{15 * float32(kind)} }},
+		{"three in a row", []int{30, 20, 10}, func(kind int) []float32 { return []float32{15 * float32(kind)} }},
+		{"three in a triangle", []int{24, 20, 16}, func(kind int) []float32 { return [][]float32{{15, 0}, {-8, 13}, {-8, -13}}[kind] }},
+		{"four in a row", []int{18, 16, 14, 12}, func(kind int) []float32 { return []float32{15 * float32(kind)} }},
+		{"four in a square", []int{18, 16, 14, 12}, func(kind int) []float32 { return []float32{15 * float32(kind%2), 15 * float32(kind/2)} }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d, _ := scene(random, 60, 1, dim, 0)
+			first := 0
+			for kind, size := range c.sizes {
+				for i := first; i < first+size; i++ {
+					for axis, v := range c.place(kind) {
+						d[i*dim+axis] += v
+					}
+				}
+				first += size
+			}
+			kinds := Kinds(d, dim)
+			if len(kinds) != len(c.sizes) {
+				t.Fatalf("%d kinds, want %d", len(kinds), len(c.sizes))
+			}
+			first = 0
+			for kind, size := range c.sizes {
+				got := slices.Sorted(slices.Values(kinds[kind]))
+				if len(got) != size || got[0] != first || got[size-1] != first+size-1 {
+					t.Errorf("kind %d is %v, want %d from %d on", kind, got, size, first)
+				}
+				first += size
+			}
+		})
 	}
-	two, _ := scene(random, 60, 1, dim, 0)
-	for i := range 20 {
-		two[i*dim] += 15
-	}
-	a, b, ok := Mixed(two, dim)
-	if !ok || len(a) != 40 || len(b) != 20 {
-		t.Fatalf("two kinds: %v, %d and %d", ok, len(a), len(b))
-	}
-	for _, i := range b {
-		if i >= 20 {
-			t.Errorf("picture %d is of the other kind", i)
+	for n := 20; n <= 200; n += 20 {
+		for range 20 {
+			one, _ := scene(random, n, 1, dim, 0)
+			if kinds := Kinds(one, dim); kinds != nil {
+				t.Errorf("%d pictures of one kind are taken for %d", n, len(kinds))
+			}
 		}
 	}
 }
