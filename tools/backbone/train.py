@@ -27,6 +27,12 @@ PEAK_RATE, PEAK_RATE_AFTER_START = 2e-3, 1e-3
 SAVE_SECONDS = 180
 
 
+def arithmetic(device):
+    """bfloat16 where the device computes it, float32 where a CPU without AVX-512 would only emulate it, many times slower."""
+    computes = device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if computes else torch.float32
+
+
 def crops(images, masks, side, count):
     """count crops as [count, 3, side, side] of 0 … 1 in steps of 1/255, and their masks [count, side, side].
 
@@ -75,13 +81,13 @@ class Teacher:
         if not {"mean", "std"} <= metadata.keys():
             raise ValueError(f"{path}: its metadata lack mean and std, so nobody knows how pictures go into it")
         at = lambda key: torch.tensor([float(v) for v in metadata[key].split(",")]).view(1, 3, 1, 1)
-        self.mean, self.std, self.device = at("mean"), at("std"), device
-        self.graph = networks.Graph(path, maps).eval().to(device, torch.bfloat16, memory_format=torch.channels_last)
+        self.mean, self.std, self.device, self.dtype = at("mean"), at("std"), device, arithmetic(device)
+        self.graph = networks.Graph(path, maps).eval().to(device, self.dtype, memory_format=torch.channels_last)
         self.statistics = None
 
     @torch.inference_mode()
     def raw(self, x):
-        x = ((x - self.mean) / self.std).to(self.device, torch.bfloat16, memory_format=torch.channels_last)
+        x = ((x - self.mean) / self.std).to(self.device, self.dtype, memory_format=torch.channels_last)
         return [m.permute(0, 2, 3, 1) for m in self.graph(x)]
 
     def learn_statistics(self, batches):
@@ -224,7 +230,7 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         for size, pupil in pupils.items():
             pupil.train()
-            with torch.autocast(device.type, torch.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=teacher.dtype is torch.bfloat16):
                 said, defects = pupil(x, corner)
             losses = [imitation(q, t) for q, t in zip(said, taught)]
             losses.append(F.cross_entropy(defects.float().flatten(0, 2), named.flatten(), weight=kinds))

@@ -239,10 +239,13 @@ func scene(random *rand.Rand, parts, shots, dim int, noise float64) (descriptors
 func TestGroup(t *testing.T) {
 	random := rand.New(rand.NewPCG(21, 22))
 	const dim = 64
-	for _, test := range []struct{ parts, shots int }{{40, 1}, {200, 1}, {60, 3}, {120, 6}} {
+	for _, test := range []struct {
+		parts, shots int
+		noise        float64
+	}{{40, 1, 0}, {200, 1, 0}, {60, 3, 0.15}, {120, 6, 0.15}, {12, 20, 0.1}, {20, 10, 0.05}, {20, 10, 0.15}, {30, 8, 0.15}} {
 		together, pairs, wrong := 0, 0, 0
 		for range 5 {
-			descriptors, truth := scene(random, test.parts, test.shots, dim, 0.15)
+			descriptors, truth := scene(random, test.parts, test.shots, dim, test.noise)
 			groups := Group(descriptors, dim)
 			for i := range groups {
 				for j := range i {

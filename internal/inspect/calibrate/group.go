@@ -10,34 +10,35 @@ import (
 )
 
 const (
-	mostDirections = 64
-	chance         = 0.05 // that a set without near-duplicates has two pictures put together
+	leastDirections, mostDirections = 6, 64
+
+	chance = 0.05 // that a set without near-duplicates has two pictures put together
 )
 
 // Group finds pictures that show the same thing: several exposures of one part, or neighbours in a burst.
 // descriptors [n, dim] say what each picture looks like as a whole. The result numbers the groups from 0
 // in the order of the pictures.
 //
-// Where pictures differ by chance alone, descriptors that are centred and scaled to equal variance in all
-// of their main directions (whitened) point anywhere: the cosine c of two of them in k directions has the
-// law of (1+c)/2 ~ Beta((k-1)/2, (k-1)/2). Two that are more alike than any of the n(n-1)/2 pairs would be
-// with a probability of 5 % (Bonferroni) are near-duplicates, and so is what hangs together by such pairs.
+// Where pictures differ by chance alone, descriptors that are centred and scaled to equal variance in their k main
+// directions (whitened) point anywhere: the cosine c of two of them has the law of (1+c)/2 ~ Beta((k-1)/2, (k-1)/2).
+// Two that are more alike than any of the n(n-1)/2 pairs would be with a probability of 5 % (Bonferroni) are
+// near-duplicates, and so is what hangs together by such pairs. Few parts differ in few directions, and in the rest
+// only exposures of one part do; many are told apart best by many: so several k are tried, and the 5 % are those of all
+// together.
 func Group(descriptors []float32, dim int) []int {
 	n := len(descriptors) / max(1, dim)
 	groups := make([]int, n)
 	for i := range groups {
 		groups[i] = i
 	}
-	k := min(n/4, mostDirections, dim)
-	if k < 3 {
-		return groups
+	points, most := whiten(descriptors, n, dim, min(n/4, mostDirections, dim))
+	var ladder []int
+	for k := leastDirections; k < most; k = k * 4 / 3 {
+		ladder = append(ladder, k)
 	}
-	points, k := whiten(descriptors, n, dim, k)
-	if k < 3 {
-		return groups
+	if most >= 3 {
+		ladder = append(ladder, most)
 	}
-	half := float64(k-1) / 2
-	cut := 2*distuv.Beta{Alpha: half, Beta: half}.Quantile(1-chance/(float64(n)*float64(n-1)/2)) - 1
 	dot := blas32.Implementation().Sdot
 	root := func(i int) int {
 		for groups[i] != i {
@@ -46,11 +47,19 @@ func Group(descriptors []float32, dim int) []int {
 		}
 		return i
 	}
-	for i := range n {
-		for j := range i {
-			if float64(dot(k, points[i*k:(i+1)*k], 1, points[j*k:(j+1)*k], 1)) > cut {
-				if a, b := root(i), root(j); a != b {
-					groups[max(a, b)] = min(a, b)
+	length := make([]float64, n)
+	for _, k := range ladder {
+		at := func(i int) []float32 { return points[i*most : i*most+k] }
+		half := float64(k-1) / 2
+		tests := float64(n) * float64(n-1) / 2 * float64(len(ladder))
+		cut := 2*distuv.Beta{Alpha: half, Beta: half}.Quantile(1-chance/tests) - 1
+		for i := range n {
+			length[i] = math.Sqrt(float64(dot(k, at(i), 1, at(i), 1)))
+			for j := range i {
+				if float64(dot(k, at(i), 1, at(j), 1)) > cut*length[i]*length[j] {
+					if a, b := root(i), root(j); a != b {
+						groups[max(a, b)] = min(a, b)
+					}
 				}
 			}
 		}
@@ -67,9 +76,12 @@ func Group(descriptors []float32, dim int) []int {
 	return named
 }
 
-// whiten projects descriptors on their k main directions, fewer where they have not so many, scales each
-// to the same variance, and brings every picture to length 1.
+// whiten projects descriptors on their k main directions, the greatest first and fewer where they have not so many, and scales
+// each to the same variance.
 func whiten(descriptors []float32, n, dim, k int) ([]float32, int) {
+	if k == 0 {
+		return nil, 0
+	}
 	centred := make([]float32, len(descriptors))
 	for j := range dim {
 		var sum float64
@@ -111,11 +123,5 @@ func whiten(descriptors []float32, n, dim, k int) ([]float32, int) {
 	points := make([]float32, n*k)
 	blas32.Gemm(blas.NoTrans, blas.NoTrans, 1, blas32.General{Rows: n, Cols: dim, Stride: dim, Data: centred},
 		blas32.General{Rows: dim, Cols: k, Stride: k, Data: directions}, 0, blas32.General{Rows: n, Cols: k, Stride: k, Data: points})
-	for i := range n {
-		p := blas32.Vector{N: k, Inc: 1, Data: points[i*k : (i+1)*k]}
-		if length := blas32.Nrm2(p); length > 0 {
-			blas32.Scal(1/length, p)
-		}
-	}
 	return points, k
 }
