@@ -234,7 +234,7 @@ func suspects(r *recipe.Recipe) string {
 		text = fmt.Sprintf("%d pictures unlike the rest: %s", len(files), strings.Join(files, ", "))
 	}
 	if out := r.Training.LeftOut; len(out) > 0 {
-		text += fmt.Sprintf("; %d left out: %s", len(out), strings.Join(out, ", "))
+		text += fmt.Sprintf("; %d left out: %s; %s, if parts like these are good ones", len(out), strings.Join(out, ", "), counting(r))
 	}
 	return text
 }

@@ -117,14 +117,17 @@ func (p *program) tryChallenges(c *cobra.Command, d desk, name string, version i
 	}
 	var all []tried
 	var rows [][]string
-	passed := 0
+	unseen := 0
 	for _, t := range results {
 		f := t.Finding
-		one := tried{Challenge: t.Challenge, Score: numeric(f.Score), Threshold: f.Threshold, Zone: f.Zone, Rejected: t.Rejected(), Reason: f.Reason.String()}
+		one := tried{Challenge: t.Challenge, Score: numeric(f.Score), Threshold: f.Threshold, Zone: f.Zone, Rejected: t.Found(), Reason: f.Reason.String()}
 		verdict := "rejected: " + one.Reason
 		if !one.Rejected {
-			passed++
+			unseen++
 			verdict = "PASSED"
+			if !f.Reason.Inspected() {
+				verdict = "NOT JUDGED: " + one.Reason
+			}
 		}
 		all = append(all, one)
 		rows = append(rows, []string{one.Name, fmt.Sprintf("%.12s", one.SHA256), one.Kind, figure(one.Score), fmt.Sprintf("%.4g", one.Threshold), one.Zone, verdict})
@@ -132,8 +135,8 @@ func (p *program) tryChallenges(c *cobra.Command, d desk, name string, version i
 	if err := p.print(all, []string{"picture", "sha256", "kind", "score", "threshold", "zone", fmt.Sprintf("by %s@%d", name, r.Version)}, rows); err != nil {
 		return err
 	}
-	if passed > 0 {
-		fmt.Fprintf(p.err, "linectl: %s@%d passes %d of %d known defects: lower its threshold with 'linectl threshold %s', or train again\n", name, r.Version, passed, len(results), name)
+	if unseen > 0 {
+		fmt.Fprintf(p.err, "linectl: %s@%d does not find %d of %d known defects: lower its threshold with 'linectl threshold %s', train again, or take away a picture that is not judged\n", name, r.Version, unseen, len(results), name)
 	}
 	return nil
 }

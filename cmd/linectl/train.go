@@ -175,6 +175,7 @@ type trained struct {
 	NetworkGate string   `json:"backbone_gate,omitempty"`
 	Review      float64  `json:"review,omitempty"`
 	LeftOut     []string `json:"left_out,omitempty"`
+	Counting    *promise `json:"promise_counting_left_out,omitempty"`
 	Notes       []string `json:"notes,omitempty"`
 	Seconds     float64  `json:"seconds"`
 	BadPictures int      `json:"bad_pictures,omitempty"`
@@ -184,6 +185,26 @@ type trained struct {
 	AUROC       float64  `json:"auroc,omitempty"`
 
 	Budget *recipe.Budget `json:"budget,omitempty"`
+}
+
+// promise is false rejects in 10,000 good parts.
+type promise struct {
+	Expected float64 `json:"false_rejects_in_10000"`
+	Low      float64 `json:"false_rejects_low"`
+	High     float64 `json:"false_rejects_high"`
+}
+
+func (p promise) String() string {
+	return fmt.Sprintf("about %.0f false rejects in 10,000 good parts, 95 %% interval %.0f to %.0f", p.Expected, p.Low, p.High)
+}
+
+// counting is the promise if what was left out were good parts after all; nil where nothing was.
+func counting(r *recipe.Recipe) *promise {
+	if len(r.Training.LeftOut) == 0 {
+		return nil
+	}
+	c := r.Threshold.Counting(len(r.Training.LeftOut))
+	return &promise{c.Expected, c.Low, c.High}
 }
 
 func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad string, add bool, budget time.Duration, choose bool) error {
@@ -248,7 +269,7 @@ func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad
 		Threshold: r.Threshold.Value, Expected: r.Threshold.Expected, Low: r.Threshold.Low, High: r.Threshold.High,
 		Effective: math.Round(r.Threshold.Effective), Method: r.Method.Name, Precision: r.Method.Precision, Gate: r.Method.Gate,
 		Network: r.Manifest.Backbone.Precision, NetworkGate: r.Manifest.Backbone.Gate,
-		Review: r.Threshold.Review, LeftOut: r.Training.LeftOut, Notes: notes,
+		Review: r.Threshold.Review, LeftOut: r.Training.LeftOut, Counting: counting(r), Notes: notes,
 		Seconds: math.Round(time.Since(begun).Seconds()*10) / 10, Budget: r.Training.Budget,
 	}
 	if len(badFiles) > 0 {
@@ -332,7 +353,10 @@ func (t trained) rows(active int) [][]string {
 		{"network", strings.TrimSuffix(t.Network+"; "+t.NetworkGate, "; ")},
 		{"precision", t.Precision + "; " + t.Gate},
 		{"threshold", fmt.Sprintf("%.4g", t.Threshold)},
-		{"promise", fmt.Sprintf("about %.0f false rejects in 10,000 good parts, 95 %% interval %.0f to %.0f, from %d held-out pictures", t.Expected, t.Low, t.High, t.Pictures)},
+		{"promise", fmt.Sprintf("%s, from %d held-out pictures", promise{t.Expected, t.Low, t.High}, t.Pictures)},
+	}
+	if t.Counting != nil {
+		rows = append(rows, []string{"", fmt.Sprintf("%s, if parts like the %d left out are good ones", t.Counting, len(t.LeftOut))})
 	}
 	if t.Method == recipe.PaDiM {
 		rows = slices.DeleteFunc(rows, func(row []string) bool { return row[0] == "memory bank" || row[0] == "precision" })

@@ -17,8 +17,9 @@ type Challenged struct {
 	Finding part.Finding
 }
 
-// Rejected tells whether the version rejects it, as it must.
-func (c Challenged) Rejected() bool { return c.Finding.Reason != part.None }
+// Found tells whether the version rejects it for what it shows, as it must. A picture that is refused itself, as too dark
+// or of another size, proves nothing: the network never saw it.
+func (c Challenged) Found() bool { return c.Finding.Reason == part.Anomaly }
 
 // Try inspects pictures by a version.
 func Try(ctx context.Context, cfg Config, folders Folders, r *recipe.Recipe, pictures []recipe.Challenge) ([]Challenged, error) {
@@ -50,20 +51,26 @@ func (i *Inspector) try(ctx context.Context, pictures []recipe.Challenge, progre
 	return all, nil
 }
 
-// passes names the pictures that are not rejected, and says what some of them scored.
-func passes(tried []Challenged) (names []string, scores string) {
+// missed names the pictures that are not rejected for what they show, and says of some of them why.
+func missed(tried []Challenged) (names []string, why string) {
 	var texts []string
 	for _, c := range tried {
-		if !c.Rejected() {
-			names = append(names, c.Name)
-			texts = append(texts, fmt.Sprintf("%s (score %.4g, threshold %.4g)", c.Name, c.Finding.Score, c.Finding.Threshold))
+		f := c.Finding
+		switch {
+		case c.Found():
+			continue
+		case f.Reason.Inspected():
+			texts = append(texts, fmt.Sprintf("%s (score %.4g, threshold %.4g)", c.Name, f.Score, f.Threshold))
+		default:
+			texts = append(texts, fmt.Sprintf("%s (not judged, %s: %s)", c.Name, f.Reason, f.Detail))
 		}
+		names = append(names, c.Name)
 	}
 	return names, some(texts, ", ")
 }
 
-// Activate makes a version the active one if it rejects every challenge picture of its name. With force it
-// becomes active all the same, and the recipe's history names the pictures that it passes and says why. It
+// Activate makes a version the active one if it finds the defect in every challenge picture of its name. With force it
+// becomes active all the same, and the recipe's history names the pictures in which it finds none and says why. It
 // returns how many challenge pictures there are.
 func Activate(ctx context.Context, cfg Config, folders Folders, name string, version int, by recipe.Event, force bool) (int, error) {
 	shelf := recipe.Folder(folders.Recipes)
@@ -79,11 +86,11 @@ func Activate(ctx context.Context, cfg Config, folders Folders, name string, ver
 	if err != nil {
 		return 0, fmt.Errorf("%s@%d is not activated: %w", name, version, err)
 	}
-	passed, scores := passes(tried)
-	if len(passed) > 0 && !force {
-		return 0, hint.New(hint.Failure, fmt.Errorf("%s@%d is not activated: it would pass %d of %d known defects: %s", name, version, len(passed), len(tried), scores),
+	unseen, why := missed(tried)
+	if len(unseen) > 0 && !force {
+		return 0, hint.New(hint.Failure, fmt.Errorf("%s@%d is not activated: it does not find %d of %d known defects: %s", name, version, len(unseen), len(tried), why),
 			fmt.Sprintf("lower the threshold with 'linectl threshold %s', train again, or take a picture away with 'linectl recipe challenge remove %s'; --force --why TEXT activates it all the same and puts that on record", name, name))
 	}
-	by.Forced = passed
+	by.Forced = unseen
 	return len(tried), shelf.Activate(name, version, by)
 }

@@ -194,7 +194,7 @@ func (i *Inspector) score(_ part.Frame, f *part.Finding) (err error) {
 		if f.Zone != "" {
 			f.Detail += ", zone " + f.Zone
 		}
-	case decided.Review > 0 && f.Score >= decided.Review:
+	case decided.due():
 		f.Review = true
 		f.Detail = fmt.Sprintf("score %.4g, review from %.4g, threshold %.4g", f.Score, decided.Review, f.Threshold)
 	}

@@ -25,11 +25,14 @@ type limit struct {
 	recipe.Threshold
 }
 
-// judgement is the limit that a part came nearest to, or exceeded most.
+// judgement is a limit and the score that it was held against.
 type judgement struct {
 	limit
 	score float64
 }
+
+// due tells whether a person is to look at the part: the band below the threshold is reached.
+func (j judgement) due() bool { return j.Review > 0 && j.score >= j.Review }
 
 // newJudge makes the judge of a recipe's zones for grids of a size.
 //
@@ -113,14 +116,24 @@ func (j *judge) smoothed(s *smooth.Smoother) func(part.Map, int) float64 {
 	}
 }
 
-// decide names the limit of which the part reaches the greatest share.
+// decide names the limit of which the part reaches the greatest share: of all thresholds, or, where it is below all of
+// them, of those whose review is due, if any is.
 func (j *judge) decide(m part.Map) judgement {
-	var worst judgement
-	for i, l := range j.limits {
-		score := j.score(m, l.place)
-		if i == 0 || score*worst.Value > worst.score*l.Value {
-			worst = judgement{l, score}
+	var worst, due judgement
+	for _, l := range j.limits {
+		now := judgement{l, j.score(m, l.place)}
+		if worst.Value == 0 || now.above(worst) {
+			worst = now
 		}
+		if now.due() && (due.Value == 0 || now.above(due)) {
+			due = now
+		}
+	}
+	if worst.score < worst.Value && due.Value != 0 {
+		return due
 	}
 	return worst
 }
+
+// above tells whether j reaches more of its threshold than k of its own.
+func (j judgement) above(k judgement) bool { return j.score*k.Value > k.score*j.Value }

@@ -49,6 +49,35 @@ func TestZoneDecides(t *testing.T) {
 	}
 }
 
+// TestReviewOfAnyZone: a part is looked at for the zone whose review is due, though another one is nearer to its threshold.
+func TestReviewOfAnyZone(t *testing.T) {
+	zone := func(name string, fromX, threshold, review float64) recipe.Zone {
+		z := half(name, fromX, fromX+0.5, threshold)
+		z.Threshold.Review = review
+		return z
+	}
+	m := recipe.Manifest{Method: recipe.Method{Score: patchcore.Max}, Zones: []recipe.Zone{zone("a", 0, 10, 9.5), zone("b", 0.5, 10, 7)}}
+	j, err := newJudge(m, 2, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		cells []float32
+		zone  string
+		due   bool
+	}{
+		{[]float32{9, 8.5}, "b", true},
+		{[]float32{9, 6}, "a", false},
+		{[]float32{9.6, 8.5}, "a", true},
+		{[]float32{11, 8.5}, "a", true}, // a reject all the same
+		{[]float32{0, 0}, "a", false},
+	} {
+		if got := j.decide(part.Map{Width: 2, Height: 1, Cells: test.cells}); got.zone != test.zone || got.due() != test.due {
+			t.Errorf("%v: zone %q, due %v, want %q, %v", test.cells, got.zone, got.due(), test.zone, test.due)
+		}
+	}
+}
+
 // TestZoneScores: the running choice of the greatest cells against sorting them all.
 func TestZoneScores(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))

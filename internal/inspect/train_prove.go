@@ -62,7 +62,7 @@ func readChallenge(folder string) ([]recipe.Challenge, error) {
 }
 
 // challenge inspects the challenge pictures of the recipe's name. The first version of a name, which Save has
-// left inactive for their sake, becomes active if all are rejected.
+// left inactive for their sake, becomes active if the defect is found in all.
 func (t *trainer) challenge(ctx context.Context, folder recipe.Folder, r *recipe.Recipe) error {
 	all, err := folder.Challenges(r.Name)
 	if err != nil || len(all) == 0 {
@@ -77,11 +77,11 @@ func (t *trainer) challenge(ctx context.Context, folder recipe.Folder, r *recipe
 	if err != nil {
 		return err
 	}
-	if passed, scores := passes(tried); len(passed) > 0 {
-		return hint.New(hint.Failure, fmt.Errorf("%s@%d is made but must not be used: it passes %d of %d challenge pictures: %s", r.Name, r.Version, len(passed), len(all), scores),
+	if unseen, why := missed(tried); len(unseen) > 0 {
+		return hint.New(hint.Failure, fmt.Errorf("%s@%d is made but must not be used: it does not find %d of %d known defects: %s", r.Name, r.Version, len(unseen), len(all), why),
 			"ask for more false rejects, which lowers the threshold; look at the pictures with 'linectl inspect'; or try another size, backbone or score")
 	}
-	t.note("all %d challenge pictures are rejected", len(all))
+	t.note("all %d known defects are found", len(all))
 	versions, err := folder.Versions(r.Name)
 	if err != nil || len(versions) > 1 {
 		return err

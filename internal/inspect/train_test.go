@@ -329,7 +329,7 @@ func TestChallengeDecides(t *testing.T) {
 	o.Name = "blind"
 	save(t, filepath.Join(o.Challenge, "good.png"), plate(1, false)) // nothing could reject this
 	r, err = Train(t.Context(), cfg, folders, o, nil)
-	if r == nil || err == nil || !strings.HasPrefix(err.Error(), "blind@1 is made but must not be used: it passes 1 of 2 challenge pictures: good.png (score ") {
+	if r == nil || err == nil || !strings.HasPrefix(err.Error(), "blind@1 is made but must not be used: it does not find 1 of 2 known defects: good.png (score ") {
 		t.Errorf("%v", err)
 	}
 	if active, err := folder.Active(o.Name); err == nil {

@@ -4,6 +4,7 @@
 package calibrate
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -245,6 +246,16 @@ func clopperPearson(j, k, n float64) (low, high float64) {
 		high = 10000 * distuv.Beta{Alpha: k + 1, Beta: n - k}.Quantile(0.975)
 	}
 	return low, high
+}
+
+// Counting is the promise if so many more good pictures had been held out and rejected: those that were left out as unlike
+// the rest, should parts like them be good ones after all.
+func (t Threshold) Counting(more int) Threshold {
+	n := cmp.Or(t.Effective, float64(t.Scores)) // recipes of older versions do not say
+	rejected, n := t.Expected/10000*(n+1)+float64(more), n+float64(more)
+	t.Expected = 10000 * rejected / (n + 1)
+	t.Low, t.High = clopperPearson(math.Floor(rejected), rejected, n)
+	return t
 }
 
 // tail is what the k greatest of n scores come to.

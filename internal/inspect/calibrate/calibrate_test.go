@@ -218,6 +218,31 @@ func TestFolds(t *testing.T) {
 	}
 }
 
+// TestCounting: what was left out counts as good pictures that are rejected, with the interval that the binomial law gives
+// for so many of all.
+func TestCounting(t *testing.T) {
+	scores := make([]float64, 100)
+	for i := range scores {
+		scores[i] = float64(i)
+	}
+	seen, err := At(scores, nil, 20.5) // 79 of 100 reach it
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := seen.Counting(3)
+	if want := 10000.0 * 82 / 104; math.Abs(got.Expected-want) > 1e-6 {
+		t.Errorf("%g expected, want %g", got.Expected, want)
+	}
+	fewer := 1 - distuv.Binomial{N: 103, P: got.Low / 10000}.CDF(81)
+	more := distuv.Binomial{N: 103, P: got.High / 10000}.CDF(82)
+	if math.Abs(fewer-0.025) > 1e-6 || math.Abs(more-0.025) > 1e-6 {
+		t.Errorf("82 of 103 or more have %g at %g, 82 or fewer %g at %g; want 0.025", fewer, got.Low, more, got.High)
+	}
+	if got := seen.Counting(0); math.Abs(got.Expected-seen.Expected) > 1e-6 || math.Abs(got.High-seen.High) > 1e-6 {
+		t.Errorf("none left out: %+v, not %+v", got, seen)
+	}
+}
+
 // scene draws descriptors of n parts, each photographed so often with a little noise.
 func scene(random *rand.Rand, parts, shots, dim int, noise float64) (descriptors []float32, truth []int) {
 	for p := range parts {

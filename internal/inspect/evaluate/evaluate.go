@@ -9,8 +9,11 @@ import (
 )
 
 // AUROC is the probability that a bad part scores higher than a good one, ties counting half (Mann and
-// Whitney, 1947). It is NaN where either side has no score.
+// Whitney, 1947). It is NaN where either side has no score, or one that is NaN.
 func AUROC(good, bad []float64) float64 {
+	if len(good) == 0 || len(bad) == 0 || slices.ContainsFunc(good, math.IsNaN) || slices.ContainsFunc(bad, math.IsNaN) {
+		return math.NaN()
+	}
 	type scored struct {
 		score float64
 		bad   bool
@@ -37,9 +40,6 @@ func AUROC(good, bad []float64) float64 {
 		wins += bads * (below + goods/2)
 		below += goods
 		i = j
-	}
-	if len(good) == 0 || len(bad) == 0 {
-		return math.NaN()
 	}
 	return wins / (float64(len(good)) * float64(len(bad)))
 }

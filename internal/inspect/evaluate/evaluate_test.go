@@ -17,6 +17,8 @@ func TestAUROC(t *testing.T) {
 		{[]float64{1, 3}, []float64{2, 3}, 0.625},
 		{nil, []float64{1}, math.NaN()},
 		{[]float64{1}, nil, math.NaN()},
+		{[]float64{math.NaN(), 1}, []float64{1}, math.NaN()},
+		{[]float64{1}, []float64{2, math.NaN()}, math.NaN()},
 	} {
 		got := AUROC(test.good, test.bad)
 		if got != test.want && !(math.IsNaN(got) && math.IsNaN(test.want)) {

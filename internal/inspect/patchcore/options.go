@@ -68,10 +68,7 @@ const (
 func Agree(fp32, int8 []float64) Agreement {
 	a := Agreement{Pictures: len(fp32), Spearman: spearman(fp32, int8)}
 	for i, want := range fp32 {
-		difference := math.Abs(int8[i]-want) / math.Abs(want)
-		if !(difference <= a.MaxRelative) { // NaN counts as a difference
-			a.MaxRelative = difference
-		}
+		a.MaxRelative = math.Max(a.MaxRelative, math.Abs(int8[i]-want)/math.Abs(want)) // NaN stays
 	}
 	a.OK = a.Pictures > 1 && a.MaxRelative <= mostRelative && a.Spearman >= leastSpearman
 	return a

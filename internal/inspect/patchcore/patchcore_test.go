@@ -205,8 +205,15 @@ func TestAgree(t *testing.T) {
 			t.Errorf("%v: %+v, want %+v", c.int8, got, c.want)
 		}
 	}
-	if Agree(exact, []float64{1, 2, math.NaN(), 4, 5}).OK || Agree(nil, nil).OK {
-		t.Error("agreement with what is no number, or of nothing")
+	for i := range exact {
+		int8 := slices.Clone(exact)
+		int8[i] = math.NaN()
+		if got := Agree(exact, int8); got.OK || !math.IsNaN(got.MaxRelative) {
+			t.Errorf("agreement with what is no number: %+v", got)
+		}
+	}
+	if Agree(nil, nil).OK {
+		t.Error("agreement of nothing")
 	}
 }
 
