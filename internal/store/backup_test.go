@@ -98,7 +98,7 @@ func TestRestoreRefusesWhatDoesNotVerify(t *testing.T) {
 	place := configIn(t.TempDir())
 	var problems []string
 	_, err = Restore(t.Context(), place, made.Record, func(p string) { problems = append(problems, p) })
-	if hint.KindOf(err) != hint.Damage || len(problems) != 1 || !strings.HasPrefix(problems[0], "inspection 6: changed") {
+	if hint.KindOf(err) != hint.Damage || len(problems) == 0 || !strings.HasPrefix(problems[0], "inspection 6: changed") {
 		t.Errorf("%v: %v", err, problems)
 	}
 	if _, err := os.Stat(place.Path); err == nil {
