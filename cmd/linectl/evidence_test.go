@@ -148,6 +148,23 @@ func TestVerifyBackupRestorePruneAtTheCommandLine(t *testing.T) {
 	ask(t, 0, "-c", config, "restore", "copies")
 	ask(t, 0, "-c", config, "verify", "--pictures", "--seals", "kept.jsonl")
 	ask(t, 3, "-c", config, "restore", t.TempDir())
+
+	// A picture that is lost: both say so, and do what can be done.
+	if err := os.Remove(picture); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs := ask(t, 4, "-c", config, "backup", "later", "-o", "json"); !strings.Contains(out, `"missing": 1`) || !strings.Contains(errs, "1 pictures are gone that were not removed by retention") {
+		t.Errorf("%s%s", out, errs)
+	}
+	for _, file := range []string{"linectl.db", "linectl.db-wal", "linectl.db-shm"} {
+		if err := os.Remove(file); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	if out, errs := ask(t, 4, "-c", config, "restore", "later"); !strings.Contains(out, "uuid             "+v.Record+"\n") || !strings.Contains(errs, ": is gone\n") || !strings.Contains(errs, "the record is restored; 1 pictures of it") {
+		t.Errorf("%s%s", out, errs)
+	}
+	ask(t, 0, "-c", config, "query")
 }
 
 // The line that asks to be kept elsewhere is what --seals takes, as the handlers write it and as journals print it.
