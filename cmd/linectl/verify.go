@@ -22,8 +22,8 @@ func (p *program) verifyCommand() *cobra.Command {
 		Use:   "verify [EXPORT]",
 		Short: "prove that the record is what was written",
 		Long: `Verify recomputes the chain over all rows of the record and names each row that was changed, added, cut out
-or moved, each heatmap that differs, and each picture that is missing. It works while the daemon runs. It
-ends with code 4 where something is wrong.
+or moved, each heatmap that differs, each picture that is missing, and where the counts and the list of rejects are
+not those of the rows. It works while the daemon runs. It ends with code 4 where something is wrong.
 
 A record that was rewritten as a whole can only be found out by a seal that was kept on another machine: the
 daemon logs one a day. Give the log that has those lines with --seals, as it is.

@@ -27,7 +27,7 @@ type Copied struct {
 	Bytes    int64     `json:"bytes"`    // of the record
 	Pictures int64     `json:"pictures"` // copied this time
 	Present  int64     `json:"present"`  // pictures that were there already
-	Missing  int64     `json:"missing"`  // pictures that are gone and were not removed by retention; in a restore also those that were changed
+	Missing  int64     `json:"missing"`  // pictures that are gone without having been removed; in a restore also the changed ones
 }
 
 // Backup copies the record and the pictures that are not there yet into a folder, while the daemon runs.
@@ -39,7 +39,7 @@ func (r *Reader) Backup(ctx context.Context, folder string, keep int, at time.Ti
 	}
 	lock, err := lockForBackup(filepath.Dir(r.path))
 	if err != nil {
-		return c, fmt.Errorf("backup: %w", err)
+		return c, fmt.Errorf("backup: %w", r.explain(err))
 	}
 	defer lock.Close()
 	c.File = filepath.Join(folder, at.UTC().Format(backupName))

@@ -115,8 +115,9 @@ func TestAnExportVerifiesAnywhere(t *testing.T) {
 	}
 }
 
-// The line adds parts, late findings and pictures, and retention removes some, while the parts of the lot are exported.
-func TestAnExportBesideTheLineVerifies(t *testing.T) {
+// The line adds parts, late findings and pictures, and retention removes some, while the parts of the lot are exported
+// and the record is verified.
+func TestBesideTheLineRecordAndExportVerify(t *testing.T) {
 	c := configIn(t.TempDir())
 	c.Keep = KeepAll
 	s := openStore(t, c)
@@ -145,6 +146,9 @@ func TestAnExportBesideTheLineVerifies(t *testing.T) {
 		v, problems, err := verifyExport(t, path, VerifyOptions{})
 		if err != nil || problems != nil || made.Missing != 0 || v.Pictures+v.Removed == 0 {
 			t.Fatalf("%+v, %+v: %v, %q", made, v, err, problems[:min(len(problems), 5)])
+		}
+		if _, problems := verify(t, c, VerifyOptions{}); problems != nil {
+			t.Fatalf("verify: %q", problems[:min(len(problems), 5)])
 		}
 	}
 }
