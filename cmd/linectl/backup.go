@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,8 +18,10 @@ func (p *program) backupCommand() *cobra.Command {
 		Use:   "backup FOLDER",
 		Short: "a consistent copy of record and pictures, also while the daemon runs",
 		Long: `Backup writes a checked copy of the record, record-TIME.db, into the folder, and those pictures that are not
-there yet below FOLDER/pictures. Of the copies of the record the newest are left; pictures are never removed
-from the folder. Recipes, certificates and the config are files: copy them as such.`,
+there yet below FOLDER/pictures. Of the copies whose rows are all in this one, the newest are left: copies of
+another record, as after one was damaged, stay until you remove them. Pictures are never removed from the folder.
+Where pictures are gone that retention has not removed, the backup is made and ends with code 4.
+Recipes, certificates and the config are files: copy them as such.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if keep < 1 {
@@ -29,11 +32,11 @@ from the folder. Recipes, certificates and the config are files: copy them as su
 				return err
 			}
 			defer reader.Close()
-			made, err := reader.Backup(c.Context(), args[0], keep, time.Now())
+			made, err := reader.Backup(c.Context(), args[0], keep, time.Now(), p.problem)
 			if err != nil {
 				return err
 			}
-			return p.copied(made)
+			return p.copied(made, lostPictures(made.Missing))
 		},
 	}
 	c.Flags().IntVar(&keep, "keep", 7, "how many copies of the record to keep")
@@ -44,9 +47,11 @@ func (p *program) restoreCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "restore FOLDER|FILE",
 		Short: "bring a backup into an empty place, if it verifies",
-		Long: `Restore copies the newest copy of the record in the folder, or the copy that is named, with its pictures to
-where the config has them. There must be no record yet. The chain and every picture are verified first; what
-is not as it was written is told, and nothing is restored.`,
+		Long: `Restore copies the newest copy of the record in the folder, the one with most links in its chain, or the copy that
+is named, with its pictures to where the config has them. There must be no record yet. Where the folder has copies
+of several records, one must be named. The chain and every picture are verified first. Where a row is not as it was
+written nothing is restored; where pictures are gone or changed they are named, the rest is restored, and it ends
+with code 4.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return p.restore(c.Context(), args[0]) },
 	}
@@ -57,28 +62,39 @@ func (p *program) restore(ctx context.Context, from string) error {
 	if err != nil {
 		return err
 	}
-	done, err := store.Restore(ctx, cfg.Store, from, func(problem string) { fmt.Fprintln(p.err, shown(problem, 400)) })
+	done, err := store.Restore(ctx, cfg.Store, from, p.problem)
 	if err != nil {
 		return err
 	}
-	return p.copied(done)
+	if done.Missing > 0 {
+		err = hint.New(hint.Damage, fmt.Errorf("the record is restored; %d pictures of it are gone or changed in the backup", done.Missing), "another backup may have them; 'linectl verify' names them again")
+	}
+	return p.copied(done, err)
 }
 
-// copied tells what was brought; its keys are a contract.
-func (p *program) copied(c store.Copied) error {
-	value := struct {
-		Record   string `json:"record"`
-		Bytes    int64  `json:"bytes"`
-		Pictures int64  `json:"pictures"`
-		Present  int64  `json:"present"`
-		Missing  int64  `json:"missing"`
-	}{c.Record, c.Bytes, c.Pictures, c.Present, c.Missing}
+func (p *program) problem(text string) { fmt.Fprintln(p.err, shown(text, 400)) }
+
+// lostPictures is an error where pictures of the record are gone.
+func lostPictures(n int64) error {
+	if n == 0 {
+		return nil
+	}
+	return hint.New(hint.Damage, fmt.Errorf("%d pictures are gone that were not removed by retention", n), "'linectl verify' names them; a backup may have them")
+}
+
+// copied tells what was brought, and then what is wrong with it; the keys are a contract.
+func (p *program) copied(c store.Copied, wrong error) error {
+	c.Until = c.Until.In(p.zone)
+	count := func(n int64) string { return strconv.FormatInt(n, 10) }
 	rows := [][]string{
-		{"record", c.Record}, {"bytes", fmt.Sprint(c.Bytes)}, {"pictures", fmt.Sprint(c.Pictures)},
-		{"present", fmt.Sprint(c.Present)}, {"missing", fmt.Sprint(c.Missing)},
+		{"record", c.File}, {"uuid", c.UUID}, {"links", count(c.Links)}, {"until", p.rfc3339(c.Until)}, {"bytes", count(c.Bytes)},
+		{"pictures", count(c.Pictures)}, {"present", count(c.Present)}, {"missing", count(c.Missing)},
 	}
 	if p.output == "table" {
-		rows[2][0], rows[3][0], rows[4][0] = "pictures copied", "there already", "missing"
+		rows[3][0], rows[5][0], rows[6][0] = "parts up to", "pictures copied", "there already"
 	}
-	return p.print(value, nil, rows)
+	if err := p.print(c, nil, rows); err != nil {
+		return err
+	}
+	return wrong
 }

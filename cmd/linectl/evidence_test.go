@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bytes"
+	"database/sql"
 	"encoding/json"
 	"image/png"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"linectl/internal/config"
 	"linectl/internal/store"
 )
 
@@ -144,6 +148,85 @@ func TestVerifyBackupRestorePruneAtTheCommandLine(t *testing.T) {
 	ask(t, 0, "-c", config, "restore", "copies")
 	ask(t, 0, "-c", config, "verify", "--pictures", "--seals", "kept.jsonl")
 	ask(t, 3, "-c", config, "restore", t.TempDir())
+
+	// A picture that is lost: both say so, and do what can be done.
+	if err := os.Remove(picture); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs := ask(t, 4, "-c", config, "backup", "later", "-o", "json"); !strings.Contains(out, `"missing": 1`) || !strings.Contains(errs, "1 pictures are gone that were not removed by retention") {
+		t.Errorf("%s%s", out, errs)
+	}
+	for _, file := range []string{"linectl.db", "linectl.db-wal", "linectl.db-shm"} {
+		if err := os.Remove(file); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	if out, errs := ask(t, 4, "-c", config, "restore", "later"); !strings.Contains(out, "uuid             "+v.Record+"\n") || !strings.Contains(errs, ": is gone\n") || !strings.Contains(errs, "the record is restored; 1 pictures of it") {
+		t.Errorf("%s%s", out, errs)
+	}
+	ask(t, 0, "-c", config, "query")
+}
+
+// The line that asks to be kept elsewhere is what --seals takes, as the handlers write it and as journals print it.
+func TestTheLoggedSealIsTaken(t *testing.T) {
+	file, _ := recordedDesk(t)
+	yesterday, err := sql.Open("sqlite3", "linectl.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := yesterday.Exec(`UPDATE meta SET value = '2026-11-22T00:00:00Z' WHERE key = 'created_at'`); err != nil {
+		t.Fatal(err)
+	}
+	yesterday.Close()
+	cfg, err := config.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log, journal, coded bytes.Buffer
+	handlers := []slog.Handler{newLogHandler(&log), slog.NewJSONHandler(&coded, nil)}
+	t.Setenv("JOURNAL_STREAM", "8:1")
+	handlers = append(handlers, newLogHandler(&journal))
+	s, err := store.Open(t.Context(), cfg.Store, slog.New(slog.NewMultiHandler(handlers...)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Event("start", "linectl", "")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	printed := "Nov 23 00:00:01 press4 linectl[812]: " + strings.TrimPrefix(journal.String(), "<6>")
+	entry, err := json.Marshal(map[string]string{"_PID": "812", "MESSAGE": strings.TrimPrefix(journal.String(), "<6>")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"log": log.String(), "journal": journal.String(), "printed": printed, "coded": coded.String(), "entry": string(entry) + "\n",
+		"behind": "Nov 23 00:00:01 press4 linectl[812]: " + coded.String(),
+		"among":  "-- Boot 1 --\n\nlevel=INFO msg=\"a { brace\"\n{\"msg\":\"other\"}\n" + log.String(),
+	} {
+		if err := os.WriteFile("kept.log", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		seals, err := readSeals("kept.log")
+		if err != nil || len(seals) != 1 || seals[0].N == 0 {
+			t.Errorf("%s: %v, %v of\n%s", name, seals, err, text)
+		}
+	}
+	ask(t, 0, "-c", file, "verify", "--seals", "kept.log")
+	other := strings.Replace(log.String(), `\"hash\":\"`, `\"hash\":\"00`, 1)
+	for text, want := range map[string]string{
+		other:                               "kept.log:1: it is not a seal",
+		log.String()[:len(log.String())-20]: "kept.log:1: the seal is cut off",
+		"nothing\n":                         "kept.log: there is no seal in it",
+		"{\"record\":":                      "kept.log:1: unexpected end of JSON input",
+	} {
+		if err := os.WriteFile("kept.log", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, errs := ask(t, 2, "-c", file, "verify", "--seals", "kept.log"); !strings.Contains(errs, want) {
+			t.Errorf("it says %s, not %s", errs, want)
+		}
+	}
 }
 
 func TestExportAtTheCommandLine(t *testing.T) {

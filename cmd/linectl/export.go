@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -50,8 +49,8 @@ func (p *program) export(ctx context.Context, path string, q question) error {
 		{"file", made.File}, {"bytes", count(made.Bytes)}, {"parts", count(made.Parts)}, {"rows", count(made.Rows)},
 		{"heatmaps", count(made.Heatmaps)}, {"pictures", count(made.Pictures)}, {"pictures missing", count(made.Missing)}, {"rows not sealed yet", count(made.Unsealed)},
 	}
-	if err := p.print(made, nil, rows); err != nil || made.Missing == 0 {
+	if err := p.print(made, nil, rows); err != nil {
 		return err
 	}
-	return hint.New(hint.Damage, fmt.Errorf("%d pictures are gone that were not removed by retention", made.Missing), "'linectl verify' names them; a backup may have them")
+	return lostPictures(made.Missing)
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,8 +33,8 @@ func (p *program) queryToFolder(ctx context.Context, reader *store.Reader, f sto
 			bare++
 		}
 		for _, kept := range story.Pictures {
-			data, err := os.ReadFile(kept.Path)
-			if sum := sha256.Sum256(data); err != nil || hex.EncodeToString(sum[:]) != kept.SHA256 {
+			data, err := kept.Read()
+			if err != nil {
 				lost++
 				continue
 			}

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,22 +22,22 @@ func (p *program) verifyCommand() *cobra.Command {
 		Use:   "verify [EXPORT]",
 		Short: "prove that the record is what was written",
 		Long: `Verify recomputes the chain over all rows of the record and names each row that was changed, added, cut out
-or moved, each heatmap that differs, and each picture that is missing. It works while the daemon runs. It
-ends with code 4 where something is wrong.
+or moved, each heatmap that differs, each picture that is missing, and where the counts and the list of rejects are
+not those of the rows. It works while the daemon runs. It ends with code 4 where something is wrong.
 
 A record that was rewritten as a whole can only be found out by a seal that was kept on another machine: the
-daemon logs one a day. Give those lines with --seals.
+daemon logs one a day. Give the log that has those lines with --seals, as it is.
 
 With the file of an export it verifies that, on any machine and without a record.`,
 		Example: `  linectl verify --pictures
-  linectl verify --key seal-public.pem --seals kept-elsewhere.jsonl
+  linectl verify --key seal-public.pem --seals kept-elsewhere.log
   linectl verify L1207.zip --key seal-public.pem`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return p.verify(c.Context(), q, args) },
 	}
 	c.Flags().BoolVar(&q.pictures, "pictures", false, "read every picture and compare its hash, not only its size")
 	c.Flags().StringVar(&q.key, "key", "", "file of the public key (Ed25519, PEM) that signed the seals")
-	c.Flags().StringVar(&q.seals, "seals", "", "file of seals that were kept elsewhere, one JSON object a line")
+	c.Flags().StringVar(&q.seals, "seals", "", "a log that was kept elsewhere, with the seals that the daemon has logged")
 	return c
 }
 
@@ -59,7 +61,7 @@ func (p *program) verify(ctx context.Context, q verifyQuestion, args []string) (
 	}
 	if q.seals != "" {
 		if options.Known, err = readSeals(q.seals); err != nil {
-			return hint.New(hint.Usage, fmt.Errorf("--seals: %w", err), "each line is a seal as the daemon has logged it")
+			return hint.New(hint.Usage, fmt.Errorf("--seals: %w", err), "give a log with the daemon's lines 'the record is sealed' as they are")
 		}
 	}
 	if len(args) == 1 {
@@ -140,6 +142,7 @@ func (p *program) verifyExport(ctx context.Context, path string, options store.V
 	return nil
 }
 
+// readSeals reads the seals out of a log; other lines of it are passed over.
 func readSeals(path string) (seals []store.Seal, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -147,15 +150,71 @@ func readSeals(path string) (seals []store.Seal, err error) {
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
-		var s store.Seal
-		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
+		s, err := sealIn(lines.Text())
+		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
 		}
-		if s.N < 1 || len(s.Hash) != 64 {
-			return nil, fmt.Errorf("%s:%d: it is not a seal", path, n)
+		if s != nil {
+			seals = append(seals, *s)
 		}
-		seals = append(seals, s)
 	}
-	return seals, lines.Err()
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if len(seals) == 0 {
+		return nil, fmt.Errorf("%s: there is no seal in it", path)
+	}
+	return seals, nil
+}
+
+// sealIn finds the seal in a line: as the daemon logs it, whatever a journal puts before; in a line of a log in JSON;
+// or alone. It is nil where there is none.
+func sealIn(line string) (*store.Seal, error) {
+	if _, after, found := strings.Cut(" "+line, " seal=\""); found {
+		quoted, err := strconv.QuotedPrefix(`"` + after)
+		if err != nil {
+			return nil, errors.New("the seal is cut off")
+		}
+		text, err := strconv.Unquote(quoted)
+		if err != nil {
+			return nil, err
+		}
+		return readSeal(text)
+	}
+	begin := strings.IndexByte(line, '{')
+	if begin < 0 {
+		return nil, nil
+	}
+	var entry struct {
+		Hash    *string `json:"hash"`
+		Seal    string  `json:"seal"`
+		Message string  `json:"MESSAGE"` // journalctl -o json
+	}
+	err := json.Unmarshal([]byte(line[begin:]), &entry)
+	switch {
+	case err != nil && begin == 0:
+		return nil, err
+	case err != nil:
+		return nil, nil // text with a brace in it
+	case entry.Seal != "":
+		return readSeal(entry.Seal)
+	case entry.Message != "":
+		return sealIn(entry.Message)
+	case entry.Hash != nil:
+		return readSeal(line[begin:])
+	}
+	return nil, nil
+}
+
+func readSeal(text string) (*store.Seal, error) {
+	var s store.Seal
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return nil, err
+	}
+	if s.N < 1 || len(s.Hash) != 64 {
+		return nil, errors.New("it is not a seal")
+	}
+	return &s, nil
 }

@@ -9,7 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
+	"syscall"
 	"time"
 
 	"github.com/mattn/go-sqlite3"
@@ -20,28 +20,37 @@ import (
 
 // Copied is what a backup or a restore has brought.
 type Copied struct {
-	Record   string // the file of the record's copy
-	Bytes    int64  // of the record
-	Pictures int64  // copied this time
-	Present  int64  // pictures that were there already
-	Missing  int64  // pictures that the record names and that are gone
+	File     string    `json:"record"` // of the record's copy
+	UUID     string    `json:"uuid"`   // of the record
+	Links    int64     `json:"links"`
+	Until    time.Time `json:"until"`    // when its newest part was seen
+	Bytes    int64     `json:"bytes"`    // of the record
+	Pictures int64     `json:"pictures"` // copied this time
+	Present  int64     `json:"present"`  // pictures that were there already
+	Missing  int64     `json:"missing"`  // pictures that are gone without having been removed; in a restore also the changed ones
 }
 
-// backupName is the form of the copies' names: in the order of the alphabet, and so of time.
-const backupName = "record-20060102T150405.db"
-
 // Backup copies the record and the pictures that are not there yet into a folder, while the daemon runs.
-// The copy of the record is checked before it gets its name. Of the copies the newest keep are left.
-func (r *Reader) Backup(ctx context.Context, folder string, keep int, at time.Time) (c Copied, err error) {
+// The copy of the record is checked before it gets its name. Of the copies whose rows are all in this one the newest
+// are left, keep with this one; copies of other records stay. What cannot be read there is told to report.
+func (r *Reader) Backup(ctx context.Context, folder string, keep int, at time.Time, report func(problem string)) (c Copied, err error) {
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return c, hint.New(hint.Failure, fmt.Errorf("backup: %w", err), "give a folder that linectl may write to")
 	}
-	c.Record = filepath.Join(folder, at.UTC().Format(backupName))
-	if _, err := os.Stat(c.Record); err == nil {
-		return c, hint.New(hint.Failure, fmt.Errorf("backup: %s is there already", c.Record), "try again in a second")
+	lock, err := lockForBackup(filepath.Dir(r.path))
+	if err != nil {
+		return c, fmt.Errorf("backup: %w", r.explain(err))
 	}
-	part := c.Record + ".unfinished"
-	if err := errors.Join(r.copyRecord(ctx, part), checkCopy(ctx, part)); err != nil {
+	defer lock.Close()
+	c.File = filepath.Join(folder, at.UTC().Format(backupName))
+	if _, err := os.Stat(c.File); err == nil {
+		return c, hint.New(hint.Failure, fmt.Errorf("backup: %s is there already", c.File), "try again in a second")
+	}
+	if err := r.db.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'uuid'`).Scan(&c.UUID); err != nil {
+		return c, r.explain(err)
+	}
+	part := filepath.Join(folder, "record-"+plain(c.UUID)+".unfinished") // what has this name was left by a backup that was killed
+	if err := errors.Join(removeRecord(part), r.copyRecord(ctx, part), checkCopy(ctx, part)); err != nil {
 		return c, errors.Join(fmt.Errorf("backup to %s: %w", part, explain(part, err)), removeIfThere(part))
 	}
 	// Pictures first: a copy of the record that has its name has its pictures.
@@ -49,19 +58,49 @@ func (r *Reader) Backup(ctx context.Context, folder string, keep int, at time.Ti
 	if err != nil {
 		return c, err
 	}
-	err = copyOf.copyPictures(ctx, r.pictures, filepath.Join(folder, "pictures"), &c)
+	err = copyOf.copyPictures(ctx, r, r.pictures, filepath.Join(folder, "pictures"), &c)
 	if err := errors.Join(err, copyOf.Close()); err != nil {
 		return c, errors.Join(fmt.Errorf("backup: %w", err), removeIfThere(part))
 	}
-	info, err := os.Stat(part)
-	if err != nil {
-		return c, err
-	}
-	c.Bytes = info.Size()
-	if err := errors.Join(syncFile(part), os.Rename(part, c.Record), whole.Settle(folder)); err != nil {
+	if err := errors.Join(syncFile(part), os.Rename(part, c.File), whole.Settle(folder)); err != nil {
 		return c, fmt.Errorf("backup: %w", err)
 	}
-	return c, forget(folder, keep)
+	made, err := readCopy(ctx, c.File)
+	if err != nil {
+		return c, fmt.Errorf("backup: %w", err)
+	}
+	if err := c.note(made); err != nil {
+		return c, err
+	}
+	if err := forget(ctx, made, keep, report); err != nil {
+		return c, fmt.Errorf("backup: %w", err)
+	}
+	return c, nil
+}
+
+func (c *Copied) note(made recordCopy) error {
+	c.File, c.UUID, c.Links, c.Until = made.path, made.uuid, made.last.n, made.until
+	info, err := os.Stat(made.path)
+	if err == nil {
+		c.Bytes = info.Size()
+	}
+	return err
+}
+
+// lockForBackup holds the folder of a record for one backup at a time, whoever makes it: readers write no file there.
+func lockForBackup(folder string) (*os.File, error) {
+	f, err := os.Open(folder)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, hint.New(hint.Failure, fmt.Errorf("another backup of the record in %s is under way", folder), "wait for its end")
+		}
+		return nil, fmt.Errorf("lock %s: %w", folder, err)
+	}
+	return f, nil
 }
 
 // copyRecord lets SQLite write a whole copy of one moment; unlike its backup interface it ends also
@@ -104,39 +143,9 @@ func syncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// forget removes the oldest copies of the record.
-func forget(folder string, keep int) error {
-	names, err := backups(folder)
-	if err != nil || keep < 1 {
-		return err
-	}
-	for len(names) > keep {
-		if err := os.Remove(names[0]); err != nil {
-			return err
-		}
-		names = names[1:]
-	}
-	return nil
-}
-
-// backups are the copies of the record in a folder, oldest first.
-func backups(folder string) ([]string, error) {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, e := range entries {
-		if _, err := time.Parse(backupName, e.Name()); err == nil {
-			names = append(names, filepath.Join(folder, e.Name()))
-		}
-	}
-	slices.Sort(names)
-	return names, nil
-}
-
-// copyPictures copies what the record names and has not removed.
-func (r *Reader) copyPictures(ctx context.Context, from, to string, c *Copied) error {
+// copyPictures copies what the record names and has not removed. One that is gone is missing unless the live record says
+// that retention has removed it since.
+func (r *Reader) copyPictures(ctx context.Context, live *Reader, from, to string, c *Copied) error {
 	for after := int64(0); ; {
 		slice, err := r.keptAfter(ctx, after)
 		if err != nil || len(slice) == 0 {
@@ -154,7 +163,11 @@ func (r *Reader) copyPictures(ctx context.Context, from, to string, c *Copied) e
 			}
 			switch err := copyFile(filepath.Join(from, k.path), target); {
 			case errors.Is(err, fs.ErrNotExist):
-				c.Missing++
+				removed, err := live.removedSince(ctx, k.id, 0)
+				if err != nil {
+					return live.explain(err)
+				}
+				c.Missing += 1 - flag(removed)
 			case err != nil:
 				return err
 			default:
@@ -186,20 +199,12 @@ func copyFile(from, to string) (err error) {
 
 // Restore brings a backup into the empty place that the config names: the newest copy of the record in
 // a folder, or the copy that from itself names. Chain and pictures are verified before the record gets
-// its name; problems go to report, and then nothing is restored.
+// its name; problems go to report. Where the record is not what was written nothing is restored; where pictures are gone
+// or changed they are counted.
 func Restore(ctx context.Context, config Config, from string, report func(problem string)) (c Copied, err error) {
-	file := from
-	if info, err := os.Stat(from); err != nil {
-		return c, hint.New(hint.Usage, fmt.Errorf("restore: %w", err), "name the folder that 'linectl backup' wrote to")
-	} else if info.IsDir() {
-		names, err := backups(from)
-		if err != nil {
-			return c, err
-		}
-		if len(names) == 0 {
-			return c, hint.New(hint.NoMatch, fmt.Errorf("restore: %s holds no copy of a record", from), "name the folder that 'linectl backup' wrote to")
-		}
-		file = names[len(names)-1]
+	source, err := findCopy(ctx, from, report)
+	if err != nil {
+		return c, fmt.Errorf("restore: %w", err)
 	}
 	for _, path := range []string{config.Path, config.Path + "-wal"} {
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
@@ -215,7 +220,7 @@ func Restore(ctx context.Context, config Config, from string, report func(proble
 	}
 	defer lock.Close()
 	part := config.Path + ".unfinished"
-	if err := copyFile(file, part); err != nil {
+	if err := copyFile(source.path, part); err != nil {
 		return c, fmt.Errorf("restore: %w", err)
 	}
 	defer removeRecord(part)
@@ -229,20 +234,21 @@ func Restore(ctx context.Context, config Config, from string, report func(proble
 		return c, err
 	}
 	defer reader.Close()
-	c.Record = file
-	if err := reader.copyPictures(ctx, filepath.Join(filepath.Dir(file), "pictures"), config.Pictures, &c); err != nil {
+	if err := c.note(source); err != nil {
+		return c, fmt.Errorf("restore: %w", err)
+	}
+	if err := reader.copyPictures(ctx, reader, filepath.Join(filepath.Dir(source.path), "pictures"), config.Pictures, &c); err != nil {
 		return c, fmt.Errorf("restore: %w", err)
 	}
 	v, err := reader.Verify(ctx, VerifyOptions{Read: true}, report)
 	if err != nil {
 		return c, err
 	}
-	if v.Problems > 0 {
-		return c, hint.New(hint.Damage, fmt.Errorf("restore: %s is not what was written: %d problems", file, v.Problems), "try an older copy: name its file")
+	if wrong := v.Problems - v.Lost; wrong > 0 {
+		return c, hint.New(hint.Damage, fmt.Errorf("restore: %s is not what was written: %d problems", source.path, wrong),
+			"try an older copy: name its file; 'linectl salvage' takes out what can be read")
 	}
-	if info, err := os.Stat(part); err == nil {
-		c.Bytes = info.Size()
-	}
+	c.Missing = v.Lost
 	if err := errors.Join(reader.Close(), os.Rename(part, config.Path), whole.Settle(filepath.Dir(config.Path))); err != nil {
 		return c, fmt.Errorf("restore: %w", err)
 	}
@@ -259,14 +265,6 @@ func removeRecord(path string) (err error) {
 
 // bringUpToDate gives a copy that an older linectl wrote the schema of this one.
 func bringUpToDate(ctx context.Context, path string) error {
-	reader := openReadOnly(path)
-	version, err := versionOf(ctx, reader)
-	if err := errors.Join(err, reader.Close()); err != nil {
-		return err
-	}
-	if version == 0 {
-		return hint.New(hint.Damage, errors.New("the file holds no record"), "name a copy that 'linectl backup' made")
-	}
 	db, err := openWriter(ctx, path)
 	if err != nil {
 		return err

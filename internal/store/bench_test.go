@@ -237,7 +237,7 @@ func BenchmarkInsertBesideReaders(b *testing.B) {
 	folder := b.TempDir()
 	group.Go(func() {
 		for n := 0; !ended.Load(); n++ {
-			if _, err := s.Backup(context.Background(), folder, 2, noon.Add(time.Duration(n)*time.Second)); err != nil {
+			if _, err := s.Backup(context.Background(), folder, 2, noon.Add(time.Duration(n)*time.Second), func(string) {}); err != nil {
 				b.Error(err)
 			}
 			copies.Add(1)

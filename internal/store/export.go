@@ -51,6 +51,8 @@ type exporter struct {
 	places  []int64           // of these rows in the chain, in order
 	parts   []int64
 	removed map[int64]bool // frames
+	maps    map[int64]bool // inspections of whose heatmap an exported row has the hash
+	gone    []int64        // frames whose file is not there
 	seals   []Seal
 	bundle  *bundle
 }
@@ -83,10 +85,15 @@ func (x *exporter) write(ctx context.Context, path string, f Filter, m manifest)
 
 func (x *exporter) fill(ctx context.Context, w io.Writer, m manifest) error {
 	x.bundle = newBundle(w)
-	for _, step := range []func(context.Context) error{x.chain, x.heatmaps, x.pictures} {
+	// A running line goes on: what it adds once the head is read stays out, and a removal is in the record before its
+	// picture is gone, so that the pictures come first.
+	for _, step := range []func(context.Context) error{x.pictures, x.locate, x.chain, x.heatmaps} {
 		if err := step(ctx); err != nil {
 			return err
 		}
+	}
+	for _, frame := range x.gone {
+		x.Missing += 1 - flag(x.removed[frame])
 	}
 	if err := x.reader.db.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'uuid'`).Scan(&m.Record); err != nil {
 		return err
@@ -96,16 +103,8 @@ func (x *exporter) fill(ctx context.Context, w io.Writer, m manifest) error {
 	return x.bundle.close(m)
 }
 
-// choose finds the rows that belong to the parts, and their places in the chain.
-func (x *exporter) choose(ctx context.Context, f Filter) (err error) {
-	if x.seals, err = x.reader.Seals(ctx); err != nil {
-		return err
-	}
-	var hash []byte
-	if err := x.reader.db.QueryRowContext(ctx, `SELECT n, hash FROM link ORDER BY n DESC LIMIT 1`).Scan(&x.head.n, &hash); err != nil {
-		return err
-	}
-	copy(x.head.hash[:], hash)
+// choose finds the rows that belong to the parts.
+func (x *exporter) choose(ctx context.Context, f Filter) error {
 	f.Limit, f.Before = 0, 0
 	var first, last time.Time
 	lots := map[string]bool{}
@@ -125,7 +124,7 @@ func (x *exporter) choose(ctx context.Context, f Filter) (err error) {
 		return hint.New(hint.NoMatch, errors.New("no part in the record matches"), "'linectl query' with the same conditions shows what does")
 	}
 	slices.Sort(x.parts)
-	x.wanted, x.removed, x.Parts = map[[2]int64]bool{}, map[int64]bool{}, int64(len(x.parts))
+	x.wanted, x.removed, x.maps, x.Parts = map[[2]int64]bool{}, map[int64]bool{}, map[int64]bool{}, int64(len(x.parts))
 	if err := x.belonging(ctx); err != nil {
 		return err
 	}
@@ -140,18 +139,16 @@ func (x *exporter) choose(ctx context.Context, f Filter) (err error) {
 			return err
 		}
 	}
-	return x.locate(ctx)
+	return nil
 }
 
 // belonging adds the rows that name a part, and those that these name.
 func (x *exporter) belonging(ctx context.Context) error {
 	for slice := range slices.Chunk(x.parts, page) {
-		args := make([]any, len(slice))
-		for i, id := range slice {
-			args[i] = id
+		in, args := among(slice)
+		for _, id := range slice {
 			x.wanted[[2]int64{inspections.kind, id}] = true
 		}
-		in := " IN (" + strings.TrimSuffix(strings.Repeat("?, ", len(args)), ", ") + ")"
 		for _, belongs := range []struct {
 			table table
 			query string
@@ -162,7 +159,6 @@ func (x *exporter) belonging(ctx context.Context) error {
 			{lates, `SELECT id FROM late WHERE inspection_id` + in},
 			{frames, `SELECT id FROM frame WHERE inspection_id` + in},
 			{reviews, `SELECT id FROM review WHERE inspection_id` + in},
-			{removals, `SELECT r.id FROM removal r JOIN frame f ON f.id = r.frame_id WHERE f.inspection_id` + in},
 		} {
 			if err := x.ids(ctx, belongs.table, belongs.query, args...); err != nil {
 				return err
@@ -170,6 +166,13 @@ func (x *exporter) belonging(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+func among(ids []int64) (in string, args []any) {
+	for _, id := range ids {
+		args = append(args, id)
+	}
+	return " IN (" + strings.TrimSuffix(strings.Repeat("?, ", len(ids)), ", ") + ")", args
 }
 
 func (x *exporter) ids(ctx context.Context, t table, query string, args ...any) error {
@@ -188,10 +191,24 @@ func (x *exporter) ids(ctx context.Context, t table, query string, args ...any) 
 	return rows.Err()
 }
 
-// locate finds the links of the rows. Links are found by their number only, but the rows of one kind
-// stand in the chain in the order of their ids, each at least one further than the one before: so the
+// locate reads where the chain ends, and finds the links of the rows. Links are found by their number only, but the
+// rows of one kind stand in the chain in the order of their ids, each at least one further than the one before: so the
 // search for the next row leaps by as many links as rows are missing, and never goes back.
-func (x *exporter) locate(ctx context.Context) error {
+func (x *exporter) locate(ctx context.Context) (err error) {
+	for slice := range slices.Chunk(x.parts, page) {
+		in, args := among(slice)
+		if err := x.ids(ctx, removals, `SELECT r.id FROM removal r JOIN frame f ON f.id = r.frame_id WHERE f.inspection_id`+in, args...); err != nil {
+			return err
+		}
+	}
+	if x.seals, err = x.reader.Seals(ctx); err != nil {
+		return err
+	}
+	var hash []byte
+	if err := x.reader.db.QueryRowContext(ctx, `SELECT n, hash FROM link ORDER BY n DESC LIMIT 1`).Scan(&x.head.n, &hash); err != nil {
+		return err
+	}
+	copy(x.head.hash[:], hash)
 	byKind := map[int64][]int64{}
 	for row := range x.wanted {
 		byKind[row[0]] = append(byKind[row[0]], row[1])
@@ -205,20 +222,16 @@ func (x *exporter) locate(ctx context.Context) error {
 		slices.Sort(ids)
 		var n, row int64
 		for _, id := range ids {
-			for row < id {
-				err := next.QueryRowContext(ctx, n+(id-row), x.head.n, kind).Scan(&n, &row)
-				if errors.Is(err, sql.ErrNoRows) {
-					break // it came after the export had begun
-				}
-				if err != nil {
-					return err
-				}
+			for row < id && err == nil {
+				err = next.QueryRowContext(ctx, n+(id-row), x.head.n, kind).Scan(&n, &row)
 			}
-			if row == id {
-				x.places = append(x.places, n)
-			} else if row > id {
+			if errors.Is(err, sql.ErrNoRows) || err == nil && row > id {
 				return hint.New(hint.Damage, fmt.Errorf("%s %d has no link", chained[kind-1].name, id), "'linectl verify' tells what was changed")
 			}
+			if err != nil {
+				return err
+			}
+			x.places = append(x.places, n)
 		}
 	}
 	slices.Sort(x.places)
@@ -294,7 +307,7 @@ func (x *exporter) stretch(ctx context.Context, before int64, end link, out io.W
 			line := chainLine{N: l.n}
 			if x.wanted[[2]int64{l.kind, l.row}] {
 				line.Table, line.ID, line.Row = t.name, l.row, rowText(t, values)
-				x.note(t, values)
+				x.note(t, l.row, values)
 			} else {
 				line.Digest = hex.EncodeToString(digest[:])
 			}
@@ -309,11 +322,18 @@ func (x *exporter) stretch(ctx context.Context, before int64, end link, out io.W
 	return lines.Encode(chainLine{N: end.n, Hash: end.text()})
 }
 
-func (x *exporter) note(t table, values []any) {
+func (x *exporter) note(t table, id int64, values []any) {
 	x.Rows++
-	if t.kind == removals.kind {
-		id, _ := values[1].(int64)
-		x.removed[id] = true
+	column := func(name string) any { return values[slices.Index(t.columns, name)] }
+	switch t.kind {
+	case removals.kind:
+		frame, _ := column("frame_id").(int64)
+		x.removed[frame] = true
+	case inspections.kind:
+		x.maps[id] = x.maps[id] || column("map") != nil
+	case lates.kind:
+		inspection, _ := column("inspection_id").(int64)
+		x.maps[inspection] = x.maps[inspection] || column("map") != nil
 	}
 }
 
@@ -323,7 +343,7 @@ func errBroken(n int64) error {
 	return hint.New(hint.Damage, fmt.Errorf("the chain is broken at link %d: what is exported could not be proved", n), "'linectl verify' tells what was changed")
 }
 
-// heatmaps writes those of the parts.
+// heatmaps writes those that an exported row proves: that of a late finding may have come since.
 func (x *exporter) heatmaps(ctx context.Context) error {
 	out, err := x.bundle.create(heatmapsName)
 	if err != nil {
@@ -331,6 +351,9 @@ func (x *exporter) heatmaps(ctx context.Context) error {
 	}
 	lines := json.NewEncoder(out)
 	for _, id := range x.parts {
+		if !x.maps[id] {
+			continue
+		}
 		var h exportHeatmap
 		err := x.reader.db.QueryRowContext(ctx, `SELECT inspection_id, width, height, lo, hi, cells FROM heatmap WHERE inspection_id = ?`, id).
 			Scan(&h.Inspection, &h.Width, &h.Height, &h.Lo, &h.Hi, &h.Cells)
@@ -355,33 +378,32 @@ func (x *exporter) pictures(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var paths []string
+		var files []frameOf
 		for rows.Next() {
-			var frame int64
-			var path string
-			if err := rows.Scan(&frame, &path); err != nil {
+			var f frameOf
+			if err := rows.Scan(&f.id, &f.name); err != nil {
 				rows.Close()
 				return err
 			}
-			if !x.removed[frame] && x.wanted[[2]int64{frames.kind, frame}] {
-				paths = append(paths, path)
+			if x.wanted[[2]int64{frames.kind, f.id}] {
+				files = append(files, f)
 			}
 		}
 		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			return err
 		}
-		for _, path := range paths {
-			if !filepath.IsLocal(path) {
-				return hint.New(hint.Damage, fmt.Errorf("the path of a picture leads out of its folder: %s", path), "'linectl verify' tells what was changed")
+		for _, f := range files {
+			if !filepath.IsLocal(f.name) {
+				return hint.New(hint.Damage, fmt.Errorf("the path of a picture leads out of its folder: %s", f.name), "'linectl verify' tells what was changed")
 			}
-			data, err := os.ReadFile(filepath.Join(x.reader.pictures, path))
+			data, err := os.ReadFile(filepath.Join(x.reader.pictures, f.name))
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
-				x.Missing++
+				x.gone = append(x.gone, f.id)
 			case err != nil:
 				return err
 			default:
-				if err := x.bundle.add(picturesFolder+filepath.ToSlash(path), data); err != nil {
+				if err := x.bundle.add(picturesFolder+filepath.ToSlash(f.name), data); err != nil {
 					return err
 				}
 				x.Pictures++

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -111,6 +112,44 @@ func TestAnExportVerifiesAnywhere(t *testing.T) {
 	_, problems, _ := verifyExport(t, func() string { p, _ := exportOf(t, c, Filter{Lot: "L9"}); return p }(), VerifyOptions{Known: seals[:1]})
 	if len(problems) != 2 || !strings.Contains(problems[0], "is not among those that were kept elsewhere") {
 		t.Errorf("problems: %v", problems)
+	}
+}
+
+// The line adds parts, late findings and pictures, and retention removes some, while the parts of the lot are exported
+// and the record is verified.
+func TestBesideTheLineRecordAndExportVerify(t *testing.T) {
+	c := configIn(t.TempDir())
+	c.Keep = KeepAll
+	s := openStore(t, c)
+	defer s.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	defer group.Wait()
+	defer stop()
+	group.Go(func() {
+		small := c
+		small.Quota = 2000 // bytes
+		for n := uint32(1); ctx.Err() == nil; n++ {
+			id := insert(t, s, rejected(n, part.Deadline))
+			s.Late(id, *good(n).Finding)
+			s.KeepPicture(insert(t, s, good(n)), frame(8, 8, int(n)), part.Pass)
+			if n%20 == 0 {
+				if _, err := prune(context.Background(), s.Reader, small, s.commit, false); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	waitFor(t, func() bool { return rows(t, s, "removal") > 0 })
+	for range 20 {
+		path, made := exportOf(t, c, Filter{Lot: "L9"})
+		v, problems, err := verifyExport(t, path, VerifyOptions{})
+		if err != nil || problems != nil || made.Missing != 0 || v.Pictures+v.Removed == 0 {
+			t.Fatalf("%+v, %+v: %v, %q", made, v, err, problems[:min(len(problems), 5)])
+		}
+		if _, problems := verify(t, c, VerifyOptions{}); problems != nil {
+			t.Fatalf("verify: %q", problems[:min(len(problems), 5)])
+		}
 	}
 }
 

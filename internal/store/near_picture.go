@@ -3,12 +3,10 @@ package store
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
 	"fmt"
 	"image"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 
@@ -97,11 +95,8 @@ func (r *Reader) keptFrame(path, sum string) (f part.Frame, ok bool) {
 	if !filepath.IsLocal(path) {
 		return f, false
 	}
-	data, err := os.ReadFile(filepath.Join(r.pictures, path))
+	data, err := Picture{Path: filepath.Join(r.pictures, path), SHA256: sum}.Read()
 	if err != nil {
-		return f, false
-	}
-	if got := sha256.Sum256(data); hex.EncodeToString(got[:]) != sum {
 		return f, false
 	}
 	picture, _, err := image.Decode(bytes.NewReader(data)) // as encode wrote it

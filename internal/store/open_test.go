@@ -171,7 +171,7 @@ func TestFolderOfPicturesThatCannotBeWritten(t *testing.T) {
 	s.pictures.outage.quiet = 0
 	s.KeepPicture(insert(t, s, good(1)), frame(8, 8, 1), part.Reject)
 	for dropped := uint64(0); dropped == 0; time.Sleep(time.Millisecond) {
-		dropped, _ = s.Dropped()
+		dropped, _ = s.dropped()
 	}
 	if err := os.Remove(c.Pictures); err != nil {
 		t.Fatal(err)
@@ -216,7 +216,7 @@ func TestPicturesOnAShareThatVanishes(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.KeepPicture(insert(t, s, good(2)), frame(8, 8, 2), part.Reject)
-	waitFor(t, func() bool { dropped, _ := s.Dropped(); return dropped == 1 })
+	waitFor(t, func() bool { dropped, _ := s.dropped(); return dropped == 1 })
 	if left, err := os.ReadDir(c.Pictures); err != nil || len(left) != 0 {
 		t.Errorf("written to the mount point: %v, %v", left, err)
 	}

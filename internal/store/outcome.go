@@ -9,6 +9,12 @@ import (
 // begins with a quarter of an hour.
 const slotLength = 15 * time.Minute
 
+// quarter is where the quarter of an hour of an instant begins.
+func quarter(at int64) int64 {
+	length := slotLength.Microseconds()
+	return at - (at%length+length)%length
+}
+
 // outcome is a part as slot and reject have it.
 type outcome struct {
 	at                           int64
@@ -27,8 +33,6 @@ func outcomeOf(tx *ledger, id int64) (o outcome, err error) {
 
 // count adds the part to its slot, or with -1 takes it out again.
 func (o outcome) count(tx *ledger, by int64) error {
-	length := slotLength.Microseconds()
-	at := o.at - (o.at%length+length)%length
 	scored, measured := by*flag(o.score.Valid), by*flag(o.brightness.Valid)
 	f := float64(by)
 	_, err := tx.Exec(`INSERT INTO slot (at, station, recipe_id, lot, reason, decided, parts, scored, score, score2, measured, brightness, sharpness)
@@ -36,7 +40,7 @@ func (o outcome) count(tx *ledger, by int64) error {
 		ON CONFLICT DO UPDATE SET parts = parts + excluded.parts, scored = scored + excluded.scored, score = score + excluded.score,
 			score2 = score2 + excluded.score2, measured = measured + excluded.measured,
 			brightness = brightness + excluded.brightness, sharpness = sharpness + excluded.sharpness`,
-		at, o.station, o.recipe, o.lot, o.reason, o.decided, by, scored,
+		quarter(o.at), o.station, o.recipe, o.lot, o.reason, o.decided, by, scored,
 		f*o.score.Float64, f*o.score.Float64*o.score.Float64, measured, f*o.brightness.Float64, f*o.sharpness.Float64)
 	return err
 }

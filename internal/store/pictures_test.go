@@ -149,7 +149,7 @@ func TestTooManyPicturesAreDroppedAndCounted(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	dropped, _ := s.Dropped()
+	dropped, _ := s.dropped()
 	s = openStore(t, c)
 	defer s.Close()
 	kept := rows(t, s, "frame")
@@ -173,7 +173,7 @@ func TestBadFrameIsDroppedAndCounted(t *testing.T) {
 	id := insert(t, s, rejected(1, part.Anomaly))
 	s.KeepPicture(id, part.Frame{Width: 10, Height: 10, Pixels: []byte{1}}, part.Reject)
 	s.pictures.close()
-	if pictures, _ := s.Dropped(); pictures != 1 {
+	if pictures, _ := s.dropped(); pictures != 1 {
 		t.Errorf("%d were dropped, want 1", pictures)
 	}
 	s.pictures = newPictures(s.config, s.writer, s.log) // for Close

@@ -67,6 +67,11 @@ func (s *Store) settle(t testing.TB) {
 	}
 }
 
+// dropped is how many pictures, deliveries and events were not kept since Open.
+func (s *Store) dropped() (pictures, notes uint64) {
+	return s.pictures.dropped.count.Load(), s.writer.dropped.count.Load()
+}
+
 func rows(t testing.TB, s *Store, table string) (n int) {
 	t.Helper()
 	if err := s.Reader.db.QueryRow("SELECT count(*) FROM " + table).Scan(&n); err != nil {

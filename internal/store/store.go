@@ -151,11 +151,6 @@ func (s *Store) KeepPicture(id int64, frame part.Frame, verdict part.Verdict) {
 	s.pictures.put(id, frame, verdict)
 }
 
-// Dropped is how many pictures, deliveries and events were not kept since Open.
-func (s *Store) Dropped() (pictures, notes uint64) {
-	return s.pictures.dropped.count.Load(), s.writer.dropped.count.Load()
-}
-
 // Close writes everything that waits, then closes the record. It returns an error where something
 // could not be written.
 func (s *Store) Close() error {

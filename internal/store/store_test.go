@@ -193,7 +193,7 @@ func TestAfterClose(t *testing.T) {
 	}
 	s.Deliver(1, written(part.Pass, part.None)) // no panic, and counted
 	s.KeepPicture(1, frame(2, 2, 1), part.Reject)
-	if pictures, notes := s.Dropped(); pictures != 1 || notes != 1 {
+	if pictures, notes := s.dropped(); pictures != 1 || notes != 1 {
 		t.Errorf("dropped are %d pictures and %d notes, want 1 and 1", pictures, notes)
 	}
 }

@@ -3,15 +3,15 @@ package store
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Verification is what a walk over the whole chain has found.
@@ -25,6 +25,7 @@ type Verification struct {
 	Signed   int64  `json:"signed"` // seals whose signature was checked
 	Pictures int64  `json:"pictures"`
 	Removed  int64  `json:"removed"`  // pictures, by retention
+	Lost     int64  `json:"lost"`     // pictures that are gone or changed: so many of the problems
 	Problems int64  `json:"problems"` // as told to report
 }
 
@@ -54,10 +55,10 @@ type verifier struct {
 	report func(string)
 
 	last    link
-	newest  [12]int64 // by kind: the newest id when the walk began
-	seen    [12]int64 // by kind: the newest id that a link has named
+	newest  []int64 // by kind: the newest id when the walk began
+	seen    []int64 // by kind: the newest id that a link has named
 	removed map[int64]bool
-	absent  map[int64]string // pictures that are not there, by frame
+	absent  map[int64]string // pictures that are not there, or not as they were, by frame
 }
 
 func (v *verifier) wrong(format string, args ...any) {
@@ -66,6 +67,7 @@ func (v *verifier) wrong(format string, args ...any) {
 }
 
 func (v *verifier) run(ctx context.Context) error {
+	v.newest, v.seen = make([]int64, len(chained)+1), make([]int64, len(chained)+1)
 	v.removed, v.absent = map[int64]bool{}, map[int64]string{}
 	if err := v.begin(ctx); err != nil {
 		return err
@@ -79,12 +81,11 @@ func (v *verifier) run(ctx context.Context) error {
 			v.wrong("%s %s: no link names it: added, or its link was cut off", t.name, span(v.seen[kind]+1, v.newest[kind]))
 		}
 	}
-	for id, problem := range v.absent {
-		if v.removed[id] {
-			v.Removed++
-		} else {
-			v.wrong("%s", problem)
-		}
+	if err := v.missing(ctx); err != nil {
+		return err
+	}
+	if err := v.counts(ctx); err != nil {
+		return err
 	}
 	v.Head = hex.EncodeToString(v.last.hash[:])
 	for _, s := range v.Known {
@@ -96,6 +97,33 @@ func (v *verifier) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// missing tells which pictures should be there. Retention notes a removal before it removes: of one that is gone the
+// record says so, if it was removed while the walk went on.
+func (v *verifier) missing(ctx context.Context) error {
+	for _, id := range slices.Sorted(maps.Keys(v.absent)) {
+		removed := v.removed[id]
+		if !removed {
+			var err error
+			if removed, err = v.reader.removedSince(ctx, id, v.newest[removals.kind]); err != nil {
+				return err
+			}
+		}
+		if removed {
+			v.Removed++
+			continue
+		}
+		v.Lost++
+		v.wrong("%s", v.absent[id])
+	}
+	return nil
+}
+
+// removedSince tells whether the picture of a frame was removed by a later removal than that.
+func (r *Reader) removedSince(ctx context.Context, frame, removal int64) (removed bool, err error) {
+	err = r.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM removal WHERE frame_id = ? AND id > ?)`, frame, removal).Scan(&removed)
+	return removed, err
 }
 
 func span(from, to int64) string {
@@ -273,7 +301,7 @@ func (v *verifier) picture(path string, size int64, sum string) string {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "is gone"
+		return errGone.Error()
 	case err != nil:
 		return err.Error()
 	case info.Size() != size:
@@ -281,25 +309,8 @@ func (v *verifier) picture(path string, size int64, sum string) string {
 	case !v.Read:
 		return ""
 	}
-	got, err := fileHash(path)
-	switch {
-	case err != nil:
+	if _, err := (Picture{Path: path, SHA256: sum}).Read(); err != nil {
 		return err.Error()
-	case got != sum:
-		return "changed"
 	}
 	return ""
-}
-
-func fileHash(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }

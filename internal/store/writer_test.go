@@ -119,7 +119,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("%d rows appeared that had failed", n-before)
 	}
 	insert(t, s, big)
-	if _, notes := s.Dropped(); notes != 0 {
+	if _, notes := s.dropped(); notes != 0 {
 		t.Errorf("%d notes were dropped", notes)
 	}
 }
@@ -141,7 +141,7 @@ func TestQueueThatIsFullDropsAndCounts(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, notes := s.Dropped(); notes != 51 { // the hold is one of the hundred
+	if _, notes := s.dropped(); notes != 51 { // the hold is one of the hundred
 		t.Errorf("%d were dropped, want 51", notes)
 	}
 	if n := strings.Count(log.String(), "deliveries or events not kept"); n != 1 {
@@ -185,7 +185,7 @@ func TestTooLittleSpaceIsNotHealthy(t *testing.T) {
 	id := insert(t, s, rejected(1, part.Anomaly)) // rows go on
 	s.KeepPicture(id, frame(4, 4, 1), part.Reject)
 	s.pictures.close()
-	if pictures, _ := s.Dropped(); pictures != 1 {
+	if pictures, _ := s.dropped(); pictures != 1 {
 		t.Errorf("%d pictures were dropped, want 1", pictures)
 	}
 	s.pictures = newPictures(s.config, s.writer, s.log) // for Close

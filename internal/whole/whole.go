@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // Write makes a file, in place of one that has the name already. After an error there is no trace of it, and what
@@ -23,7 +25,21 @@ func WriteFrom(scratch, path string, mode fs.FileMode, write func(io.Writer) err
 
 // Create is Write for a name that nothing has yet; else the error is fs.ErrExist.
 func Create(path string, mode fs.FileMode, write func(io.Writer) error) error {
-	return place(filepath.Dir(path), path, mode, write, os.Link) // a rename would replace what has come meanwhile
+	return place(filepath.Dir(path), path, mode, write, newName(os.Link))
+}
+
+// newName gives a file a name that nothing has: a rename alone would replace what has come meanwhile. FAT, exFAT and
+// some shares have no links.
+func newName(link func(from, to string) error) func(from, to string) error {
+	return func(from, to string) error {
+		err := link(from, to)
+		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+			if err = unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE); err != nil {
+				err = &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+			}
+		}
+		return err
+	}
 }
 
 func place(scratch, path string, mode fs.FileMode, write func(io.Writer) error, name func(from, to string) error) error {
@@ -36,7 +52,7 @@ func place(scratch, path string, mode fs.FileMode, write func(io.Writer) error, 
 		file.Close()
 		return err
 	}
-	if err := errors.Join(file.Chmod(mode), file.Sync(), file.Close()); err != nil {
+	if err := errors.Join(setMode(file, mode), file.Sync(), file.Close()); err != nil {
 		return err
 	}
 	if err := name(file.Name(), path); err != nil {
@@ -44,6 +60,25 @@ func place(scratch, path string, mode fs.FileMode, write func(io.Writer) error, 
 	}
 	return Settle(filepath.Dir(path))
 }
+
+// setMode takes a refusal only where the file system has no modes: there a new file has not the one that it was made with.
+func setMode(file moded, mode fs.FileMode) error {
+	err := file.Chmod(mode)
+	if errors.Is(err, unix.EPERM) {
+		if info, seen := file.Stat(); seen == nil && info.Mode().Perm() != made {
+			return nil
+		}
+	}
+	return err
+}
+
+type moded interface {
+	Chmod(fs.FileMode) error
+	Stat() (fs.FileInfo, error)
+}
+
+// made is the mode with which os.CreateTemp makes a file.
+const made = 0o600
 
 // Bytes writes what is in memory.
 func Bytes(data []byte) func(io.Writer) error {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func read(t *testing.T, path string) string {
@@ -48,6 +50,57 @@ func TestWriteReplacesAndCreateDoesNot(t *testing.T) {
 	}
 	if names := entries(t, filepath.Dir(path)); len(names) != 2 {
 		t.Errorf("left behind: %v", names)
+	}
+}
+
+// A USB stick has no links: the name is given by a rename, which replaces nothing.
+func TestANewNameWithoutLinks(t *testing.T) {
+	folder := t.TempDir()
+	from, to := filepath.Join(folder, "a"), filepath.Join(folder, "b")
+	refused := unix.EPERM
+	name := newName(func(from, to string) error { return &os.LinkError{Op: "link", Old: from, New: to, Err: refused} })
+	for _, refused = range []unix.Errno{unix.EPERM, unix.EOPNOTSUPP, unix.ENOSYS} {
+		if err := os.WriteFile(from, []byte("one"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := name(from, to); err != nil || read(t, to) != "one" {
+			t.Errorf("%v: %v", refused, err)
+		}
+		if err := os.WriteFile(from, []byte("two"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := name(from, to); !errors.Is(err, fs.ErrExist) || read(t, to) != "one" {
+			t.Errorf("%v: %v", refused, err)
+		}
+		if err := os.Remove(to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused = unix.ENOSPC
+	if err := name(from, to); !errors.Is(err, unix.ENOSPC) {
+		t.Error(err)
+	}
+}
+
+// stubborn is a file whose mode cannot be changed.
+type stubborn struct{ *os.File }
+
+func (stubborn) Chmod(fs.FileMode) error { return &fs.PathError{Op: "chmod", Err: unix.EPERM} }
+
+func TestARefusedModeCountsOnlyWhereThereAreModes(t *testing.T) {
+	file, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := setMode(stubborn{file}, 0o640); !errors.Is(err, unix.EPERM) {
+		t.Errorf("a file system with modes: %v", err)
+	}
+	if err := file.Chmod(0o755); err != nil { // what FAT shows of a new file
+		t.Fatal(err)
+	}
+	if err := setMode(stubborn{file}, 0o640); err != nil {
+		t.Errorf("a file system without modes: %v", err)
 	}
 }
 
