@@ -201,6 +201,11 @@ func (p *pictures) writeFile(path string, data []byte) error {
 	if _, err := os.Stat(scratch); err != nil {
 		return err // a share that is not mounted any more: nothing is written to where it was
 	}
+	if _, err := os.Lstat(filepath.Join(p.folder, path)); err == nil { // of another record, which gave the same id
+		if err := toOrphans(p.folder, path); err != nil {
+			return err
+		}
+	}
 	path = filepath.Join(p.folder, path)
 	if err := whole.Folder(filepath.Dir(path), 0o755); err != nil {
 		return err

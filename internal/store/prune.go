@@ -7,18 +7,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"time"
-
-	"linectl/internal/setting"
 )
 
 // Pruning is what retention has removed, or would remove.
 type Pruning struct {
 	Passes, Samples, Rejects int64 // pictures removed, by what they show
 	Bytes                    int64 // freed
-	Orphans                  int64 // files without a row, removed as well
+	Orphans                  int64 // files without a row, moved to the folder of orphans
+	OrphansKept, OrphanBytes int64 // all that are in it
 	Kept                     int64 // pictures that stay
 	KeptBytes                int64
 	Protected                int64 // of them: reviewed, held or recovered
@@ -117,7 +114,7 @@ func prune(ctx context.Context, r *Reader, c Config, commit commit, dry bool) (P
 			}
 		}
 	}
-	if result.Orphans, err = r.sweep(ctx, c.Pictures, dry); err != nil {
+	if err := r.sweep(ctx, c.Pictures, commit, dry, &result); err != nil {
 		return result, err
 	}
 	err = r.db.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(`+guard+`), 0) FROM frame f JOIN inspection i ON i.id = f.inspection_id
@@ -226,84 +223,6 @@ func removePictures(ctx context.Context, commit commit, folder string, remove []
 	return nil
 }
 
-var pictureName = regexp.MustCompile(`^\d{4}/\d\d/\d\d/(\d+)-[-_0-9A-Za-z]*\.(png|jpg)$`)
-
-// sweep removes files that a crash left without a row, or whose removal it cut off. Pictures and their
-// rows are written in the order of the parts: a file older than the newest row will not get one any more.
-func (r *Reader) sweep(ctx context.Context, folder string, dry bool) (orphans int64, err error) {
-	var newest int64
-	if err := r.db.QueryRowContext(ctx, `SELECT coalesce((SELECT inspection_id FROM frame ORDER BY id DESC LIMIT 1), 0)`).Scan(&newest); err != nil {
-		return 0, r.explain(err)
-	}
-	err = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil || !entry.Type().IsRegular() {
-			return err
-		}
-		name, err := filepath.Rel(folder, path)
-		if err != nil {
-			return err
-		}
-		match := pictureName.FindStringSubmatch(filepath.ToSlash(name))
-		if match == nil {
-			return nil // not ours
-		}
-		part, err := strconv.ParseInt(match[1], 10, 64)
-		if err != nil || part >= newest {
-			return nil
-		}
-		var wanted bool
-		if err := r.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM frame f WHERE f.inspection_id = ? AND f.path = ? AND NOT EXISTS (SELECT 1 FROM removal WHERE frame_id = f.id))`,
-			part, name).Scan(&wanted); err != nil || wanted {
-			return r.explain(err)
-		}
-		orphans++
-		if dry {
-			return nil
-		}
-		return os.Remove(path)
-	})
-	return orphans, err
-}
-
-// Forecast is how long the disk will do.
-type Forecast struct {
-	Days     int           // of production that it is drawn from, at most 7
-	PerDay   int64         // bytes of rows and pictures a day, before retention removes any
-	Free     setting.Bytes // above what is to be left
-	DaysLeft float64       // +Inf where nothing is written
-}
-
-// bytesPerPart is what a part takes in the record, measured with a heatmap of 28 x 28 cells.
-const bytesPerPart = 2350
-
-// Forecast tells from the newest days of production how many more the disk has room for.
-func (r *Reader) Forecast(ctx context.Context, c Config) (f Forecast, err error) {
-	free, err := freeSpace(filepath.Dir(c.Path))
-	if err != nil {
-		return f, err
-	}
-	f.Free = setting.Bytes(max(0, int64(free)-int64(c.MinFree)))
-	const window = 7
-	var from, sealed int64
-	err = r.db.QueryRowContext(ctx, `SELECT coalesce(min(n), 0), count(*) FROM (SELECT n FROM `+sealedDays+` ORDER BY n DESC LIMIT ?)`, window).Scan(&from, &sealed)
-	if err != nil {
-		return f, r.explain(err)
-	}
-	f.Days = int(max(1, sealed))
-	var rows, bytes int64
-	err = r.db.QueryRowContext(ctx, `SELECT count(*), coalesce((SELECT sum(bytes) FROM frame WHERE id > coalesce((SELECT max(row) FROM link WHERE kind = ?1 AND n <= ?2), 0)), 0)
-		FROM link WHERE kind = ?3 AND n > ?2`, frames.kind, from, inspections.kind).Scan(&rows, &bytes)
-	if err != nil {
-		return f, r.explain(err)
-	}
-	f.PerDay = (rows*bytesPerPart + bytes) / int64(f.Days)
-	f.DaysLeft = float64(f.Free) / float64(f.PerDay)
-	return f, nil
-}
-
 // retain removes pictures once an hour while the daemon runs.
 func (s *Store) retain(ctx context.Context) {
 	ticker := time.NewTicker(pruneEvery)
@@ -321,7 +240,7 @@ func (s *Store) retain(ctx context.Context) {
 		case err != nil:
 			s.log.Error("pictures could not be removed", "error", err)
 		case result.Removed() > 0 || result.Orphans > 0:
-			s.log.Info("pictures removed by retention", "passes", result.Passes, "samples", result.Samples, "rejects", result.Rejects, "bytes", result.Bytes, "orphans", result.Orphans)
+			s.log.Info("pictures removed by retention", "passes", result.Passes, "samples", result.Samples, "rejects", result.Rejects, "bytes", result.Bytes, "moved to "+orphans, result.Orphans)
 		}
 		if result.Over > 0 {
 			s.log.Error("the pictures that must be kept exceed store.quota", "bytes", result.Over)

@@ -189,32 +189,133 @@ func TestPruneCountsDaysAndNotStarts(t *testing.T) {
 	}
 }
 
-func TestSweepTakesOrphansOnly(t *testing.T) {
+func TestSweepMovesOrphansOnly(t *testing.T) {
 	c := configIn(t.TempDir())
 	c.Sample = 4
 	shelves(t, c)
 	folder := filepath.Join(c.Pictures, "2026", "11", "23")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	for _, f := range []string{folder, filepath.Join(c.Pictures, "lost+found"), filepath.Join(c.Pictures, ".snapshot", "2026", "11", "23"), filepath.Join(c.Pictures, orphans, "2026", "11", "23")} {
+		if err := os.MkdirAll(f, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(filepath.Join(c.Pictures, "lost+found"), 0); err != nil { // as on a disk of its own
 		t.Fatal(err)
 	}
-	for _, name := range []string{"7-lost.png", "41-coming.png", "notes.txt", "7-lost.png.bak"} {
-		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o600); err != nil {
+	for _, path := range []string{folder + "/7-lost.png", folder + "/8-lost.jpg", folder + "/41-coming.png", folder + "/notes.txt", folder + "/7-lost.png.bak",
+		c.Pictures + "/.snapshot/2026/11/23/7-lost.png", c.Pictures + "/orphans/2026/11/23/7-lost.png"} {
+		if err := os.WriteFile(path, []byte(path), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	p := openPen(t, c)
-	if got, err := p.Prune(t.Context(), false); err != nil || got.Orphans != 1 || got.Kept != 40 {
-		t.Fatalf("%+v, %v", got, err)
+	dry, err := p.Prune(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
 	}
-	var left []string
-	entries, _ := os.ReadDir(folder)
-	for _, e := range entries {
-		left = append(left, e.Name())
+	var got Pruning
+	letOthersEnter(t, c.Pictures)
+	asNobody(t, func() { _, err = p.Prune(t.Context(), true) })
+	if err != nil {
+		t.Errorf("lost+found: %v", err)
 	}
-	if strings.Join(left, " ") != "41-coming.png 7-lost.png.bak notes.txt" {
+	if got, err = p.Prune(t.Context(), false); err != nil || got.Orphans != 2 || got.OrphansKept != 3 || got.OrphanBytes < 100 || got.Kept != 40 || got != dry {
+		t.Fatalf("%+v, and in a dry run %+v, %v", got, dry, err)
+	}
+	names := func(folder string) (names []string) {
+		entries, _ := os.ReadDir(folder)
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	if left := names(folder); strings.Join(left, " ") != "41-coming.png 7-lost.png.bak notes.txt" {
 		t.Errorf("left are %v", left)
 	}
+	if moved := names(filepath.Join(c.Pictures, orphans, "2026", "11", "23")); strings.Join(moved, " ") != "7-lost.png 7-lost.png.2 8-lost.jpg" {
+		t.Errorf("orphans are %v", moved)
+	}
+	if found := names(filepath.Join(c.Pictures, ".snapshot", "2026", "11", "23")); len(found) != 1 {
+		t.Error("a snapshot was touched")
+	}
+	if log, err := p.Events(t.Context(), time.Time{}, time.Time{}, 1); err != nil || log[0].Kind != "pictures-orphaned" || !strings.HasPrefix(log[0].Detail, "2 files") {
+		t.Errorf("the log book says %+v, %v", log, err)
+	}
 	picturesHaveFiles(t, openStoreFor(t, c))
+}
+
+// A removal that a crash cut off is brought to its end.
+func TestSweepRemovesWhatHasARemoval(t *testing.T) {
+	c := configIn(t.TempDir())
+	c.Sample = 4
+	shelves(t, c)
+	files := pictureFiles(t, c)
+	p := openPen(t, c)
+	if err := p.commit(t.Context(), "test", func(tx *ledger) error {
+		_, err := tx.add(removals, noon.UnixMicro(), int64(files[2]), "age")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := p.Prune(t.Context(), false); err != nil || got.Orphans != 0 || got.Kept != 39 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if got := pictureFiles(t, c); len(got) != 39 || slices.Contains(got, files[2]) {
+		t.Errorf("left are %v", got)
+	}
+}
+
+// Where the record is lost, or an older copy takes its place, the pictures of the one before stay: whatever ids the new
+// one gives, on whatever day.
+func TestAnotherRecordsPicturesStay(t *testing.T) {
+	c := configIn(t.TempDir())
+	c.Sample = 4
+	shelves(t, c)
+	was := map[string][]byte{}
+	files, err := filepath.Glob(c.Pictures + "/*/*/*/*")
+	if err != nil || len(files) != 40 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		if was[f], err = os.ReadFile(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(c.Path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, end := range []string{"-wal", "-shm"} {
+		if err := removeIfThere(c.Path + end); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.PictureQueue = 50
+	s := openStore(t, c)
+	if log, err := s.Events(t.Context(), time.Time{}, time.Time{}, 1); err != nil || len(log) != 1 || log[0].Kind != "record-begun" || !strings.Contains(log[0].Detail, c.Pictures) {
+		t.Errorf("the log book says %+v, %v", log, err)
+	}
+	for n := range uint32(41) {
+		s.KeepPicture(insert(t, s, good(n)), frame(8, 8, 200), part.Reject)
+		s.settle(t)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := openPen(t, c).Prune(t.Context(), false); err != nil || got.OrphansKept != 40 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for f, data := range was {
+		name, err := filepath.Rel(c.Pictures, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(c.Pictures, orphans, name)); err != nil || !slices.Equal(got, data) {
+			t.Errorf("%s is not what it was: %v", name, err)
+		}
+	}
+	if v, problems := verify(t, c, VerifyOptions{Read: true}); problems != nil || v.Pictures != 41 {
+		t.Errorf("%+v, %v", v, problems)
+	}
 }
 
 func openStoreFor(t *testing.T, c Config) *Store {

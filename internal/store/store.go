@@ -60,7 +60,10 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err = s.openRecord(ctx); damaged(err) && isRecord(s.config.Path) {
 		return s.beginAnew(ctx, err)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.notePictures(ctx)
 }
 
 // openRecord opens what open has locked.
