@@ -155,8 +155,11 @@ func (c Config) sampled(part int64) bool { return c.Sample > 0 && part%int64(c.S
 const guard = `(i.recovered = 1 OR EXISTS (SELECT 1 FROM review WHERE inspection_id = i.id)
 	OR coalesce((SELECT held FROM hold WHERE lot = i.lot ORDER BY id DESC LIMIT 1), 0))`
 
+// worth is what a picture shows. In shadow every part is told as a reject: there the inspection's own verdict counts.
+const worth = `CASE WHEN x.inspection_id IS NULL OR x.reason = 'shadow' AND i.verdict = 'pass' THEN 'pass' ELSE 'reject' END`
+
 func (r *Reader) keptAfter(ctx context.Context, after int64) ([]kept, error) {
-	rows, err := r.db.QueryContext(ctx, `SELECT f.id, f.inspection_id, f.bytes, f.path, CASE WHEN x.inspection_id IS NULL THEN 'pass' ELSE 'reject' END, `+guard+`
+	rows, err := r.db.QueryContext(ctx, `SELECT f.id, f.inspection_id, f.bytes, f.path, `+worth+`, `+guard+`
 		FROM frame f JOIN inspection i ON i.id = f.inspection_id LEFT JOIN reject x ON x.inspection_id = f.inspection_id
 		WHERE f.id > ? AND NOT EXISTS (SELECT 1 FROM removal WHERE frame_id = f.id) ORDER BY f.id LIMIT ?`, after, pruneSlice)
 	if err != nil {

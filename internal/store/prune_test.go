@@ -139,6 +139,33 @@ func TestPruneByValue(t *testing.T) {
 	step("a lot that is let go", func() {}, Pruning{Passes: 10, Kept: 9, Protected: 1}, func(id int) bool { return id == 5 || id%4 == 3 && id > 8 })
 }
 
+// In shadow the PLC is told reject of every part; pictures are worth what inspection found.
+func TestPruneInShadow(t *testing.T) {
+	c := configIn(t.TempDir())
+	c.Keep, c.Quota, c.Sample = KeepAll, 1, 0
+	s := openStore(t, c)
+	for n := range uint32(4) {
+		r := good(n)
+		r.Mode = "shadow"
+		if n%2 == 1 {
+			r.Verdict, r.Reason = part.Reject, part.Anomaly
+		}
+		id := insert(t, s, r)
+		s.Deliver(id, written(part.Reject, part.Shadow))
+		s.KeepPicture(id, frame(8, 8, int(n)), r.Verdict)
+		s.settle(t)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := openPen(t, c).Prune(t.Context(), false); err != nil || got.Passes != 2 || got.Rejects != 0 || got.Kept != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if left := pictureFiles(t, c); !slices.Equal(left, []int{2, 4}) {
+		t.Errorf("pictures of %v are left", left)
+	}
+}
+
 // A wall clock that jumps ten years ahead and back makes nothing older.
 func TestPruneHasItsOwnCalendar(t *testing.T) {
 	c := configIn(t.TempDir())
