@@ -123,6 +123,13 @@ func (p *pictures) put(id int64, frame part.Frame, verdict part.Verdict) {
 	}
 }
 
+// lose counts a picture that never came here, if it was to be kept.
+func (p *pictures) lose(id int64, verdict part.Verdict, why error) {
+	if p.keep.wants(verdict) {
+		p.drop(id, why)
+	}
+}
+
 func (p *pictures) drop(id int64, why error) {
 	p.dropped.add(why, "id", id)
 	p.outage.lose(id, why)

@@ -154,6 +154,11 @@ func (s *Store) KeepPicture(id int64, frame part.Frame, verdict part.Verdict) {
 	s.pictures.put(id, frame, verdict)
 }
 
+// LosePicture counts and notes the picture of a row that could not be handed over to be kept.
+func (s *Store) LosePicture(id int64, verdict part.Verdict, why error) {
+	s.pictures.lose(id, verdict, why)
+}
+
 // Dropped is how many pictures, deliveries and events were not kept since Open.
 func (s *Store) Dropped() (pictures, notes uint64) {
 	return s.pictures.dropped.count.Load(), s.writer.dropped.count.Load()
