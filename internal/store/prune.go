@@ -4,8 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 )
@@ -105,12 +103,16 @@ func prune(ctx context.Context, r *Reader, c Config, commit commit, dry bool) (P
 				gone[k.id] = true
 				remove = append(remove, k)
 				total -= k.bytes
-				result.count(k, c)
 			}
 			if len(remove) > 0 && !dry {
-				if err := removePictures(ctx, commit, c.Pictures, remove, reason); err != nil {
+				var spared int64
+				if remove, spared, err = removePictures(ctx, commit, c.Pictures, remove, reason); err != nil {
 					return result, err
 				}
+				total += spared
+			}
+			for _, k := range remove {
+				result.count(k, c)
 			}
 		}
 	}
@@ -201,29 +203,43 @@ func (r *Reader) frameBefore(ctx context.Context, days int) (id int64, err error
 }
 
 // removePictures notes the removal and then removes: a crash between leaves a file that the next run
-// sweeps, never a row that lies.
-func removePictures(ctx context.Context, commit commit, folder string, remove []kept, why string) error {
+// sweeps, never a row that lies. It leaves what somebody asked to keep meanwhile, of which it tells the bytes, and what
+// another has removed.
+func removePictures(ctx context.Context, commit commit, folder string, remove []kept, why string) (removed []kept, spared int64, err error) {
 	at := time.Now()
-	err := commit(ctx, "removal of pictures", func(tx *ledger) error {
+	err = commit(ctx, "removal of pictures", func(tx *ledger) error {
+		removed, spared = nil, 0 // it may be called again
 		for _, k := range remove {
+			var guarded, gone bool
+			if err := tx.QueryRow(`SELECT `+guard+`, EXISTS (SELECT 1 FROM removal WHERE frame_id = ?1) FROM inspection i WHERE i.id = ?2`, k.id, k.part).Scan(&guarded, &gone); err != nil {
+				return err
+			}
+			switch {
+			case gone:
+				continue
+			case guarded:
+				spared += k.bytes
+				continue
+			}
 			if _, err := tx.add(removals, at.UnixMicro(), k.id, why); err != nil {
 				return err
 			}
+			removed = append(removed, k)
 		}
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
-	for _, k := range remove {
+	for _, k := range removed {
 		if !filepath.IsLocal(k.path) {
 			continue // somebody changed the row; verify says so
 		}
-		if err := os.Remove(filepath.Join(folder, k.path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+		if err := removeIfThere(filepath.Join(folder, k.path)); err != nil {
+			return removed, spared, err
 		}
 	}
-	return nil
+	return removed, spared, nil
 }
 
 // retain removes pictures once an hour while the daemon runs.

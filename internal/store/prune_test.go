@@ -139,6 +139,42 @@ func TestPruneByValue(t *testing.T) {
 	step("a lot that is let go", func() {}, Pruning{Passes: 10, Kept: 9, Protected: 1}, func(id int) bool { return id == 5 || id%4 == 3 && id > 8 })
 }
 
+// Whoever asks to keep a picture after it was chosen and before its removal is written is heard, and what another pruner
+// has removed meanwhile is no error.
+func TestPruneLooksAgain(t *testing.T) {
+	c := configIn(t.TempDir())
+	c.Sample, c.Quota = 0, 1
+	shelves(t, c)
+	p := openPen(t, c)
+	interrupted := func(meanwhile func() error) commit {
+		done := false
+		return func(ctx context.Context, name string, do func(*ledger) error) error {
+			if !done {
+				done = true
+				if err := meanwhile(); err != nil {
+					t.Error(err)
+				}
+			}
+			return p.commit(ctx, name, do)
+		}
+	}
+	got, err := prune(t.Context(), p.Reader, c, interrupted(func() error { return p.Hold(t.Context(), "held", true, "eva", "") }), false)
+	if err != nil || got.Passes != 20 || got.Kept != 20 || got.Protected != 10 || got.Over != got.KeptBytes-1 {
+		t.Errorf("with a lot held meanwhile: %+v, %v", got, err)
+	}
+	if err := p.Hold(t.Context(), "held", false, "eva", ""); err != nil {
+		t.Fatal(err)
+	}
+	var other Pruning
+	got, err = prune(t.Context(), p.Reader, c, interrupted(func() (err error) { other, err = prune(t.Context(), p.Reader, c, p.commit, false); return err }), false)
+	if err != nil || other.Passes != 10 || got.Removed() != 0 || got.Kept != 10 || got.KeptBytes != other.KeptBytes {
+		t.Errorf("the one %+v, the other %+v, %v", other, got, err)
+	}
+	if _, problems := verify(t, c, VerifyOptions{Read: true}); problems != nil {
+		t.Error(problems)
+	}
+}
+
 // In shadow the PLC is told reject of every part; pictures are worth what inspection found.
 func TestPruneInShadow(t *testing.T) {
 	c := configIn(t.TempDir())
