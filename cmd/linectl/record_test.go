@@ -281,6 +281,8 @@ func TestShow(t *testing.T) {
 	for name, message := range map[string]string{
 		"99":     `linectl: there is no record and no part "99"`,
 		"nobody": `linectl: there is no record and no part "nobody"`,
+		"A*":     `linectl: there is no record and no part "A*"`,
+		"":       `linectl: there is no record and no part ""`,
 	} {
 		if code, out, errs := linectl(t, "-c", config, "show", name); code != 3 || out != "" || !strings.HasPrefix(errs, message+"\n") {
 			t.Errorf("code %d: %s%s", code, out, errs)

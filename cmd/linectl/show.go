@@ -104,11 +104,13 @@ func lookUp(ctx context.Context, reader *store.Reader, name string, byPart bool)
 			return story, err
 		}
 	}
-	for found, err := range reader.Find(ctx, store.Filter{Part: name, Limit: 1}) {
-		if err != nil {
-			return store.Story{}, err
+	if name != "" { // which a filter takes for any
+		for found, err := range reader.Find(ctx, store.Filter{PartID: name, Limit: 1}) {
+			if err != nil {
+				return store.Story{}, err
+			}
+			return reader.Part(ctx, found.ID)
 		}
-		return reader.Part(ctx, found.ID)
 	}
 	return store.Story{}, hint.New(hint.NoMatch, fmt.Errorf("there is no record and no part %q", name), "'linectl query' lists what there is")
 }

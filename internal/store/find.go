@@ -14,6 +14,7 @@ import (
 // Filter says which parts to find. What is not set does not matter.
 type Filter struct {
 	Since, Until       time.Time     // when the trigger was seen: from Since on, before Until
+	PartID             string        // exactly
 	Part, Lot          string        // exactly, or a pattern with * ? [ ]
 	Verdict            *part.Verdict // as told, see Part
 	Decided            *part.Verdict
@@ -167,7 +168,7 @@ func scanPart(rows *sql.Rows) (Part, error) {
 
 // rare tells that only rejects are wanted, which have a table of their own.
 func (f Filter) rare() bool {
-	if f.Part != "" && !pattern(f.Part) || f.Sequence != nil {
+	if f.PartID != "" || f.Part != "" && !pattern(f.Part) || f.Sequence != nil {
 		return false // which leaves less than all rejects
 	}
 	return f.Verdict != nil && *f.Verdict == part.Reject || f.Reason != nil && *f.Reason != part.None
@@ -195,7 +196,7 @@ func (f Filter) ids() (query string, args []any) {
 
 // ofRejects tells that the table of rejects alone has what is asked for.
 func (f Filter) ofRejects() bool {
-	f = Filter{Since: f.Since, Until: f.Until, Part: f.Part, Verdict: f.Verdict, Decided: f.Decided, Recipe: f.Recipe, Version: f.Version,
+	f = Filter{Since: f.Since, Until: f.Until, PartID: f.PartID, Part: f.Part, Verdict: f.Verdict, Decided: f.Decided, Recipe: f.Recipe, Version: f.Version,
 		Zone: f.Zone, Review: f.Review, MinScore: f.MinScore, MaxScore: f.MaxScore}
 	if f.Verdict != nil && *f.Verdict == part.Reject {
 		f.Verdict = nil
@@ -225,6 +226,9 @@ func (f Filter) where() (clause string, args []any) {
 		add("+at < ?", f.Until.UnixMicro())
 	}
 	if f.Part != "" {
+	if f.PartID != "" {
+		add("part_id = ?", fit(f.PartID))
+	}
 		add(textTerm("part_id", f.Part), fit(f.Part))
 	}
 	if f.Lot != "" {

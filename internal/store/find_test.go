@@ -90,6 +90,31 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// A part id that reads as a pattern is found by what it is, where that is asked for.
+func TestFindByPartIDTakesNoPattern(t *testing.T) {
+	s := newStore(t)
+	for n, id := range []string{"A*1", "[A]1", "AB1", "A1"} {
+		r := good(uint32(n))
+		r.Trigger.PartID = id
+		insert(t, s, r)
+	}
+	reject := part.Reject
+	for id, want := range map[string]int64{"A*1": 1, "[A]1": 2, "A?": 0, "A1": 4} {
+		n := int64(0)
+		for p, err := range s.Find(t.Context(), Filter{PartID: id}) {
+			if n += p.ID; err != nil || p.PartID != id {
+				t.Errorf("%q finds %+v, %v", id, p, err)
+			}
+		}
+		if n != want {
+			t.Errorf("%q finds record %d, want %d", id, n, want)
+		}
+		for p := range s.Find(t.Context(), Filter{PartID: id, Verdict: &reject}) {
+			t.Errorf("%q is no reject, found %+v", id, p)
+		}
+	}
+}
+
 // A part whose id has an opened bracket is found by it.
 func TestFindTakesAnOpenBracketAsItIs(t *testing.T) {
 	s := newStore(t)

@@ -68,7 +68,7 @@ func (r *Reader) recipeSpan(ctx context.Context, name string, version int) (low,
 
 // exact tells that one value of an index is asked for: the rows that have it are read in the order of their ids.
 func (f Filter) exact() bool {
-	return f.Part != "" && !pattern(f.Part) || f.Lot != "" && !pattern(f.Lot) || f.Sequence != nil
+	return f.PartID != "" || f.Part != "" && !pattern(f.Part) || f.Lot != "" && !pattern(f.Lot) || f.Sequence != nil
 }
 
 // spread are the columns with an index of which many values are asked for.
