@@ -30,6 +30,7 @@ type Filter struct {
 
 	low, high int64  // between which ids they are, as narrow has found out
 	by        string // the column by whose index they are fetched one by one, if that is fastest
+	due       bool   // only candidates for a review are looked at
 }
 
 // Review says which parts to find by what a person said of them.
@@ -225,10 +226,10 @@ func (f Filter) where() (clause string, args []any) {
 	if !f.Until.IsZero() {
 		add("+at < ?", f.Until.UnixMicro())
 	}
-	if f.Part != "" {
 	if f.PartID != "" {
 		add("part_id = ?", fit(f.PartID))
 	}
+	if f.Part != "" {
 		add(textTerm("part_id", f.Part), fit(f.Part))
 	}
 	if f.Lot != "" {

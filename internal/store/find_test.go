@@ -200,3 +200,26 @@ func TestFindEndsWithTheError(t *testing.T) {
 		t.Errorf("%d answers, want the error only", n)
 	}
 }
+
+// The first part of those that are counted, not of all: a lot, a recipe and its version, an end.
+func TestFirst(t *testing.T) {
+	s := plant(t)
+	at := func(minute int) time.Time { return noon.Add(time.Duration(minute) * time.Minute) }
+	for _, c := range []struct {
+		filter SlotFilter
+		id     int64
+		name   string
+	}{
+		{SlotFilter{}, 1, "A17-0001"},
+		{SlotFilter{Since: at(0)}, 1, "A17-0001"},
+		{SlotFilter{Lot: "L2"}, 9, "A17-0009"},
+		{SlotFilter{Lot: "L[12]"}, 5, "A17-0005"},
+		{SlotFilter{Recipe: "flange"}, 8, "A17-0008"},
+		{SlotFilter{Recipe: "flange", Version: 4}, 0, ""},
+		{SlotFilter{Lot: "L1", Until: at(4)}, 0, ""},
+	} {
+		if id, name, err := s.First(t.Context(), c.filter); err != nil || id != c.id || name != c.name {
+			t.Errorf("%+v: record %d, %q, %v", c.filter, id, name, err)
+		}
+	}
+}

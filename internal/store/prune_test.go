@@ -425,6 +425,9 @@ func TestReviewIsAddedBesideTheDaemon(t *testing.T) {
 	if err != nil || len(rates) != 1 || rates[0] != (Rates{"bracket", 3, 0, 0, 1, 1}) { // the reject was not inspected: no recipe
 		t.Errorf("rates are %+v, %v", rates, err)
 	}
+	if rates, err := s.ReviewRates(t.Context(), SlotFilter{Version: 2}); err != nil || rates != nil {
+		t.Errorf("rates of a version that there is not are %+v, %v", rates, err)
+	}
 	if v, problems := verify(t, c, VerifyOptions{}); problems != nil || v.Links < 40 {
 		t.Errorf("%+v: %v", v, problems)
 	}
