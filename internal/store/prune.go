@@ -184,18 +184,16 @@ func (r *Reader) pictureBytes(ctx context.Context) (total int64, err error) {
 	return total, r.explain(err)
 }
 
-// sealedDays are the days on which the line ran, by the newest seal of each. A machine whose clock begins in 1970
-// until it has found the time seals that day with every start: it counts once.
-const sealedDays = `(SELECT max(n) AS n FROM seal GROUP BY at / 86400000000)`
-
-// frameBefore is the newest frame that is older than so many days; 0 for none. A day is one on which the
-// line ran, as the seals count them: so a wall clock that jumps for years ages nothing.
+// frameBefore is the newest frame that is older than so many days of production; 0 for none.
 func (r *Reader) frameBefore(ctx context.Context, days int) (id int64, err error) {
 	if days <= 0 {
 		return 0, nil
 	}
-	err = r.db.QueryRowContext(ctx, `SELECT row FROM link WHERE kind = ? AND n <= (SELECT n FROM `+sealedDays+` ORDER BY n DESC LIMIT 1 OFFSET ?) ORDER BY n DESC LIMIT 1`,
-		frames.kind, days-1).Scan(&id)
+	began, err := r.productionDays(ctx)
+	if err != nil || days > len(began) {
+		return 0, err
+	}
+	err = r.db.QueryRowContext(ctx, `SELECT row FROM link WHERE kind = ? AND n <= ? ORDER BY n DESC LIMIT 1`, frames.kind, began[len(began)-days]).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}

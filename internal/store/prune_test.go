@@ -228,7 +228,7 @@ func TestPruneHasItsOwnCalendar(t *testing.T) {
 // are two days, and that of 1970.
 func TestPruneCountsDaysAndNotStarts(t *testing.T) {
 	c := configIn(t.TempDir())
-	c.Keep, c.PassDays, c.Sample = KeepAll, 4, 0
+	c.Keep, c.PassDays, c.Sample, c.PictureQueue = KeepAll, 4, 0, 50
 	s := openStore(t, c)
 	var wall atomic.Pointer[time.Time]
 	s.seals.now = func() time.Time { return *wall.Load() }
@@ -247,8 +247,34 @@ func TestPruneCountsDaysAndNotStarts(t *testing.T) {
 	if got, err := p.Prune(t.Context(), true); err != nil || got.Removed() != 0 || got.Kept != 40 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if f, err := p.Forecast(t.Context(), c); err != nil || f.Days != 3 {
+	if f, err := p.Forecast(t.Context(), c); err != nil || f.Days != 1 {
 		t.Errorf("%+v, %v", f, err)
+	}
+}
+
+// Pictures on a disk of their own fill that one.
+func TestForecastOfEachDisk(t *testing.T) {
+	c := configIn(t.TempDir())
+	c.Sample = 4
+	shelves(t, c)
+	p := openPen(t, c)
+	one, err := p.Forecast(t.Context(), c)
+	if err != nil || len(one.Disks) != 1 || one.Days != 7 || one.First().DaysLeft <= 0 {
+		t.Fatalf("%+v, %v", one, err)
+	}
+	shm, err := os.MkdirTemp("/dev/shm", "linectl")
+	if err != nil || !onDiskOfItsOwn(shm, filepath.Dir(c.Path)) {
+		t.Skip("there is no second disk:", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(shm) })
+	c.Pictures = shm
+	two, err := p.Forecast(t.Context(), c)
+	if err != nil || len(two.Disks) != 2 {
+		t.Fatalf("%+v, %v", two, err)
+	}
+	if record, pictures := two.Disks[0], two.Disks[1]; record.PerDay != 4*bytesPerPart || pictures.PerDay == 0 || pictures.Folder != shm ||
+		pictures.DaysLeft == record.DaysLeft || two.First().DaysLeft != min(record.DaysLeft, pictures.DaysLeft) {
+		t.Errorf("%+v", two)
 	}
 }
 
