@@ -21,7 +21,7 @@ func (p *program) queryToFolder(ctx context.Context, reader *store.Reader, f sto
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return hint.New(hint.Failure, fmt.Errorf("--pictures: %w", err), "give a folder that you may write to")
 	}
-	var parts, copied, present, lost, bare int
+	var parts, copied, present, removed, lost, bare int
 	for found, err := range reader.Find(ctx, f) {
 		if err != nil {
 			return err
@@ -35,6 +35,10 @@ func (p *program) queryToFolder(ctx context.Context, reader *store.Reader, f sto
 			bare++
 		}
 		for _, kept := range story.Pictures {
+			if !kept.Removed.IsZero() {
+				removed++
+				continue
+			}
 			data, err := os.ReadFile(kept.Path)
 			if sum := sha256.Sum256(data); err != nil || hex.EncodeToString(sum[:]) != kept.SHA256 {
 				lost++
@@ -53,7 +57,7 @@ func (p *program) queryToFolder(ctx context.Context, reader *store.Reader, f sto
 	if parts == 0 {
 		return errNoMatch
 	}
-	fmt.Fprintf(p.err, "%d pictures of %d parts copied to %s; %d were there already, %d parts had none kept, %d are removed or changed\n", copied, parts, folder, present, bare, lost)
+	fmt.Fprintf(p.err, "%d pictures of %d parts copied to %s; %d were there already, %d parts had none kept, %d were removed by retention, %d are gone or changed\n", copied, parts, folder, present, bare, removed, lost)
 	if copied+present == 0 {
 		return hint.New(hint.NoMatch, errors.New("of these parts no picture is there"), "store.keep says whose pictures are kept, and store.pass_days for how long")
 	}

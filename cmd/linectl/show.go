@@ -144,8 +144,13 @@ func drawStory(s store.Story, path string) drawing {
 	return drawing{path: path, picture: missing}
 }
 
+var errRemoved = errors.New("was removed by retention")
+
 // readKept reads a kept picture if it still is what was kept.
 func readKept(p store.Picture) (part.Frame, error) {
+	if !p.Removed.IsZero() {
+		return part.Frame{}, fmt.Errorf("the picture %w (%s) on %s", errRemoved, p.RemovedWhy, p.Removed.Format(time.DateOnly))
+	}
 	data, err := os.ReadFile(p.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return part.Frame{}, fmt.Errorf("the picture %s is gone", p.Path)
@@ -217,6 +222,8 @@ type keptPicture struct {
 	Width     int    `json:"width"`
 	Height    int    `json:"height"`
 	SHA256    string `json:"sha256"`
+	Removed   string `json:"removed_at,omitempty"` // by retention
+	Why       string `json:"removed_why,omitempty"`
 }
 
 func (g *program) storyPage(s store.Story, opinions []store.Opinion, d drawing, cycle time.Duration) storyPage {
@@ -259,7 +266,11 @@ func (g *program) storyPage(s store.Story, opinions []store.Opinion, d drawing, 
 		}
 	}
 	for _, p := range s.Pictures {
-		page.Pictures = append(page.Pictures, keptPicture{p.Camera, p.Path, g.rfc3339(p.ExposedAt), p.Source, p.Width, p.Height, p.SHA256})
+		kept := keptPicture{p.Camera, p.Path, g.rfc3339(p.ExposedAt), p.Source, p.Width, p.Height, p.SHA256, "", p.RemovedWhy}
+		if !p.Removed.IsZero() {
+			kept.Removed = g.rfc3339(p.Removed)
+		}
+		page.Pictures = append(page.Pictures, kept)
 	}
 	if d.err != nil {
 		page.NoOverlay = d.err.Error()
