@@ -124,7 +124,7 @@ func (p *program) prune(ctx context.Context, dry bool) error {
 	}
 	for _, d := range result.Disks {
 		if len(result.Disks) > 1 {
-			rows = append(rows, []string{"disk of", d.Folder})
+			rows = append(rows, []string{"disk", d.Folder})
 		}
 		rows = append(rows, []string{"written a day", setting.Bytes(d.PerDay).String()}, []string{"free", setting.Bytes(d.Free).String()}, []string{"days left", d.left()})
 	}
