@@ -22,7 +22,8 @@ func (p *program) pruneCommand() *cobra.Command {
 		Long: `Prune does at once what the daemon does every hour: it removes pictures by age and quota, as [store] in the
 config says. Pictures of passes go first, then the samples of passes. Pictures of rejects go by age only.
 Pictures of parts that somebody reviewed, of lots that are held, and of parts that were rebuilt after a crash
-stay. Rows and heatmaps always stay, and each removal is a row.
+stay. Rows and heatmaps always stay, and each removal is a row. Files that no row names are moved to the folder
+orphans within the pictures.
 
 --hold LOT keeps the pictures of a lot from now on, --release LOT lets them go again, --held lists the lots that
 are held; all three remove nothing.`,
@@ -49,19 +50,40 @@ are held; all three remove nothing.`,
 
 // pruned is the JSON form; its keys are a contract.
 type pruned struct {
-	DryRun    bool     `json:"dry_run"`
-	Passes    int64    `json:"passes"`
-	Samples   int64    `json:"samples"`
-	Rejects   int64    `json:"rejects"`
-	Bytes     int64    `json:"bytes"`
-	Orphans   int64    `json:"orphans"`
-	Kept      int64    `json:"kept"`
-	KeptBytes int64    `json:"kept_bytes"`
-	Protected int64    `json:"protected"`
-	Over      int64    `json:"over_quota_bytes"`
-	PerDay    int64    `json:"bytes_per_day"`
-	Free      int64    `json:"free_bytes"`
-	DaysLeft  *float64 `json:"days_left"`
+	DryRun    bool   `json:"dry_run"`
+	Passes    int64  `json:"passes"`
+	Samples   int64  `json:"samples"`
+	Rejects   int64  `json:"rejects"`
+	Bytes     int64  `json:"bytes"`
+	Orphans   int64  `json:"orphans"` // files without a row, moved to pictures/orphans
+	OrphanAll int64  `json:"orphans_kept"`
+	OrphanSum int64  `json:"orphan_bytes"`
+	Kept      int64  `json:"kept"`
+	KeptBytes int64  `json:"kept_bytes"`
+	Protected int64  `json:"protected"`
+	Over      int64  `json:"over_quota_bytes"`
+	disk             // that is full first
+	Disks     []disk `json:"disks"`
+}
+
+type disk struct {
+	Folder   string   `json:"disk"`
+	PerDay   int64    `json:"bytes_per_day"`
+	Free     int64    `json:"free_bytes"`
+	DaysLeft *float64 `json:"days_left"`
+}
+
+func diskOf(d store.Disk) disk { return disk{d.Folder, d.PerDay, int64(d.Free), numeric(d.DaysLeft)} }
+
+// left is for a person.
+func (d disk) left() string {
+	switch {
+	case d.DaysLeft == nil:
+		return "no end in sight"
+	case *d.DaysLeft > 100*365.25:
+		return "more than 100 years"
+	}
+	return fmt.Sprintf("%.0f", math.Floor(*d.DaysLeft))
 }
 
 func (p *program) prune(ctx context.Context, dry bool) error {
@@ -83,29 +105,28 @@ func (p *program) prune(ctx context.Context, dry bool) error {
 		return err
 	}
 	result := pruned{
-		DryRun: dry, Passes: done.Passes, Samples: done.Samples, Rejects: done.Rejects, Bytes: done.Bytes, Orphans: done.Orphans,
+		DryRun: dry, Passes: done.Passes, Samples: done.Samples, Rejects: done.Rejects, Bytes: done.Bytes, Orphans: done.Orphans, OrphanAll: done.OrphansKept, OrphanSum: done.OrphanBytes,
 		Kept: done.Kept, KeptBytes: done.KeptBytes, Protected: done.Protected, Over: done.Over,
-		PerDay: forecast.PerDay, Free: int64(forecast.Free), DaysLeft: numeric(forecast.DaysLeft),
+		disk: diskOf(forecast.First()),
 	}
-	removed := "removed"
+	for _, d := range forecast.Disks {
+		result.Disks = append(result.Disks, diskOf(d))
+	}
+	removed, moved := "removed", "moved"
 	if dry {
-		removed = "to be removed"
-	}
-	left := "no end in sight"
-	if result.DaysLeft != nil {
-		left = fmt.Sprintf("%.0f", math.Floor(*result.DaysLeft))
-		if *result.DaysLeft > 100*365.25 {
-			left = "more than 100 years"
-		}
+		removed, moved = "to be removed", "to be moved"
 	}
 	count := func(n int64) string { return strconv.FormatInt(n, 10) }
 	rows := [][]string{
 		{removed, fmt.Sprintf("%d pictures, %s: %d of passes, %d sampled, %d of rejects", done.Removed(), setting.Bytes(done.Bytes), done.Passes, done.Samples, done.Rejects)},
-		{"files without a row", count(done.Orphans)},
+		{"files without a row", fmt.Sprintf("%d %s to orphans; then %d are there, %s", done.Orphans, moved, done.OrphansKept, setting.Bytes(done.OrphanBytes))},
 		{"kept", fmt.Sprintf("%d pictures, %s; %d of them reviewed, held or recovered", done.Kept, setting.Bytes(done.KeptBytes), done.Protected)},
-		{"written a day", setting.Bytes(forecast.PerDay).String()},
-		{"free", forecast.Free.String()},
-		{"days left", left},
+	}
+	for _, d := range result.Disks {
+		if len(result.Disks) > 1 {
+			rows = append(rows, []string{"disk", d.Folder})
+		}
+		rows = append(rows, []string{"written a day", setting.Bytes(d.PerDay).String()}, []string{"free", setting.Bytes(d.Free).String()}, []string{"days left", d.left()})
 	}
 	var header []string
 	if p.output == "csv" {
@@ -115,8 +136,8 @@ func (p *program) prune(ctx context.Context, dry bool) error {
 		}
 		header = []string{"field", "value"}
 		rows = [][]string{{"passes", count(done.Passes)}, {"samples", count(done.Samples)}, {"rejects", count(done.Rejects)}, {"bytes", count(done.Bytes)},
-			{"orphans", count(done.Orphans)}, {"kept", count(done.Kept)}, {"kept_bytes", count(done.KeptBytes)}, {"protected", count(done.Protected)},
-			{"over_quota_bytes", count(done.Over)}, {"bytes_per_day", count(forecast.PerDay)}, {"free_bytes", count(result.Free)}, {"days_left", days}}
+			{"orphans", count(done.Orphans)}, {"orphans_kept", count(done.OrphansKept)}, {"orphan_bytes", count(done.OrphanBytes)}, {"kept", count(done.Kept)}, {"kept_bytes", count(done.KeptBytes)}, {"protected", count(done.Protected)},
+			{"over_quota_bytes", count(done.Over)}, {"disk", result.Folder}, {"bytes_per_day", count(result.PerDay)}, {"free_bytes", count(result.Free)}, {"days_left", days}}
 	}
 	if err := p.print(result, header, rows); err != nil {
 		return err

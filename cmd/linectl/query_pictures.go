@@ -19,7 +19,7 @@ func (p *program) queryToFolder(ctx context.Context, reader *store.Reader, f sto
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return hint.New(hint.Failure, fmt.Errorf("--pictures: %w", err), "give a folder that you may write to")
 	}
-	var parts, copied, present, lost, bare int
+	var parts, copied, present, removed, lost, bare int
 	for found, err := range reader.Find(ctx, f) {
 		if err != nil {
 			return err
@@ -34,6 +34,10 @@ func (p *program) queryToFolder(ctx context.Context, reader *store.Reader, f sto
 		}
 		for _, kept := range story.Pictures {
 			data, err := kept.Read()
+			if errors.Is(err, store.ErrRemoved) {
+				removed++
+				continue
+			}
 			if err != nil {
 				lost++
 				continue
@@ -51,7 +55,7 @@ func (p *program) queryToFolder(ctx context.Context, reader *store.Reader, f sto
 	if parts == 0 {
 		return errNoMatch
 	}
-	fmt.Fprintf(p.err, "%d pictures of %d parts copied to %s; %d were there already, %d parts had none kept, %d are removed or changed\n", copied, parts, folder, present, bare, lost)
+	fmt.Fprintf(p.err, "%d pictures of %d parts copied to %s; %d were there already, %d parts had none kept, %d were removed by retention, %d are gone or changed\n", copied, parts, folder, present, bare, removed, lost)
 	if copied+present == 0 {
 		return hint.New(hint.NoMatch, errors.New("of these parts no picture is there"), "store.keep says whose pictures are kept, and store.pass_days for how long")
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	_ "github.com/mattn/go-sqlite3"
 
 	"linectl/internal/config"
 	"linectl/internal/hint"
@@ -281,6 +284,8 @@ func TestShow(t *testing.T) {
 	for name, message := range map[string]string{
 		"99":     `linectl: there is no record and no part "99"`,
 		"nobody": `linectl: there is no record and no part "nobody"`,
+		"A*":     `linectl: there is no record and no part "A*"`,
+		"":       `linectl: there is no record and no part ""`,
 	} {
 		if code, out, errs := linectl(t, "-c", config, "show", name); code != 3 || out != "" || !strings.HasPrefix(errs, message+"\n") {
 			t.Errorf("code %d: %s%s", code, out, errs)
@@ -317,6 +322,40 @@ func TestShowTellsWhenThePictureIsNotWhatWasKept(t *testing.T) {
 	}
 	if code, out, _ := linectl(t, "-c", config, "show", "2"); code != 0 || !strings.Contains(out, "part-2.png (on grey: the picture "+picture+" is gone)\n") {
 		t.Errorf("code %d:\n%s", code, out)
+	}
+}
+
+// A picture that retention removed is not said to be gone.
+func TestShowTellsWhatRetentionRemoved(t *testing.T) {
+	path, picture := recordedDesk(t)
+	cfg, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inUTC(t)
+	db, err := sql.Open("sqlite3", cfg.Store.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(`INSERT INTO removal (at, frame_id, why) VALUES (?, 1, 'age')`, time.Date(2026, 12, 24, 3, 0, 0, 0, time.UTC).UnixMicro()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(picture); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := ask(t, 0, "-c", path, "show", "2"); !strings.Contains(out, "picture     removed by retention (age) at 2026-12-24T03:00:00Z (camera top, 40 x 30)\n") ||
+		!strings.Contains(out, "(on grey: the picture was removed by retention (age) on 2026-12-24)\n") {
+		t.Errorf("it says\n%s", out)
+	}
+	if out, _ := ask(t, 0, "-c", path, "show", "2", "-o", "json"); !strings.Contains(out, `"removed_at": "2026-12-24T03:00:00Z"`) || !strings.Contains(out, `"removed_why": "age"`) {
+		t.Errorf("it says\n%s", out)
+	}
+	if _, errs := ask(t, 3, "-c", path, "show", "2", "--nearest", "why.png"); !strings.Contains(errs, "removed by retention (age) on 2026-12-24") {
+		t.Errorf("it says %s", errs)
+	}
+	if _, errs := ask(t, 3, "-c", path, "query", "--pictures", "other"); !strings.Contains(errs, "1 were removed by retention, 0 are gone or changed") {
+		t.Errorf("it says %s", errs)
 	}
 }
 
@@ -498,7 +537,7 @@ func TestQueryPictures(t *testing.T) {
 	if err := os.WriteFile(kept, was[:9], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, errs := ask(t, 3, "-c", config, "query", "--pictures", "other"); !strings.Contains(errs, "0 pictures of 3 parts copied to other; 0 were there already, 2 parts had none kept, 1 are removed or changed") {
+	if _, errs := ask(t, 3, "-c", config, "query", "--pictures", "other"); !strings.Contains(errs, "0 pictures of 3 parts copied to other; 0 were there already, 2 parts had none kept, 0 were removed by retention, 1 are gone or changed") {
 		t.Errorf("it says %s", errs)
 	}
 	ask(t, 3, "-c", config, "query", "--lot", "none", "--pictures", "other")

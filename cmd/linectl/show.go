@@ -3,12 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"strconv"
 	"time"
 
@@ -104,11 +100,13 @@ func lookUp(ctx context.Context, reader *store.Reader, name string, byPart bool)
 			return story, err
 		}
 	}
-	for found, err := range reader.Find(ctx, store.Filter{Part: name, Limit: 1}) {
-		if err != nil {
-			return store.Story{}, err
+	if name != "" { // which a filter takes for any
+		for found, err := range reader.Find(ctx, store.Filter{PartID: name, Limit: 1}) {
+			if err != nil {
+				return store.Story{}, err
+			}
+			return reader.Part(ctx, found.ID)
 		}
-		return reader.Part(ctx, found.ID)
 	}
 	return store.Story{}, hint.New(hint.NoMatch, fmt.Errorf("there is no record and no part %q", name), "'linectl query' lists what there is")
 }
@@ -144,15 +142,9 @@ func drawStory(s store.Story, path string) drawing {
 
 // readKept reads a kept picture if it still is what was kept.
 func readKept(p store.Picture) (part.Frame, error) {
-	data, err := os.ReadFile(p.Path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return part.Frame{}, fmt.Errorf("the picture %s is gone", p.Path)
-	}
+	data, err := p.Read()
 	if err != nil {
-		return part.Frame{}, err
-	}
-	if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != p.SHA256 {
-		return part.Frame{}, fmt.Errorf("the picture %s has been changed since it was kept", p.Path)
+		return part.Frame{}, fmt.Errorf("the picture %s %w", p.Path, err)
 	}
 	return raster.Decode(data)
 }
@@ -215,6 +207,8 @@ type keptPicture struct {
 	Width     int    `json:"width"`
 	Height    int    `json:"height"`
 	SHA256    string `json:"sha256"`
+	Removed   string `json:"removed_at,omitempty"` // by retention
+	Why       string `json:"removed_why,omitempty"`
 }
 
 func (g *program) storyPage(s store.Story, opinions []store.Opinion, d drawing, cycle time.Duration) storyPage {
@@ -257,7 +251,11 @@ func (g *program) storyPage(s store.Story, opinions []store.Opinion, d drawing, 
 		}
 	}
 	for _, p := range s.Pictures {
-		page.Pictures = append(page.Pictures, keptPicture{p.Camera, p.Path, g.rfc3339(p.ExposedAt), p.Source, p.Width, p.Height, p.SHA256})
+		kept := keptPicture{p.Camera, p.Path, g.rfc3339(p.ExposedAt), p.Source, p.Width, p.Height, p.SHA256, "", p.RemovedWhy}
+		if !p.Removed.IsZero() {
+			kept.Removed = g.rfc3339(p.Removed)
+		}
+		page.Pictures = append(page.Pictures, kept)
 	}
 	if d.err != nil {
 		page.NoOverlay = d.err.Error()

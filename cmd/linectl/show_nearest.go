@@ -34,6 +34,9 @@ func (p *program) showNearest(ctx context.Context, cfg *config.Config, story sto
 		return hint.New(hint.NoMatch, fmt.Errorf("record %d has no score and kept picture", story.ID), "store.keep says whose pictures are kept")
 	}
 	frame, err := readKept(story.Pictures[0])
+	if errors.Is(err, store.ErrRemoved) {
+		return hint.New(hint.NoMatch, err, "store.pass_days and store.reject_days say for how long pictures are kept")
+	}
 	if err != nil {
 		return hint.New(hint.Damage, err, "'linectl verify --pictures' names all that are not what they were")
 	}

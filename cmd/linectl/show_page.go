@@ -70,7 +70,11 @@ func (s storyPage) fields(clean func(string) string) [][]string {
 		add("quality", fmt.Sprintf("brightness %.1f, spread %.1f, sharpness %.1f", *s.Brightness, *s.Spread, *s.Sharpness))
 	}
 	for _, p := range s.Pictures {
-		add("picture", fmt.Sprintf("%s (camera %s, %d x %d)", p.Path, p.Camera, p.Width, p.Height))
+		where := p.Path
+		if p.Removed != "" {
+			where = fmt.Sprintf("removed by retention (%s) at %s", p.Why, p.Removed)
+		}
+		add("picture", fmt.Sprintf("%s (camera %s, %d x %d)", where, p.Camera, p.Width, p.Height))
 		add("exposed at", p.ExposedAt)
 		add("taken from", p.Source)
 	}

@@ -94,7 +94,8 @@ func (p *program) sinceWhen(ctx context.Context, quantity string, q statsQuestio
 	}
 	at := s.at[change.Index]
 	found := changed{Quantity: quantity, Since: at.In(calendar.Zone).Format(time.RFC3339), Before: change.Before, After: change.After, Strength: change.Strength, Lots: []string{}}
-	if found.Record, found.Part, err = reader.FirstFrom(ctx, at); err != nil {
+	f.Since = at
+	if found.Record, found.Part, err = reader.First(ctx, f); err != nil {
 		return err
 	}
 	seen := map[string]bool{}

@@ -18,8 +18,8 @@ func (m *machine) inspected(e Inspected) {
 		m.working = 0
 	}
 	if e.Cycle != m.cycle.number || m.cycle.phase != inspecting {
-		if e.Finding != nil {
-			m.do(KeepLate{e.Cycle, *e.Finding})
+		if e.Finding != nil || e.Frame != nil {
+			m.do(KeepLate{e.Cycle, e.Finding, e.Frame})
 		}
 		if e.Err != nil {
 			m.do(Note{"late-failure", e.Err.Error()})

@@ -38,6 +38,7 @@ type Store interface {
 	Deliver(id int64, delivery part.Delivery)
 	Late(id int64, finding part.Finding)
 	KeepPicture(id int64, frame part.Frame, verdict part.Verdict)
+	LosePicture(id int64, verdict part.Verdict, why error)
 	Recover(ctx context.Context, station string, told part.Told, begins part.Count) (recovered bool, err error)
 	Last(ctx context.Context, station string) (part.Count, error)
 	Event(kind, who, detail string)

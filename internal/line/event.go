@@ -146,10 +146,11 @@ type (
 		Cycle    int
 		Delivery part.Delivery
 	}
-	// KeepLate adds to the row of a cycle what was found after its deadline.
+	// KeepLate adds to the row of a cycle what came after its deadline: what was found, the frame, or both.
 	KeepLate struct {
 		Cycle   int
-		Finding part.Finding
+		Finding *part.Finding
+		Frame   *part.Frame
 	}
 	// Recover compares what the PLC was told last with the store, and keeps where counting begins if
 	// this session begins it. The station is ready only when that is durable.

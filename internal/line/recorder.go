@@ -2,15 +2,19 @@ package line
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"linectl/internal/part"
 )
 
-// frameBacklog is how many rows may wait for the disk before pictures are dropped to save memory;
-// rows are never dropped.
+// frameBacklog is how many frames may wait for the disk before further ones are lost to save memory;
+// rows are never lost.
 const frameBacklog = 16
+
+var errBacklog = fmt.Errorf("%d pictures wait for the rows of their parts", frameBacklog)
 
 // recorder is the one goroutine that writes the record, in the order of the cycle's decisions. A row
 // that cannot be stored is tried again until it can: a full disk delays the record, it does not
@@ -21,7 +25,9 @@ type recorder struct {
 	log     *slog.Logger
 	post    func(Event)
 	work    *queue[Action]
-	rows    map[int]row // of the newest cycles
+	frames  atomic.Int32 // that wait in work
+	lost    *part.Frame  // stands for one that could not wait
+	rows    map[int]row  // of the newest cycles
 }
 
 type row struct {
@@ -31,32 +37,72 @@ type row struct {
 }
 
 func newRecorder(store Store, station string, log *slog.Logger, post func(Event)) *recorder {
-	return &recorder{store: store, station: station, log: log, post: post, work: newQueue[Action](), rows: map[int]row{}}
+	return &recorder{store: store, station: station, log: log, post: post, work: newQueue[Action](), lost: new(part.Frame), rows: map[int]row{}}
 }
 
 func (r *recorder) put(a Action) {
-	if insert, ok := a.(Insert); ok && insert.Frame != nil && r.work.len() > frameBacklog {
-		insert.Frame = nil
-		r.log.Warn("picture dropped: the record waits for the disk", "cycle", insert.Cycle)
-		a = insert
+	switch b := a.(type) {
+	case Insert:
+		b.Frame = r.admit(b.Frame)
+		a = b
+	case KeepLate:
+		b.Frame = r.admit(b.Frame)
+		a = b
 	}
 	r.work.put(a)
+}
+
+// admit lets a frame wait, if there is room.
+func (r *recorder) admit(frame *part.Frame) *part.Frame {
+	if frame == nil {
+		return nil
+	}
+	if r.frames.Add(1) > frameBacklog {
+		r.frames.Add(-1)
+		return r.lost
+	}
+	return frame
+}
+
+// admitted ends the waiting of a frame.
+func (r *recorder) admitted(frame *part.Frame) {
+	if frame != nil && frame != r.lost {
+		r.frames.Add(-1)
+	}
 }
 
 func (r *recorder) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			r.leave(nil)
 			return
 		case <-r.work.ready():
 		}
-		for _, a := range r.work.take() {
-			r.write(ctx, a)
-			if ctx.Err() != nil {
-				r.log.Error("stopped before the record was complete", "left", r.work.len())
+		batch := r.work.take()
+		for i, a := range batch {
+			if !r.write(ctx, a) {
+				r.leave(batch[i:])
 				return
 			}
 		}
+	}
+}
+
+// leave tells what a stop leaves unwritten: what is left of a batch, and what waits behind it.
+func (r *recorder) leave(batch []Action) {
+	var rows, notes int
+	for _, a := range append(batch, r.work.take()...) {
+		switch a.(type) {
+		case Insert:
+			rows++
+		case finished:
+		default:
+			notes++
+		}
+	}
+	if rows+notes > 0 {
+		r.log.Error("stopped before the record was complete", "rows lost", rows, "deliveries and events lost", notes)
 	}
 }
 
@@ -75,55 +121,69 @@ type finished struct{ done chan struct{} }
 
 func (finished) action() {}
 
-func (r *recorder) write(ctx context.Context, a Action) {
+// write is false where ctx ended before the record took the action.
+func (r *recorder) write(ctx context.Context, a Action) bool {
 	switch a := a.(type) {
 	case Insert:
-		r.insert(ctx, a)
+		return r.insert(ctx, a)
 	case Deliver:
-		row, ok := r.rows[a.Cycle]
-		if !ok {
-			return
-		}
-		r.store.Deliver(row.id, a.Delivery)
-		if row.frame != nil {
-			r.store.KeepPicture(row.id, *row.frame, row.verdict)
+		if row, ok := r.rows[a.Cycle]; ok {
+			r.store.Deliver(row.id, a.Delivery)
+			r.keep(row, row.frame)
 			row.frame = nil
 			r.rows[a.Cycle] = row
 		}
 	case KeepLate:
+		r.admitted(a.Frame)
 		if row, ok := r.rows[a.Cycle]; ok {
-			r.store.Late(row.id, a.Finding)
+			if a.Finding != nil {
+				r.store.Late(row.id, *a.Finding)
+			}
+			r.keep(row, a.Frame)
 		}
 	case Recover:
-		r.recover(ctx, a)
+		return r.recover(ctx, a)
 	case Note:
 		r.log.Info(a.Detail, "event", a.Kind)
 		r.store.Event(a.Kind, "linectl", a.Detail)
 	case finished:
 		close(a.done)
 	}
+	return true
 }
 
-func (r *recorder) insert(ctx context.Context, a Insert) {
+func (r *recorder) keep(row row, frame *part.Frame) {
+	switch frame {
+	case nil:
+	case r.lost:
+		r.store.LosePicture(row.id, row.verdict, errBacklog)
+	default:
+		r.store.KeepPicture(row.id, *frame, row.verdict)
+	}
+}
+
+func (r *recorder) insert(ctx context.Context, a Insert) bool {
 	begun := time.Now()
 	var id int64
-	again(ctx, func() (err error) {
+	stored := again(ctx, func() (err error) {
 		id, err = r.store.Insert(ctx, a.Record)
 		return err
 	}, func(err error) {
 		r.log.Error("row not stored; trying again", "sequence", a.Record.Trigger.Sequence, "error", err)
 		r.post(Stored{At: at(), Cycle: a.Cycle, Took: time.Since(begun), Err: err})
 	})
-	if ctx.Err() != nil && id == 0 {
-		return
+	if !stored {
+		return false
 	}
+	r.admitted(a.Frame)
 	r.rows[a.Cycle] = row{id, a.Frame, a.Record.Verdict}
 	delete(r.rows, a.Cycle-64) // nothing comes for a cycle so long ago
 	r.post(Stored{At: at(), Cycle: a.Cycle, Took: time.Since(begun)})
+	return true
 }
 
-func (r *recorder) recover(ctx context.Context, a Recover) {
-	again(ctx, func() error {
+func (r *recorder) recover(ctx context.Context, a Recover) bool {
+	return again(ctx, func() error {
 		recovered, err := r.store.Recover(ctx, r.station, a.Told, a.Begins)
 		if recovered {
 			r.log.Warn("the PLC had seen a result that the record lacked; it is recovered", "sequence", a.Told.Sequence, "verdict", a.Told.Verdict)
@@ -138,17 +198,17 @@ func (r *recorder) recover(ctx context.Context, a Recover) {
 	})
 }
 
-// again tries until try succeeds or ctx ends, and reports every failure.
-func again(ctx context.Context, try func() error, failed func(error)) {
+// again tries until try succeeds, or ctx ends, which is false, and reports every failure.
+func again(ctx context.Context, try func() error, failed func(error)) bool {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := try()
 		if err == nil {
-			return
+			return true
 		}
 		failed(err)
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-time.After(wait):
 		}
 	}

@@ -28,6 +28,8 @@ type station struct {
 	insert  func() error
 	answer  func(context.Context) error
 	rows    int64
+	kept    []int64 // of which a picture was handed over
+	lost    []int64
 }
 
 func (s *station) note(format string, args ...any) {
@@ -68,8 +70,9 @@ func (s *station) Insert(_ context.Context, r part.Record) (int64, error) {
 func (s *station) Deliver(id int64, d part.Delivery) {
 	s.note("delivery %d %s %s %s", id, d.Verdict, d.Reason, d.Outcome)
 }
-func (s *station) Late(id int64, f part.Finding)               { s.note("late %d %.1f", id, f.Score) }
-func (s *station) KeepPicture(int64, part.Frame, part.Verdict) {}
+func (s *station) Late(id int64, f part.Finding)                      { s.note("late %d %.1f", id, f.Score) }
+func (s *station) KeepPicture(id int64, _ part.Frame, _ part.Verdict) { s.kept = append(s.kept, id) }
+func (s *station) LosePicture(id int64, _ part.Verdict, _ error)      { s.lost = append(s.lost, id) }
 func (s *station) Recover(context.Context, string, part.Told, part.Count) (bool, error) {
 	return false, nil
 }
@@ -162,6 +165,9 @@ func TestRunnerDeadline(t *testing.T) {
 		"120ms clear",
 		"122ms row 8 reject busy", "123ms answer 8 reject busy", "123ms delivery 2 reject busy written",
 		"300ms late 1 1.0")
+	if !slices.Equal(s.kept, []int64{1}) {
+		t.Errorf("pictures of rows %v are kept, want that of the late part", s.kept)
+	}
 }
 
 func TestRunnerStop(t *testing.T) {
@@ -224,4 +230,50 @@ func TestRunnerFullDisk(t *testing.T) {
 	wantDiary(t, diary, "23ms answer 7 reject not-stored", "40ms clear", "43ms answer 8 reject not-stored",
 		"120ms row 7 pass ", "120ms delivery 1 reject not-stored written", "120ms row 8 reject not-stored",
 		"120ms delivery 2 reject not-stored written")
+}
+
+// TestRunnerSlowDisk: rejects wait for no row, and so their frames pile up where the disk is slow. Those for which there
+// is no memory are lost by name, no row is.
+func TestRunnerSlowDisk(t *testing.T) {
+	s := &station{
+		inspect: func() (part.Finding, error) {
+			return part.Finding{Recipe: testRecipe, Score: 3, Threshold: 2, Reason: part.Anomaly}, nil
+		},
+		insert: func() error { time.Sleep(time.Second); return nil },
+	}
+	running(t, s, func(r *Runner) {
+		for n := range uint32(frameBacklog + 3) {
+			bring(r, 7+n)
+			time.Sleep(10 * time.Millisecond)
+			r.Withdrawn()
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+	})
+	if s.rows != frameBacklog+3 || len(s.kept) != frameBacklog || !slices.Equal(s.lost, []int64{frameBacklog + 1, frameBacklog + 2, frameBacklog + 3}) {
+		t.Errorf("%d rows, pictures kept %v, lost %v", s.rows, s.kept, s.lost)
+	}
+}
+
+// TestRecorderTellsWhatAStopLeaves counts the row that the disk refused, those taken with it, and those behind.
+func TestRecorderTellsWhatAStopLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		s := &station{insert: func() error { return errors.New("disk full") }}
+		r := newRecorder(s, "test", slog.New(slog.NewTextHandler(&log, nil)), func(Event) {})
+		for cycle := range 3 {
+			r.put(Insert{Cycle: cycle})
+			r.put(Deliver{Cycle: cycle})
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { r.run(ctx); close(ended) }()
+		time.Sleep(time.Second)
+		r.put(Insert{Cycle: 3})
+		stop()
+		<-ended
+		if !strings.Contains(log.String(), `"rows lost"=4 "deliveries and events lost"=3`) {
+			t.Errorf("the log says\n%s", log.String())
+		}
+	})
 }

@@ -240,6 +240,7 @@ func (r *suiteRig) Recover(_ context.Context, station string, told part.Told, _ 
 func (*suiteRig) Deliver(int64, part.Delivery)                     {}
 func (*suiteRig) Late(int64, part.Finding)                         {}
 func (*suiteRig) KeepPicture(int64, part.Frame, part.Verdict)      {}
+func (*suiteRig) LosePicture(int64, part.Verdict, error)           {}
 func (*suiteRig) Last(context.Context, string) (part.Count, error) { return part.Count{}, nil }
 func (*suiteRig) Event(kind, who, detail string)                   {}
 func (*suiteRig) Healthy() error                                   { return nil }

@@ -10,8 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,9 +24,6 @@ const asideName = ".damaged-20060102T150405"
 
 // errDamaged is what the quick check says of a record.
 var errDamaged = errors.New("it is damaged")
-
-// yearName is that of the folders of pictures.
-var yearName = regexp.MustCompile(`^[0-9]{4}$`)
 
 // damaged tells whether an error means that the content of a record is broken, and not that the disk or
 // the config is wrong.
@@ -90,20 +85,23 @@ func setAside(c Config, at time.Time) (aside string, err error) {
 	if _, err := os.Lstat(aside); !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("set it aside: %s is there already", aside)
 	}
-	entries, err := os.ReadDir(c.Pictures)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	found, err := years(c.Pictures)
+	if err != nil {
 		return "", fmt.Errorf("set its pictures aside: %w", err)
 	}
-	years := slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return !yearName.MatchString(e.Name()) })
-	if len(years) > 0 {
+	if len(found) > 0 {
 		folder := filepath.Join(c.Pictures, suffix[1:])
 		if err := os.Mkdir(folder, 0o755); err != nil {
 			return "", fmt.Errorf("set its pictures aside: %w", err)
 		}
-		for _, year := range years {
-			if err := os.Rename(filepath.Join(c.Pictures, year.Name()), filepath.Join(folder, year.Name())); err != nil {
+		for _, year := range found {
+			if err := os.Rename(filepath.Join(c.Pictures, year), filepath.Join(folder, year)); err != nil {
 				return "", fmt.Errorf("set its pictures aside: %w", err)
 			}
+		}
+		// Before the record goes: after a power loss a new one would find them under names that it gives itself.
+		if err := errors.Join(whole.Settle(folder), whole.Settle(c.Pictures)); err != nil {
+			return "", fmt.Errorf("set its pictures aside: %w", err)
 		}
 	}
 	// A database must never be seen without its log, whenever the power goes: so the log has both names

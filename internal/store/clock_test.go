@@ -13,7 +13,7 @@ import (
 // picture and hides no part from a question.
 func TestTheClockJumpsBothWays(t *testing.T) {
 	c := configIn(t.TempDir())
-	c.PassDays, c.RejectDays, c.Keep = 1, 1, KeepAll
+	c.PassDays, c.RejectDays, c.Keep, c.PictureQueue = 1, 1, KeepAll, 50
 	s := openStore(t, c)
 	clock := []time.Time{noon, noon.AddDate(10, 0, 0), time.Unix(0, 0), noon.AddDate(-3, 0, 0), noon.AddDate(0, 0, 1), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), noon}
 	var wall atomic.Pointer[time.Time]
@@ -77,6 +77,10 @@ func TestTheClockJumpsBothWays(t *testing.T) {
 	path, made := exportOf(t, c, Filter{Lot: "L9"})
 	if e, problems, err := verifyExport(t, path, VerifyOptions{}); err != nil || problems != nil || e.Parts != made.Parts {
 		t.Errorf("%+v, %v, %v", e, problems, err)
+	}
+	pruned, err := openPen(t, c).Prune(t.Context(), false)
+	if err != nil || pruned.Removed() != 0 || pruned.Orphans != 0 || pruned.Kept != v.Parts {
+		t.Errorf("%+v, %v", pruned, err)
 	}
 	left, err := filepath.Glob(c.Pictures + "/*/*/*/*.jpg")
 	if err != nil || int64(len(left)) != v.Parts {

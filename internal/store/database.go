@@ -135,7 +135,7 @@ func explain(path string, err error) error {
 	if errors.As(err, &e) {
 		switch e.Code {
 		case sqlite3.ErrFull:
-			return hint.New(hint.Failure, err, "the disk is full: make room on the file system of "+folder+"; linectl goes on by itself")
+			return hint.New(hint.Failure, err, "the disk is full: make room on the file system of "+folder+"; a line that runs goes on by itself")
 		case sqlite3.ErrCorrupt, sqlite3.ErrNotADB:
 			return hint.New(hint.Damage, err, damageHint)
 		case sqlite3.ErrReadonly, sqlite3.ErrCantOpen, sqlite3.ErrPerm, sqlite3.ErrAuth:

@@ -14,6 +14,7 @@ import (
 // Filter says which parts to find. What is not set does not matter.
 type Filter struct {
 	Since, Until       time.Time     // when the trigger was seen: from Since on, before Until
+	PartID             string        // exactly
 	Part, Lot          string        // exactly, or a pattern with * ? [ ]
 	Verdict            *part.Verdict // as told, see Part
 	Decided            *part.Verdict
@@ -29,6 +30,7 @@ type Filter struct {
 
 	low, high int64  // between which ids they are, as narrow has found out
 	by        string // the column by whose index they are fetched one by one, if that is fastest
+	due       bool   // only candidates for a review are looked at
 }
 
 // Review says which parts to find by what a person said of them.
@@ -167,7 +169,7 @@ func scanPart(rows *sql.Rows) (Part, error) {
 
 // rare tells that only rejects are wanted, which have a table of their own.
 func (f Filter) rare() bool {
-	if f.Part != "" && !pattern(f.Part) || f.Sequence != nil {
+	if f.PartID != "" || f.Part != "" && !pattern(f.Part) || f.Sequence != nil {
 		return false // which leaves less than all rejects
 	}
 	return f.Verdict != nil && *f.Verdict == part.Reject || f.Reason != nil && *f.Reason != part.None
@@ -195,7 +197,7 @@ func (f Filter) ids() (query string, args []any) {
 
 // ofRejects tells that the table of rejects alone has what is asked for.
 func (f Filter) ofRejects() bool {
-	f = Filter{Since: f.Since, Until: f.Until, Part: f.Part, Verdict: f.Verdict, Decided: f.Decided, Recipe: f.Recipe, Version: f.Version,
+	f = Filter{Since: f.Since, Until: f.Until, PartID: f.PartID, Part: f.Part, Verdict: f.Verdict, Decided: f.Decided, Recipe: f.Recipe, Version: f.Version,
 		Zone: f.Zone, Review: f.Review, MinScore: f.MinScore, MaxScore: f.MaxScore}
 	if f.Verdict != nil && *f.Verdict == part.Reject {
 		f.Verdict = nil
@@ -223,6 +225,9 @@ func (f Filter) where() (clause string, args []any) {
 	}
 	if !f.Until.IsZero() {
 		add("+at < ?", f.Until.UnixMicro())
+	}
+	if f.PartID != "" {
+		add("part_id = ?", fit(f.PartID))
 	}
 	if f.Part != "" {
 		add(textTerm("part_id", f.Part), fit(f.Part))

@@ -90,6 +90,31 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// A part id that reads as a pattern is found by what it is, where that is asked for.
+func TestFindByPartIDTakesNoPattern(t *testing.T) {
+	s := newStore(t)
+	for n, id := range []string{"A*1", "[A]1", "AB1", "A1"} {
+		r := good(uint32(n))
+		r.Trigger.PartID = id
+		insert(t, s, r)
+	}
+	reject := part.Reject
+	for id, want := range map[string]int64{"A*1": 1, "[A]1": 2, "A?": 0, "A1": 4} {
+		n := int64(0)
+		for p, err := range s.Find(t.Context(), Filter{PartID: id}) {
+			if n += p.ID; err != nil || p.PartID != id {
+				t.Errorf("%q finds %+v, %v", id, p, err)
+			}
+		}
+		if n != want {
+			t.Errorf("%q finds record %d, want %d", id, n, want)
+		}
+		for p := range s.Find(t.Context(), Filter{PartID: id, Verdict: &reject}) {
+			t.Errorf("%q is no reject, found %+v", id, p)
+		}
+	}
+}
+
 // A part whose id has an opened bracket is found by it.
 func TestFindTakesAnOpenBracketAsItIs(t *testing.T) {
 	s := newStore(t)
@@ -173,5 +198,28 @@ func TestFindEndsWithTheError(t *testing.T) {
 	}
 	if n != 1 {
 		t.Errorf("%d answers, want the error only", n)
+	}
+}
+
+// The first part of those that are counted, not of all: a lot, a recipe and its version, an end.
+func TestFirst(t *testing.T) {
+	s := plant(t)
+	at := func(minute int) time.Time { return noon.Add(time.Duration(minute) * time.Minute) }
+	for _, c := range []struct {
+		filter SlotFilter
+		id     int64
+		name   string
+	}{
+		{SlotFilter{}, 1, "A17-0001"},
+		{SlotFilter{Since: at(0)}, 1, "A17-0001"},
+		{SlotFilter{Lot: "L2"}, 9, "A17-0009"},
+		{SlotFilter{Lot: "L[12]"}, 5, "A17-0005"},
+		{SlotFilter{Recipe: "flange"}, 8, "A17-0008"},
+		{SlotFilter{Recipe: "flange", Version: 4}, 0, ""},
+		{SlotFilter{Lot: "L1", Until: at(4)}, 0, ""},
+	} {
+		if id, name, err := s.First(t.Context(), c.filter); err != nil || id != c.id || name != c.name {
+			t.Errorf("%+v: record %d, %q, %v", c.filter, id, name, err)
+		}
 	}
 }

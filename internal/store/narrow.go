@@ -47,6 +47,16 @@ func (r *Reader) narrow(ctx context.Context, f Filter, n narrowing) (narrow Filt
 			}
 		}
 	}
+	if f.Review == ReviewDue && !f.exact() && !f.rare() {
+		var count int64
+		var low, high sql.NullInt64
+		if err := r.db.QueryRowContext(ctx, `SELECT count(*), min(id), max(id) FROM (`+candidates+` LIMIT ?)`, n.most).Scan(&count, &low, &high); err != nil || count == 0 {
+			return f, false, err
+		}
+		if count < n.most { // not in shadow, where every part is told as a reject
+			f.due, f.low, f.high = true, max(f.low, low.Int64), min(f.high, high.Int64)
+		}
+	}
 	if f.Recipe != "" || f.Version != 0 {
 		low, high, err := r.recipeSpan(ctx, f.Recipe, f.Version)
 		if err != nil {
@@ -56,6 +66,9 @@ func (r *Reader) narrow(ctx context.Context, f Filter, n narrowing) (narrow Filt
 	}
 	return f, f.low <= f.high, nil
 }
+
+// candidates are the parts that can be due for a review: an anomaly is told as a reject, for whatever reason.
+const candidates = `SELECT id FROM inspection WHERE review = 1 UNION ALL SELECT inspection_id FROM reject`
 
 // recipeSpan is from the oldest part of a recipe to the newest; where there is none low is above high.
 func (r *Reader) recipeSpan(ctx context.Context, name string, version int) (low, high int64, err error) {
@@ -68,7 +81,7 @@ func (r *Reader) recipeSpan(ctx context.Context, name string, version int) (low,
 
 // exact tells that one value of an index is asked for: the rows that have it are read in the order of their ids.
 func (f Filter) exact() bool {
-	return f.Part != "" && !pattern(f.Part) || f.Lot != "" && !pattern(f.Lot) || f.Sequence != nil
+	return f.PartID != "" || f.Part != "" && !pattern(f.Part) || f.Lot != "" && !pattern(f.Lot) || f.Sequence != nil
 }
 
 // spread are the columns with an index of which many values are asked for.
@@ -110,6 +123,9 @@ func (f Filter) narrowed(id string) (terms []string, args []any) {
 	}
 	if f.high > 0 && f.high < math.MaxInt64 {
 		terms, args = append(terms, id+" <= ?"), append(args, f.high)
+	}
+	if f.due {
+		terms = append(terms, id+" IN ("+candidates+")")
 	}
 	if f.by != "" {
 		term, values := f.term(f.by)

@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"path"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -128,5 +130,65 @@ func TestNarrowLosesNothing(t *testing.T) {
 				t.Errorf("%+v, %+v: %v and %v, want %v", f, n, listed, shown, want)
 			}
 		}
+	}
+}
+
+// What is due for a review is looked up, however few of how many parts it is.
+func TestDueIsLookedUp(t *testing.T) {
+	s := newStore(t)
+	for n := range uint32(30) {
+		r := good(n)
+		told := written(part.Pass, part.None)
+		switch n {
+		case 3, 20:
+			r.Verdict, r.Reason = part.Reject, part.Anomaly
+			told = written(r.Verdict, r.Reason)
+		case 4: // found in shadow
+			r.Verdict, r.Reason = part.Reject, part.Anomaly
+			told = written(part.Reject, part.Shadow)
+		case 5, 21:
+			r.Finding.Review = true
+		case 6:
+			told = written(part.Reject, part.Deadline)
+		}
+		s.Deliver(insert(t, s, r), told)
+	}
+	for _, id := range []int64{21, 22} {
+		if err := s.Review(t.Context(), id, Opinion{Verdict: ReviewGood, Who: "eva"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for f, want := range map[Filter][]int64{
+		{Review: ReviewDue}: {6, 5, 4}, {Review: ReviewDue, Lot: "L9"}: {6, 5, 4}, {Review: ReviewDue, Since: noon, Limit: 2}: {6, 5}, {Review: ReviewDue, Version: 9}: nil,
+	} {
+		for _, n := range []narrowing{usual, {few: 0, most: 3}} {
+			narrow, ok, err := s.narrow(t.Context(), f, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var found []int64
+			if ok {
+				query, args := narrow.ids()
+				if found, err = s.scanIDs(t.Context(), query, append(args, cmp.Or(f.Limit, 99))...); err != nil {
+					t.Fatal(err)
+				}
+				if n == usual && f.Lot == "" {
+					plan(t, s, query, append(args, 1), "SEARCH i USING INTEGER PRIMARY KEY")
+				}
+			}
+			if !slices.Equal(found, want) {
+				t.Errorf("%+v, %+v: %v, want %v", f, n, found, want)
+			}
+		}
+	}
+}
+
+// plan holds how SQLite means to answer against what it should begin with.
+func plan(t *testing.T, s *Store, query string, args []any, begins string) {
+	t.Helper()
+	var id, parent, unused int
+	var detail string
+	if err := s.Reader.db.QueryRow("EXPLAIN QUERY PLAN "+query, args...).Scan(&id, &parent, &unused, &detail); err != nil || !strings.HasPrefix(detail, begins) {
+		t.Errorf("%s: it begins with %s, %v", query, detail, err)
 	}
 }

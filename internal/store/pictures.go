@@ -123,6 +123,13 @@ func (p *pictures) put(id int64, frame part.Frame, verdict part.Verdict) {
 	}
 }
 
+// lose counts a picture that never came here, if it was to be kept.
+func (p *pictures) lose(id int64, verdict part.Verdict, why error) {
+	if p.keep.wants(verdict) {
+		p.drop(id, why)
+	}
+}
+
 func (p *pictures) drop(id int64, why error) {
 	p.dropped.add(why, "id", id)
 	p.outage.lose(id, why)
@@ -200,6 +207,11 @@ func (p *pictures) writeFile(path string, data []byte) error {
 	scratch := filepath.Join(p.folder, unfinished)
 	if _, err := os.Stat(scratch); err != nil {
 		return err // a share that is not mounted any more: nothing is written to where it was
+	}
+	if _, err := os.Lstat(filepath.Join(p.folder, path)); err == nil { // of another record, which gave the same id
+		if err := toOrphans(p.folder, path); err != nil {
+			return err
+		}
 	}
 	path = filepath.Join(p.folder, path)
 	if err := whole.Folder(filepath.Dir(path), 0o755); err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"image"
 	_ "image/jpeg"
 	_ "image/png"
@@ -165,6 +166,24 @@ func TestTooManyPicturesAreDroppedAndCounted(t *testing.T) {
 	}
 	if int(dropped)+kept != many || dropped == 0 {
 		t.Errorf("%d kept and %d dropped of %d", kept, dropped, many)
+	}
+}
+
+// A picture that never came is a loss where it was to be kept, in the count and in the log book.
+func TestAPictureThatNeverCameIsCounted(t *testing.T) {
+	c := configIn(t.TempDir())
+	s := openStore(t, c)
+	s.LosePicture(insert(t, s, good(1)), part.Pass, errors.New("too many wait")) // passes are not kept
+	s.LosePicture(insert(t, s, rejected(2, part.Anomaly)), part.Reject, errors.New("too many wait"))
+	s.settle(t)
+	if pictures, _ := s.dropped(); pictures != 1 {
+		t.Errorf("%d are lost, want 1", pictures)
+	}
+	if log, err := s.Events(t.Context(), time.Time{}, time.Time{}, 0); err != nil || len(log) != 1 || log[0].Kind != "pictures-lost" || log[0].Detail != "from record 2 on: too many wait" {
+		t.Errorf("the log book says %+v, %v", log, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

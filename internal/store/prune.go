@@ -4,21 +4,16 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"time"
-
-	"linectl/internal/setting"
 )
 
 // Pruning is what retention has removed, or would remove.
 type Pruning struct {
 	Passes, Samples, Rejects int64 // pictures removed, by what they show
 	Bytes                    int64 // freed
-	Orphans                  int64 // files without a row, removed as well
+	Orphans                  int64 // files without a row, moved to the folder of orphans
+	OrphansKept, OrphanBytes int64 // all that are in it
 	Kept                     int64 // pictures that stay
 	KeptBytes                int64
 	Protected                int64 // of them: reviewed, held or recovered
@@ -108,16 +103,20 @@ func prune(ctx context.Context, r *Reader, c Config, commit commit, dry bool) (P
 				gone[k.id] = true
 				remove = append(remove, k)
 				total -= k.bytes
-				result.count(k, c)
 			}
 			if len(remove) > 0 && !dry {
-				if err := removePictures(ctx, commit, c.Pictures, remove, reason); err != nil {
+				var spared int64
+				if remove, spared, err = removePictures(ctx, commit, c.Pictures, remove, reason); err != nil {
 					return result, err
 				}
+				total += spared
+			}
+			for _, k := range remove {
+				result.count(k, c)
 			}
 		}
 	}
-	if result.Orphans, err = r.sweep(ctx, c.Pictures, dry); err != nil {
+	if err := r.sweep(ctx, c.Pictures, commit, dry, &result); err != nil {
 		return result, err
 	}
 	err = r.db.QueryRowContext(ctx, `SELECT count(*), coalesce(sum(`+guard+`), 0) FROM frame f JOIN inspection i ON i.id = f.inspection_id
@@ -158,8 +157,11 @@ func (c Config) sampled(part int64) bool { return c.Sample > 0 && part%int64(c.S
 const guard = `(i.recovered = 1 OR EXISTS (SELECT 1 FROM review WHERE inspection_id = i.id)
 	OR coalesce((SELECT held FROM hold WHERE lot = i.lot ORDER BY id DESC LIMIT 1), 0))`
 
+// worth is what a picture shows. In shadow every part is told as a reject: there the inspection's own verdict counts.
+const worth = `CASE WHEN x.inspection_id IS NULL OR x.reason = 'shadow' AND i.verdict = 'pass' THEN 'pass' ELSE 'reject' END`
+
 func (r *Reader) keptAfter(ctx context.Context, after int64) ([]kept, error) {
-	rows, err := r.db.QueryContext(ctx, `SELECT f.id, f.inspection_id, f.bytes, f.path, CASE WHEN x.inspection_id IS NULL THEN 'pass' ELSE 'reject' END, `+guard+`
+	rows, err := r.db.QueryContext(ctx, `SELECT f.id, f.inspection_id, f.bytes, f.path, `+worth+`, `+guard+`
 		FROM frame f JOIN inspection i ON i.id = f.inspection_id LEFT JOIN reject x ON x.inspection_id = f.inspection_id
 		WHERE f.id > ? AND NOT EXISTS (SELECT 1 FROM removal WHERE frame_id = f.id) ORDER BY f.id LIMIT ?`, after, pruneSlice)
 	if err != nil {
@@ -182,18 +184,16 @@ func (r *Reader) pictureBytes(ctx context.Context) (total int64, err error) {
 	return total, r.explain(err)
 }
 
-// sealedDays are the days on which the line ran, by the newest seal of each. A machine whose clock begins in 1970
-// until it has found the time seals that day with every start: it counts once.
-const sealedDays = `(SELECT max(n) AS n FROM seal GROUP BY at / 86400000000)`
-
-// frameBefore is the newest frame that is older than so many days; 0 for none. A day is one on which the
-// line ran, as the seals count them: so a wall clock that jumps for years ages nothing.
+// frameBefore is the newest frame that is older than so many days of production; 0 for none.
 func (r *Reader) frameBefore(ctx context.Context, days int) (id int64, err error) {
 	if days <= 0 {
 		return 0, nil
 	}
-	err = r.db.QueryRowContext(ctx, `SELECT row FROM link WHERE kind = ? AND n <= (SELECT n FROM `+sealedDays+` ORDER BY n DESC LIMIT 1 OFFSET ?) ORDER BY n DESC LIMIT 1`,
-		frames.kind, days-1).Scan(&id)
+	began, err := r.productionDays(ctx)
+	if err != nil || days > len(began) {
+		return 0, err
+	}
+	err = r.db.QueryRowContext(ctx, `SELECT row FROM link WHERE kind = ? AND n <= ? ORDER BY n DESC LIMIT 1`, frames.kind, began[len(began)-days]).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, nil
 	}
@@ -201,107 +201,43 @@ func (r *Reader) frameBefore(ctx context.Context, days int) (id int64, err error
 }
 
 // removePictures notes the removal and then removes: a crash between leaves a file that the next run
-// sweeps, never a row that lies.
-func removePictures(ctx context.Context, commit commit, folder string, remove []kept, why string) error {
+// sweeps, never a row that lies. It leaves what somebody asked to keep meanwhile, of which it tells the bytes, and what
+// another has removed.
+func removePictures(ctx context.Context, commit commit, folder string, remove []kept, why string) (removed []kept, spared int64, err error) {
 	at := time.Now()
-	err := commit(ctx, "removal of pictures", func(tx *ledger) error {
+	err = commit(ctx, "removal of pictures", func(tx *ledger) error {
+		removed, spared = nil, 0 // it may be called again
 		for _, k := range remove {
+			var guarded, gone bool
+			if err := tx.QueryRow(`SELECT `+guard+`, EXISTS (SELECT 1 FROM removal WHERE frame_id = ?1) FROM inspection i WHERE i.id = ?2`, k.id, k.part).Scan(&guarded, &gone); err != nil {
+				return err
+			}
+			switch {
+			case gone:
+				continue
+			case guarded:
+				spared += k.bytes
+				continue
+			}
 			if _, err := tx.add(removals, at.UnixMicro(), k.id, why); err != nil {
 				return err
 			}
+			removed = append(removed, k)
 		}
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
-	for _, k := range remove {
+	for _, k := range removed {
 		if !filepath.IsLocal(k.path) {
 			continue // somebody changed the row; verify says so
 		}
-		if err := os.Remove(filepath.Join(folder, k.path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+		if err := removeIfThere(filepath.Join(folder, k.path)); err != nil {
+			return removed, spared, err
 		}
 	}
-	return nil
-}
-
-var pictureName = regexp.MustCompile(`^\d{4}/\d\d/\d\d/(\d+)-[-_0-9A-Za-z]*\.(png|jpg)$`)
-
-// sweep removes files that a crash left without a row, or whose removal it cut off. Pictures and their
-// rows are written in the order of the parts: a file older than the newest row will not get one any more.
-func (r *Reader) sweep(ctx context.Context, folder string, dry bool) (orphans int64, err error) {
-	var newest int64
-	if err := r.db.QueryRowContext(ctx, `SELECT coalesce((SELECT inspection_id FROM frame ORDER BY id DESC LIMIT 1), 0)`).Scan(&newest); err != nil {
-		return 0, r.explain(err)
-	}
-	err = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil || !entry.Type().IsRegular() {
-			return err
-		}
-		name, err := filepath.Rel(folder, path)
-		if err != nil {
-			return err
-		}
-		match := pictureName.FindStringSubmatch(filepath.ToSlash(name))
-		if match == nil {
-			return nil // not ours
-		}
-		part, err := strconv.ParseInt(match[1], 10, 64)
-		if err != nil || part >= newest {
-			return nil
-		}
-		var wanted bool
-		if err := r.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM frame f WHERE f.inspection_id = ? AND f.path = ? AND NOT EXISTS (SELECT 1 FROM removal WHERE frame_id = f.id))`,
-			part, name).Scan(&wanted); err != nil || wanted {
-			return r.explain(err)
-		}
-		orphans++
-		if dry {
-			return nil
-		}
-		return os.Remove(path)
-	})
-	return orphans, err
-}
-
-// Forecast is how long the disk will do.
-type Forecast struct {
-	Days     int           // of production that it is drawn from, at most 7
-	PerDay   int64         // bytes of rows and pictures a day, before retention removes any
-	Free     setting.Bytes // above what is to be left
-	DaysLeft float64       // +Inf where nothing is written
-}
-
-// bytesPerPart is what a part takes in the record, measured with a heatmap of 28 x 28 cells.
-const bytesPerPart = 2350
-
-// Forecast tells from the newest days of production how many more the disk has room for.
-func (r *Reader) Forecast(ctx context.Context, c Config) (f Forecast, err error) {
-	free, err := freeSpace(filepath.Dir(c.Path))
-	if err != nil {
-		return f, err
-	}
-	f.Free = setting.Bytes(max(0, int64(free)-int64(c.MinFree)))
-	const window = 7
-	var from, sealed int64
-	err = r.db.QueryRowContext(ctx, `SELECT coalesce(min(n), 0), count(*) FROM (SELECT n FROM `+sealedDays+` ORDER BY n DESC LIMIT ?)`, window).Scan(&from, &sealed)
-	if err != nil {
-		return f, r.explain(err)
-	}
-	f.Days = int(max(1, sealed))
-	var rows, bytes int64
-	err = r.db.QueryRowContext(ctx, `SELECT count(*), coalesce((SELECT sum(bytes) FROM frame WHERE id > coalesce((SELECT max(row) FROM link WHERE kind = ?1 AND n <= ?2), 0)), 0)
-		FROM link WHERE kind = ?3 AND n > ?2`, frames.kind, from, inspections.kind).Scan(&rows, &bytes)
-	if err != nil {
-		return f, r.explain(err)
-	}
-	f.PerDay = (rows*bytesPerPart + bytes) / int64(f.Days)
-	f.DaysLeft = float64(f.Free) / float64(f.PerDay)
-	return f, nil
+	return removed, spared, nil
 }
 
 // retain removes pictures once an hour while the daemon runs.
@@ -321,7 +257,7 @@ func (s *Store) retain(ctx context.Context) {
 		case err != nil:
 			s.log.Error("pictures could not be removed", "error", err)
 		case result.Removed() > 0 || result.Orphans > 0:
-			s.log.Info("pictures removed by retention", "passes", result.Passes, "samples", result.Samples, "rejects", result.Rejects, "bytes", result.Bytes, "orphans", result.Orphans)
+			s.log.Info("pictures removed by retention", "passes", result.Passes, "samples", result.Samples, "rejects", result.Rejects, "bytes", result.Bytes, "moved to "+orphans, result.Orphans)
 		}
 		if result.Over > 0 {
 			s.log.Error("the pictures that must be kept exceed store.quota", "bytes", result.Over)

@@ -139,6 +139,69 @@ func TestPruneByValue(t *testing.T) {
 	step("a lot that is let go", func() {}, Pruning{Passes: 10, Kept: 9, Protected: 1}, func(id int) bool { return id == 5 || id%4 == 3 && id > 8 })
 }
 
+// Whoever asks to keep a picture after it was chosen and before its removal is written is heard, and what another pruner
+// has removed meanwhile is no error.
+func TestPruneLooksAgain(t *testing.T) {
+	c := configIn(t.TempDir())
+	c.Sample, c.Quota = 0, 1
+	shelves(t, c)
+	p := openPen(t, c)
+	interrupted := func(meanwhile func() error) commit {
+		done := false
+		return func(ctx context.Context, name string, do func(*ledger) error) error {
+			if !done {
+				done = true
+				if err := meanwhile(); err != nil {
+					t.Error(err)
+				}
+			}
+			return p.commit(ctx, name, do)
+		}
+	}
+	got, err := prune(t.Context(), p.Reader, c, interrupted(func() error { return p.Hold(t.Context(), "held", true, "eva", "") }), false)
+	if err != nil || got.Passes != 20 || got.Kept != 20 || got.Protected != 10 || got.Over != got.KeptBytes-1 {
+		t.Errorf("with a lot held meanwhile: %+v, %v", got, err)
+	}
+	if err := p.Hold(t.Context(), "held", false, "eva", ""); err != nil {
+		t.Fatal(err)
+	}
+	var other Pruning
+	got, err = prune(t.Context(), p.Reader, c, interrupted(func() (err error) { other, err = prune(t.Context(), p.Reader, c, p.commit, false); return err }), false)
+	if err != nil || other.Passes != 10 || got.Removed() != 0 || got.Kept != 10 || got.KeptBytes != other.KeptBytes {
+		t.Errorf("the one %+v, the other %+v, %v", other, got, err)
+	}
+	if _, problems := verify(t, c, VerifyOptions{Read: true}); problems != nil {
+		t.Error(problems)
+	}
+}
+
+// In shadow the PLC is told reject of every part; pictures are worth what inspection found.
+func TestPruneInShadow(t *testing.T) {
+	c := configIn(t.TempDir())
+	c.Keep, c.Quota, c.Sample = KeepAll, 1, 0
+	s := openStore(t, c)
+	for n := range uint32(4) {
+		r := good(n)
+		r.Mode = "shadow"
+		if n%2 == 1 {
+			r.Verdict, r.Reason = part.Reject, part.Anomaly
+		}
+		id := insert(t, s, r)
+		s.Deliver(id, written(part.Reject, part.Shadow))
+		s.KeepPicture(id, frame(8, 8, int(n)), r.Verdict)
+		s.settle(t)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := openPen(t, c).Prune(t.Context(), false); err != nil || got.Passes != 2 || got.Rejects != 0 || got.Kept != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if left := pictureFiles(t, c); !slices.Equal(left, []int{2, 4}) {
+		t.Errorf("pictures of %v are left", left)
+	}
+}
+
 // A wall clock that jumps ten years ahead and back makes nothing older.
 func TestPruneHasItsOwnCalendar(t *testing.T) {
 	c := configIn(t.TempDir())
@@ -165,7 +228,7 @@ func TestPruneHasItsOwnCalendar(t *testing.T) {
 // are two days, and that of 1970.
 func TestPruneCountsDaysAndNotStarts(t *testing.T) {
 	c := configIn(t.TempDir())
-	c.Keep, c.PassDays, c.Sample = KeepAll, 4, 0
+	c.Keep, c.PassDays, c.Sample, c.PictureQueue = KeepAll, 4, 0, 50
 	s := openStore(t, c)
 	var wall atomic.Pointer[time.Time]
 	s.seals.now = func() time.Time { return *wall.Load() }
@@ -184,37 +247,164 @@ func TestPruneCountsDaysAndNotStarts(t *testing.T) {
 	if got, err := p.Prune(t.Context(), true); err != nil || got.Removed() != 0 || got.Kept != 40 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if f, err := p.Forecast(t.Context(), c); err != nil || f.Days != 3 {
+	if f, err := p.Forecast(t.Context(), c); err != nil || f.Days != 1 {
 		t.Errorf("%+v, %v", f, err)
 	}
 }
 
-func TestSweepTakesOrphansOnly(t *testing.T) {
+// Pictures on a disk of their own fill that one.
+func TestForecastOfEachDisk(t *testing.T) {
+	c := configIn(t.TempDir())
+	c.Sample = 4
+	shelves(t, c)
+	p := openPen(t, c)
+	one, err := p.Forecast(t.Context(), c)
+	if err != nil || len(one.Disks) != 1 || one.Days != 7 || one.First().DaysLeft <= 0 {
+		t.Fatalf("%+v, %v", one, err)
+	}
+	shm, err := os.MkdirTemp("/dev/shm", "linectl")
+	if err != nil || !onDiskOfItsOwn(shm, filepath.Dir(c.Path)) {
+		t.Skip("there is no second disk:", err)
+	}
+	t.Cleanup(func() { os.RemoveAll(shm) })
+	c.Pictures = shm
+	two, err := p.Forecast(t.Context(), c)
+	if err != nil || len(two.Disks) != 2 {
+		t.Fatalf("%+v, %v", two, err)
+	}
+	if record, pictures := two.Disks[0], two.Disks[1]; record.PerDay != 4*bytesPerPart || pictures.PerDay == 0 || pictures.Folder != shm ||
+		pictures.DaysLeft == record.DaysLeft || two.First().DaysLeft != min(record.DaysLeft, pictures.DaysLeft) {
+		t.Errorf("%+v", two)
+	}
+}
+
+func TestSweepMovesOrphansOnly(t *testing.T) {
 	c := configIn(t.TempDir())
 	c.Sample = 4
 	shelves(t, c)
 	folder := filepath.Join(c.Pictures, "2026", "11", "23")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	for _, f := range []string{folder, filepath.Join(c.Pictures, "lost+found"), filepath.Join(c.Pictures, ".snapshot", "2026", "11", "23"), filepath.Join(c.Pictures, orphans, "2026", "11", "23")} {
+		if err := os.MkdirAll(f, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(filepath.Join(c.Pictures, "lost+found"), 0); err != nil { // as on a disk of its own
 		t.Fatal(err)
 	}
-	for _, name := range []string{"7-lost.png", "41-coming.png", "notes.txt", "7-lost.png.bak"} {
-		if err := os.WriteFile(filepath.Join(folder, name), nil, 0o600); err != nil {
+	for _, path := range []string{folder + "/7-lost.png", folder + "/8-lost.jpg", folder + "/41-coming.png", folder + "/notes.txt", folder + "/7-lost.png.bak",
+		c.Pictures + "/.snapshot/2026/11/23/7-lost.png", c.Pictures + "/orphans/2026/11/23/7-lost.png"} {
+		if err := os.WriteFile(path, []byte(path), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	p := openPen(t, c)
-	if got, err := p.Prune(t.Context(), false); err != nil || got.Orphans != 1 || got.Kept != 40 {
-		t.Fatalf("%+v, %v", got, err)
+	dry, err := p.Prune(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
 	}
-	var left []string
-	entries, _ := os.ReadDir(folder)
-	for _, e := range entries {
-		left = append(left, e.Name())
+	var got Pruning
+	letOthersEnter(t, c.Pictures)
+	asNobody(t, func() { _, err = p.Prune(t.Context(), true) })
+	if err != nil {
+		t.Errorf("lost+found: %v", err)
 	}
-	if strings.Join(left, " ") != "41-coming.png 7-lost.png.bak notes.txt" {
+	if got, err = p.Prune(t.Context(), false); err != nil || got.Orphans != 2 || got.OrphansKept != 3 || got.OrphanBytes < 100 || got.Kept != 40 || got != dry {
+		t.Fatalf("%+v, and in a dry run %+v, %v", got, dry, err)
+	}
+	names := func(folder string) (names []string) {
+		entries, _ := os.ReadDir(folder)
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return names
+	}
+	if left := names(folder); strings.Join(left, " ") != "41-coming.png 7-lost.png.bak notes.txt" {
 		t.Errorf("left are %v", left)
 	}
+	if moved := names(filepath.Join(c.Pictures, orphans, "2026", "11", "23")); strings.Join(moved, " ") != "7-lost.png 7-lost.png.2 8-lost.jpg" {
+		t.Errorf("orphans are %v", moved)
+	}
+	if found := names(filepath.Join(c.Pictures, ".snapshot", "2026", "11", "23")); len(found) != 1 {
+		t.Error("a snapshot was touched")
+	}
+	if log, err := p.Events(t.Context(), time.Time{}, time.Time{}, 1); err != nil || log[0].Kind != "pictures-orphaned" || !strings.HasPrefix(log[0].Detail, "2 files") {
+		t.Errorf("the log book says %+v, %v", log, err)
+	}
 	picturesHaveFiles(t, openStoreFor(t, c))
+}
+
+// A removal that a crash cut off is brought to its end.
+func TestSweepRemovesWhatHasARemoval(t *testing.T) {
+	c := configIn(t.TempDir())
+	c.Sample = 4
+	shelves(t, c)
+	files := pictureFiles(t, c)
+	p := openPen(t, c)
+	if err := p.commit(t.Context(), "test", func(tx *ledger) error {
+		_, err := tx.add(removals, noon.UnixMicro(), int64(files[2]), "age")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := p.Prune(t.Context(), false); err != nil || got.Orphans != 0 || got.Kept != 39 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if got := pictureFiles(t, c); len(got) != 39 || slices.Contains(got, files[2]) {
+		t.Errorf("left are %v", got)
+	}
+}
+
+// Where the record is lost, or an older copy takes its place, the pictures of the one before stay: whatever ids the new
+// one gives, on whatever day.
+func TestAnotherRecordsPicturesStay(t *testing.T) {
+	c := configIn(t.TempDir())
+	c.Sample = 4
+	shelves(t, c)
+	was := map[string][]byte{}
+	files, err := filepath.Glob(c.Pictures + "/*/*/*/*")
+	if err != nil || len(files) != 40 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		if was[f], err = os.ReadFile(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(c.Path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, end := range []string{"-wal", "-shm"} {
+		if err := removeIfThere(c.Path + end); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.PictureQueue = 50
+	s := openStore(t, c)
+	if log, err := s.Events(t.Context(), time.Time{}, time.Time{}, 1); err != nil || len(log) != 1 || log[0].Kind != "record-begun" || !strings.Contains(log[0].Detail, c.Pictures) {
+		t.Errorf("the log book says %+v, %v", log, err)
+	}
+	for n := range uint32(41) {
+		s.KeepPicture(insert(t, s, good(n)), frame(8, 8, 200), part.Reject)
+		s.settle(t)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := openPen(t, c).Prune(t.Context(), false); err != nil || got.OrphansKept != 40 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for f, data := range was {
+		name, err := filepath.Rel(c.Pictures, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(c.Pictures, orphans, name)); err != nil || !slices.Equal(got, data) {
+			t.Errorf("%s is not what it was: %v", name, err)
+		}
+	}
+	if v, problems := verify(t, c, VerifyOptions{Read: true}); problems != nil || v.Pictures != 41 {
+		t.Errorf("%+v, %v", v, problems)
+	}
 }
 
 func openStoreFor(t *testing.T, c Config) *Store {
@@ -260,6 +450,9 @@ func TestReviewIsAddedBesideTheDaemon(t *testing.T) {
 	rates, err := s.ReviewRates(t.Context(), SlotFilter{})
 	if err != nil || len(rates) != 1 || rates[0] != (Rates{"bracket", 3, 0, 0, 1, 1}) { // the reject was not inspected: no recipe
 		t.Errorf("rates are %+v, %v", rates, err)
+	}
+	if rates, err := s.ReviewRates(t.Context(), SlotFilter{Version: 2}); err != nil || rates != nil {
+		t.Errorf("rates of a version that there is not are %+v, %v", rates, err)
 	}
 	if v, problems := verify(t, c, VerifyOptions{}); problems != nil || v.Links < 40 {
 		t.Errorf("%+v: %v", v, problems)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -267,6 +268,9 @@ func (r *Reader) ReviewRates(ctx context.Context, f SlotFilter) ([]Rates, error)
 	if f.Recipe != "" {
 		terms, args = append(terms, "p.recipe = ?"), append(args, f.Recipe)
 	}
+	if f.Version != 0 {
+		terms, args = append(terms, "p.version = ?"), append(args, f.Version)
+	}
 	terms = append(terms, "p.reviewed IN ('good', 'bad')", "p.recipe IS NOT NULL")
 	rows, err := r.db.QueryContext(ctx, `SELECT p.recipe, p.version, sum(p.decided = 'reject'), sum(p.decided = 'reject' AND p.reviewed = 'good'),
 			sum(p.decided = 'pass'), sum(p.decided = 'pass' AND p.reviewed = 'bad')
@@ -287,10 +291,13 @@ func (r *Reader) ReviewRates(ctx context.Context, f SlotFilter) ([]Rates, error)
 	return rates, rows.Err()
 }
 
-// FirstFrom is the first part that was seen at or after an instant; 0 if there is none.
-func (r *Reader) FirstFrom(ctx context.Context, at time.Time) (id int64, partID string, err error) {
-	err = r.db.QueryRowContext(ctx, `SELECT id, part_id FROM inspection WHERE at >= ? ORDER BY at LIMIT 1`, at.UnixMicro()).Scan(&id, &partID)
-	if err == sql.ErrNoRows {
+// First is the first part of those that the filter counts; 0 if there is none.
+func (r *Reader) First(ctx context.Context, f SlotFilter) (id int64, partID string, err error) {
+	clause, args := f.where()
+	// By the time: from the quarter of an hour that the counts name it is not far.
+	err = r.db.QueryRowContext(ctx, `SELECT s.id, s.part_id FROM inspection s INDEXED BY inspection_at LEFT JOIN recipe r ON r.id = s.recipe_id
+		WHERE true`+clause+` ORDER BY s.at, s.id LIMIT 1`, args...).Scan(&id, &partID)
+	if errors.Is(err, sql.ErrNoRows) {
 		return 0, "", nil
 	}
 	return id, partID, r.explain(err)

@@ -60,7 +60,10 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err = s.openRecord(ctx); damaged(err) && isRecord(s.config.Path) {
 		return s.beginAnew(ctx, err)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.notePictures(ctx)
 }
 
 // openRecord opens what open has locked.
@@ -149,6 +152,11 @@ func (s *Store) Event(kind, who, detail string) {
 // pictures are being written, this one is dropped and counted.
 func (s *Store) KeepPicture(id int64, frame part.Frame, verdict part.Verdict) {
 	s.pictures.put(id, frame, verdict)
+}
+
+// LosePicture counts and notes the picture of a row that could not be handed over to be kept.
+func (s *Store) LosePicture(id int64, verdict part.Verdict, why error) {
+	s.pictures.lose(id, verdict, why)
 }
 
 // Close writes everything that waits, then closes the record. It returns an error where something

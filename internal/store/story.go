@@ -43,7 +43,9 @@ type Picture struct {
 	Width, Height int
 	Path          string // of the file
 	Bytes         int64
-	SHA256        string // of the file, hex
+	SHA256        string    // of the file, hex
+	Removed       time.Time // when retention removed the file; zero while it is kept
+	RemovedWhy    string
 }
 
 // Part tells the whole story of the row with that id. Where there is none the error's kind is NoMatch.
@@ -187,7 +189,8 @@ func readMap(ctx context.Context, tx *sql.Tx, s *Story) error {
 }
 
 func (r *Reader) readPictures(ctx context.Context, tx *sql.Tx, s *Story) error {
-	rows, err := tx.QueryContext(ctx, `SELECT camera, exposed_at, source, width, height, path, bytes, sha256 FROM frame WHERE inspection_id = ? ORDER BY camera`, s.ID)
+	rows, err := tx.QueryContext(ctx, `SELECT camera, exposed_at, source, width, height, path, bytes, sha256, x.at, coalesce(x.why, '')
+		FROM frame f LEFT JOIN removal x ON x.frame_id = f.id WHERE inspection_id = ? ORDER BY camera`, s.ID)
 	if err != nil {
 		return err
 	}
@@ -195,8 +198,12 @@ func (r *Reader) readPictures(ctx context.Context, tx *sql.Tx, s *Story) error {
 	for rows.Next() {
 		var p Picture
 		var exposed int64
-		if err := rows.Scan(&p.Camera, &exposed, &p.Source, &p.Width, &p.Height, &p.Path, &p.Bytes, &p.SHA256); err != nil {
+		var removed sql.NullInt64
+		if err := rows.Scan(&p.Camera, &exposed, &p.Source, &p.Width, &p.Height, &p.Path, &p.Bytes, &p.SHA256, &removed, &p.RemovedWhy); err != nil {
 			return err
+		}
+		if removed.Valid {
+			p.Removed = instant(removed.Int64)
 		}
 		p.ExposedAt, p.Path = instant(exposed), filepath.Join(r.pictures, p.Path)
 		s.Pictures = append(s.Pictures, p)

@@ -66,6 +66,7 @@ func (w *world) Deliver(id int64, d part.Delivery) {
 }
 func (w *world) Late(int64, part.Finding)                    {}
 func (w *world) KeepPicture(int64, part.Frame, part.Verdict) {}
+func (w *world) LosePicture(int64, part.Verdict, error)      {}
 func (w *world) Recover(context.Context, string, part.Told, part.Count) (bool, error) {
 	return false, nil
 }
