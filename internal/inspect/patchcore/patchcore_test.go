@@ -221,7 +221,7 @@ func TestScoreOfWhatTheBankHolds(t *testing.T) {
 			bank.Vectors = append(bank.Vectors, float32(v))
 		}
 	}
-	s, err := NewScorer(r, features, bank, DefaultOptions())
+	s, err := NewScorer(r, features, bank, Options{Score: Max, Precision: FP32})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +277,7 @@ func TestScorerRefusesAWrongBank(t *testing.T) {
 	r := start(t)
 	features := layers(t, r, shapes[0]...)
 	for _, bank := range []Bank{{}, {Rows: 1, Dim: 10, Vectors: make([]float32, 10)}, {Rows: 2, Dim: 11, Vectors: make([]float32, 21)}} {
-		if _, err := NewScorer(r, features, bank, DefaultOptions()); err == nil {
+		if _, err := NewScorer(r, features, bank, Options{Score: Max, Precision: FP32}); err == nil {
 			t.Errorf("a bank of %d x %d with %d numbers is taken for patches of 11", bank.Rows, bank.Dim, len(bank.Vectors))
 		}
 	}
