@@ -347,9 +347,16 @@ func TestExtendIsGreedy(t *testing.T) {
 			bank = append(bank, points[row*dim:(row+1)*dim]...)
 		}
 		most := 1 + random.IntN(fresh)
-		got, err := Extend(t.Context(), bank, points, dim, newRows, most, nil)
+		base, err := NewBase(bank, dim)
 		if err != nil {
 			t.Fatal(err)
+		}
+		got, err := base.Extend(t.Context(), points, newRows, most, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := base.Extend(t.Context(), points, newRows, most, nil); err != nil || !slices.Equal(again, got) {
+			t.Fatalf("trial %d: added %v, then %v, %v", trial, got, again, err)
 		}
 		want := lacking(exact, dim, held, newRows, most)
 		if !slices.Equal(got, want) {
@@ -363,8 +370,8 @@ func TestExtendIsGreedy(t *testing.T) {
 	if added == 0 || stopped == 0 {
 		t.Errorf("%d rows were added; %d times the rest was near enough: the trials show nothing", added, stopped)
 	}
-	if _, err := Extend(t.Context(), nil, make([]float32, 4), 4, []int{0}, 1, nil); err == nil {
-		t.Error("an empty bank is extended")
+	if _, err := NewBase(nil, 4); err == nil {
+		t.Error("an empty bank can be extended")
 	}
 }
 
