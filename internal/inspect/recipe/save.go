@@ -124,7 +124,8 @@ func (f Folder) next(name string, versions []int) (int, error) {
 
 // place makes a version's folder of files. Small copies of pictures that the version it comes from holds as well, in
 // its folder from, get another name instead, where the file system knows such: there are thousands, and another
-// threshold changes none of them. What judges is written anew, so that damage to one version leaves the others whole.
+// threshold changes none of them. Damage to such a file is damage to each version that has it; what judges is written anew
+// and stays a version's own.
 func (f Folder) place(name string, version int, files map[string][]byte, from string) error {
 	folder := filepath.Join(string(f), name)
 	draft, err := os.MkdirTemp(folder, ".new-")
