@@ -1,10 +1,10 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"image"
 	"image/png"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -217,9 +217,7 @@ func imageOf(f part.Frame) *image.RGBA {
 }
 
 func writePNG(path string, picture image.Image) error {
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join((&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(file, picture), file.Close())
+	return writeWhole("picture", path, 0o644, func(w io.Writer) error {
+		return (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(w, picture)
+	})
 }

@@ -143,7 +143,11 @@ func inspectFile(ctx context.Context, inspector *inspect.Inspector, file, overla
 		result.Verdict = part.Pass.String()
 	}
 	if overlay != "" && len(found.Map.Cells) > 0 {
-		if err := heatmap.WritePNG(overlay, frame, found.Map, found.Score, found.Threshold); err != nil {
+		drawn, err := heatmap.Draw(frame, found.Map, found.Score, found.Threshold)
+		if err == nil {
+			err = writePNG(overlay, drawn)
+		}
+		if err != nil {
 			return result, err
 		}
 		result.Heatmap = overlay

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/png"
-	"os"
 	"strconv"
 	"strings"
 
@@ -169,11 +167,7 @@ func drawZones(path, over string, r *recipe.Recipe) error {
 		}
 		canvas.SetRGBA(x, y, c)
 	}
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(png.Encode(file, canvas), file.Close())
+	return writePNG(path, canvas)
 }
 
 func blend(a, b color.RGBA, share float64) color.RGBA {

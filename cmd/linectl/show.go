@@ -134,7 +134,11 @@ func drawStory(s store.Story, path string) drawing {
 	} else {
 		missing = errors.New("the picture was not kept")
 	}
-	if err := heatmap.WritePNG(path, frame, f.Map, f.Score, f.Threshold); err != nil {
+	drawn, err := heatmap.Draw(frame, f.Map, f.Score, f.Threshold)
+	if err == nil {
+		err = writePNG(path, drawn)
+	}
+	if err != nil {
 		return drawing{err: err}
 	}
 	return drawing{path: path, picture: missing}

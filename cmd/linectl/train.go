@@ -229,8 +229,8 @@ func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad
 		fmt.Fprintln(p.err, "note:", text)
 		notes = append(notes, text)
 	}
-	if n, a, b := picture.Doubles(badFiles); n > 0 {
-		o.Note(fmt.Sprintf("%d bad pictures have the name of another one but for its ending, as %s and %s: if these are masks, take them out of the folder", n, picture.Name(a), picture.Name(b)))
+	if text := picture.Doubles("bad pictures", badFiles); text != "" {
+		o.Note(text)
 	}
 	if choose {
 		err := fit(ctx, &cfg, folders, &o, budget, progress.step)

@@ -26,8 +26,12 @@ type Latency struct {
 	Max float64 `json:"max_ms"`
 }
 
-// latency sorts the times. A percentile is the least time that so many percent of them do not exceed.
-func latency(times []time.Duration) Latency {
+// LatencyOf sorts the times; that of none is zero. A percentile is the least time that so many percent of them do not
+// exceed.
+func LatencyOf(times []time.Duration) Latency {
+	if len(times) == 0 {
+		return Latency{}
+	}
 	slices.Sort(times)
 	at := func(share float64) float64 {
 		i := int(math.Ceil(share*float64(len(times)))) - 1
@@ -122,7 +126,7 @@ func (s stages) measure(ctx context.Context, frames []part.Frame, d Duty, t Timi
 		}
 	}
 	t.Inspections = len(times[3])
-	t.Picture, t.Network, t.Score, t.Whole = latency(times[0]), latency(times[1]), latency(times[2]), latency(times[3])
+	t.Picture, t.Network, t.Score, t.Whole = LatencyOf(times[0]), LatencyOf(times[1]), LatencyOf(times[2]), LatencyOf(times[3])
 	if d.Pause > 0 {
 		select {
 		case <-ctx.Done():
@@ -133,7 +137,7 @@ func (s stages) measure(ctx context.Context, frames []part.Frame, d Duty, t Timi
 		if err != nil {
 			return t, err
 		}
-		t.AfterPause = latency([]time.Duration{took[0] + took[1] + took[2]}).Max
+		t.AfterPause = LatencyOf([]time.Duration{took[0] + took[1] + took[2]}).Max
 	}
 	return t, nil
 }

@@ -25,10 +25,10 @@ func TestLatency(t *testing.T) {
 	for i := range 200 {
 		times = append(times, time.Duration(200-i)*time.Millisecond)
 	}
-	if got, want := latency(times), (Latency{100, 190, 198, 200}); got != want {
+	if got, want := LatencyOf(times), (Latency{100, 190, 198, 200}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if got, want := latency([]time.Duration{1500 * time.Microsecond}), (Latency{1.5, 1.5, 1.5, 1.5}); got != want {
+	if got, want := LatencyOf([]time.Duration{1500 * time.Microsecond}), (Latency{1.5, 1.5, 1.5, 1.5}); got != want {
 		t.Errorf("of one: %+v, want %+v", got, want)
 	}
 }

@@ -82,7 +82,11 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	if len(all) == 0 {
 		return nil, 0, hint.New(hint.Usage, fmt.Errorf("%s@%d has learned every picture in %s already", parent.Name, parent.Version, t.options.Good), "name a folder of other pictures")
 	}
-	x := &extending{l, parent.Bank, patchcore.Project(parent.Bank.Vectors, parent.Bank.Dim, t.options.Seed), len(parent.Pictures)}
+	base, err := patchcore.NewBase(patchcore.Project(parent.Bank.Vectors, parent.Bank.Dim, t.options.Seed), patchcore.ProjectedDim)
+	if err != nil {
+		return nil, 0, err
+	}
+	x := &extending{l, parent.Bank, base, len(parent.Pictures)}
 	if _, err := t.holdOut(ctx, g, x, heldOut, t.tryInt8()); err != nil {
 		return nil, 0, err
 	}
@@ -188,15 +192,15 @@ func (t *trainer) leaveTwins(ctx context.Context, parent *recipe.Recipe, g *gath
 // extending learns by adding to a memory bank.
 type extending struct {
 	*patchcoreLearner
-	bank      patchcore.Bank
-	projected []float32 // its vectors
-	pictures  int       // that the bank was made of
+	bank     patchcore.Bank
+	base     *patchcore.Base // the bank, projected
+	pictures int             // that the bank was made of
 }
 
 func (l *extending) learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error) {
 	most := min(MostBank-l.bank.Rows, max(1, int(mostAdded*float64(l.bank.Rows))))
 	rows, place := l.rows(pictures), places(pictures)
-	chosen, err := patchcore.Extend(ctx, l.projected, l.patchcoreLearner.projected, patchcore.ProjectedDim, rows, most, func(done int) { progress(done, most) })
+	chosen, err := l.base.Extend(ctx, l.projected, rows, most, func(done int) { progress(done, most) })
 	if err != nil {
 		return nil, err
 	}

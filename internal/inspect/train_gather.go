@@ -228,8 +228,8 @@ func (t *trainer) lookAt(files []string) {
 		}
 		t.note("the %d pictures lie in %d folders, and all are taken for good parts: %s", len(files), len(folders), some(folders, ", "))
 	}
-	if n, a, b := picture.Doubles(files); n > 0 {
-		t.note("%d pictures have the name of another one but for its ending, as %s and %s: if these are masks, take them out of the folder", n, picture.Name(a), picture.Name(b))
+	if text := picture.Doubles("pictures", files); text != "" {
+		t.note("%s", text)
 	}
 }
 

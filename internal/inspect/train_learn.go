@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 
 	"linectl/internal/inspect/calibrate"
@@ -39,14 +40,28 @@ type model interface {
 }
 
 func (t *trainer) newLearner() (learner, error) {
+	features := t.extractor.network.Features
+	free, err := freeMemory()
+	if err != nil {
+		return nil, err
+	}
 	if t.options.Method == recipe.PaDiM {
 		channels := 0
-		for _, f := range t.extractor.network.Features {
+		for _, f := range features {
 			channels += f.Channels
 		}
-		return &padimLearner{t: t, dims: padim.ChooseDims(channels, padim.DefaultDims(channels), t.options.Seed)}, nil
+		dims := padim.DefaultDims(channels)
+		if err := checkMemory(padim.Memory(features, dims), free, "choose a smaller --size, or fewer or coarser --layers"); err != nil {
+			return nil, err
+		}
+		return &padimLearner{t: t, dims: padim.ChooseDims(channels, dims, t.options.Seed)}, nil
 	}
-	e, err := patchcore.NewEmbedder(t.runtime, t.extractor.network.Features, t.options.Seed)
+	if !t.runtime.Device().OwnMemory() {
+		if err := checkMemory(patchcore.Memory(features, t.options.Bank), free, "choose a smaller --bank or --size, or coarser --layers"); err != nil {
+			return nil, err
+		}
+	}
+	e, err := patchcore.NewEmbedder(t.runtime, features, t.options.Seed)
 	if err != nil {
 		return nil, err
 	}
@@ -205,6 +220,7 @@ type fitting struct{ *padim.Fitter }
 func (f fitting) take(int, string, int) error { return f.Add() }
 
 func (l *padimLearner) learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error) {
+	runtime.GC() // what was learned of other pictures takes as much memory again until it is collected
 	fitter, err := padim.NewFitter(l.t.extractor.network.Features, l.dims, l.t.runtime.Threads())
 	if err != nil {
 		return nil, err

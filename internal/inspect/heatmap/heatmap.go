@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/png"
 	"math"
-	"os"
 
 	"linectl/internal/inspect/picture"
 	"linectl/internal/part"
@@ -74,20 +72,6 @@ func drawHeaded(frame part.Frame, m part.Map, h head, threshold float64) (*image
 		outline(canvas, levels, size)
 	}
 	return canvas, legend(canvas, size, h, threshold)
-}
-
-// WritePNG draws as Draw does and writes the picture to a file.
-func WritePNG(path string, frame part.Frame, m part.Map, score, threshold float64) error {
-	canvas, err := Draw(frame, m, score, threshold)
-	if err != nil {
-		return err
-	}
-	file, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("heatmap: %w", err)
-	}
-	err = (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(file, canvas)
-	return errors.Join(err, file.Close())
 }
 
 // spread interpolates the map over the picture, linearly between the centres of the patches, and gives

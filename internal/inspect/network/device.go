@@ -74,11 +74,11 @@ func (d Device) String() string {
 	return name
 }
 
-// nvidia tells whether the device is a GPU of NVIDIA, with memory of its own.
-func (d Device) nvidia() bool { return d.Kind == cuda || d.Kind == tensorRT }
+// OwnMemory tells whether the device is a GPU of NVIDIA, which has memory of its own.
+func (d Device) OwnMemory() bool { return d.Kind == cuda || d.Kind == tensorRT }
 
 // sleeps tells whether the device slows down while nothing is asked of it.
-func (d Device) sleeps() bool { return d.nvidia() || d.Target == "GPU" }
+func (d Device) sleeps() bool { return d.OwnMemory() || d.Target == "GPU" }
 
 // compiles tells whether the device translates a network for one input size, which may take minutes and
 // is worth keeping.
@@ -102,7 +102,7 @@ func (d Device) missing(library string, driver []string) error {
 			"'make runtime DEVICE="+d.build()+"' installs one that has it; "+LibraryVariable+" or inspect.library names it")
 	}
 	there := func(path string) bool { _, err := os.Stat(path); return err == nil }
-	if d.nvidia() && !slices.ContainsFunc(driver, there) {
+	if d.OwnMemory() && !slices.ContainsFunc(driver, there) {
 		return hint.New(hint.Failure, fmt.Errorf("device %s: no NVIDIA driver is loaded on this machine", d),
 			"install the driver; 'nvidia-smi' must list the GPU. Into a container it is passed by the NVIDIA container toolkit")
 	}
@@ -111,7 +111,7 @@ func (d Device) missing(library string, driver []string) error {
 
 // build is the name of the ONNX Runtime that has the device.
 func (d Device) build() string {
-	if d.nvidia() {
+	if d.OwnMemory() {
 		return cuda
 	}
 	return d.Kind
@@ -121,7 +121,7 @@ func (d Device) build() string {
 func (d Device) refused(err error) error {
 	next := "docs/devices.md lists what the device needs"
 	switch {
-	case d.nvidia():
+	case d.OwnMemory():
 		next = "install CUDA 13 and cuDNN 9, and for tensorrt TensorRT 10; 'nvidia-smi' must list the GPU; docs/devices.md says which packages"
 	case d.Target == "GPU":
 		next = "install Intel's compute runtime (intel-opencl-icd) and give the user the group render"

@@ -145,7 +145,7 @@ func (r *Runtime) newModel(bytes []byte, inputs, outputs []string, f form) (*mod
 	}); err != nil {
 		return nil, flat(err)
 	}
-	return &model{session: session, copies: r.device.nvidia()}, nil
+	return &model{session: session, copies: r.device.OwnMemory()}, nil
 }
 
 // Session is a model ready to run on tensors that were bound once: on the CPU a run allocates nothing in

@@ -97,26 +97,24 @@ func reals(t *format.TensorProto) []float32 {
 	case format.TensorProto_FLOAT16:
 		values := make([]float32, len(raw)/2)
 		for i := range values {
-			values[i] = half(binary.LittleEndian.Uint16(raw[2*i:]))
+			values[i] = Half(binary.LittleEndian.Uint16(raw[2*i:]))
 		}
 		return values
 	}
 	return nil
 }
 
-// half reads a number of IEEE 754's binary16.
-func half(bits uint16) float32 {
-	sign, exponent, fraction := float64(1), int(bits>>10&31), float64(bits&1023)
-	if bits>>15 == 1 {
-		sign = -1
-	}
+// Half turns an IEEE 754 binary16 into a float32, exactly.
+func Half(h uint16) float32 {
+	sign, exponent, fraction := uint32(h>>15)<<31, uint32(h>>10&31), uint32(h&0x3ff)
 	switch exponent {
 	case 0:
-		return float32(sign * math.Ldexp(fraction, -24))
+		v := float32(fraction) * (1.0 / (1 << 24))
+		return math.Float32frombits(math.Float32bits(v) | sign)
 	case 31:
-		return float32(math.Inf(int(sign))) // a weight that is none was refused by Cut
+		return math.Float32frombits(sign | 0x7f800000 | fraction<<13)
 	}
-	return float32(sign * math.Ldexp(1024+fraction, exponent-25))
+	return math.Float32frombits(sign | (exponent+112)<<23 | fraction<<13)
 }
 
 // Rounded names the tensors whose ranges Quantize asks for: what goes into convolutions and what comes out of them.

@@ -156,8 +156,8 @@ func TestQuantizeRefuses(t *testing.T) {
 // TestHalf: numbers of binary16, the smallest and the greatest among them.
 func TestHalf(t *testing.T) {
 	for bits, want := range map[uint16]float32{0: 0, 0x3c00: 1, 0xc000: -2, 0x7bff: 65504, 1: 1.0 / (1 << 24), 0x03ff: 1023.0 / (1 << 24), 0x3555: 0.333251953125} {
-		if got := half(bits); got != want {
-			t.Errorf("half(%#x) = %g, want %g", bits, got, want)
+		if got := Half(bits); got != want {
+			t.Errorf("Half(%#x) = %g, want %g", bits, got, want)
 		}
 	}
 }

@@ -144,6 +144,14 @@ func shares(cells, workers int, use func(worker, from, to int)) {
 	others.Wait()
 }
 
+// Memory is about how many bytes it takes at most to learn a model of so many channels from the features and to save it. A
+// fitter has a number of 8 bytes where its model has one of 4, and Go collects garbage when there is as much of it. To
+// save a model takes no more: it is there four times then, as what was learned, as the file, as the file read back, and
+// as what is in that, beside what is left of the fitter.
+func Memory(features []network.Feature, dims int) int64 {
+	return 24 * int64(features[0].Width*features[0].Height) * int64(dims+triangle(dims))
+}
+
 // Fitter learns a model from one picture after the other; it never holds their features.
 type Fitter struct {
 	features []network.Feature
@@ -227,15 +235,16 @@ func (f *Fitter) Model() (*Model, error) {
 	shares(cells, len(f.workers), func(worker, from, to int) {
 		covariance := mat.NewSymDense(d, nil)
 		lower, inverse := mat.NewTriDense(d, mat.Lower, nil), mat.NewTriDense(d, mat.Lower, nil)
+		var factor mat.Cholesky
 		for cell := from; cell < to && failed[worker] == nil; cell++ {
-			failed[worker] = f.gaussian(cell, m, covariance, lower, inverse)
+			failed[worker] = f.gaussian(cell, m, covariance, &factor, lower, inverse)
 		}
 	})
 	return m, errors.Join(failed...)
 }
 
 // gaussian computes the mean and the whitening of one cell; the matrices are room for it.
-func (f *Fitter) gaussian(cell int, m *Model, covariance *mat.SymDense, lower, inverse *mat.TriDense) error {
+func (f *Fitter) gaussian(cell int, m *Model, covariance *mat.SymDense, factor *mat.Cholesky, lower, inverse *mat.TriDense) error {
 	d, n := len(f.dims), float64(f.pictures)
 	sums, products := f.sums[cell*d:(cell+1)*d], f.products[cell*triangle(d):(cell+1)*triangle(d)]
 	at := 0
@@ -247,7 +256,6 @@ func (f *Fitter) gaussian(cell int, m *Model, covariance *mat.SymDense, lower, i
 		covariance.SetSym(i, i, covariance.At(i, i)+regular)
 		at += i + 1
 	}
-	var factor mat.Cholesky
 	if !factor.Factorize(covariance) {
 		return fmt.Errorf("the covariance of cell %d is not positive: the features are too large for it", cell)
 	}

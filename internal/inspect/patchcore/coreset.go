@@ -33,24 +33,37 @@ func Coreset(ctx context.Context, points []float32, dim int, rows []int, size in
 	return c.rows, nil
 }
 
-// Extend chooses of the given rows of points [.., dim] what a bank [.., dim] lacks: greedily the farthest
+// Base is a bank that is to be extended.
+type Base struct {
+	held  *chosen
+	least float32 // squared distance of its two nearest vectors
+}
+
+// NewBase takes the vectors of a bank [.., dim]. It compares each with every other one.
+func NewBase(bank []float32, dim int) (*Base, error) {
+	c := newChosen(nil, dim)
+	for ; len(bank) > 0; bank = bank[dim:] {
+		c.addVector(-1, bank[:dim])
+	}
+	if len(c.rows) == 0 {
+		return nil, errors.New("the bank to extend is empty")
+	}
+	return &Base{c, c.closest()}, nil
+}
+
+// Extend chooses of the given rows of points [.., dim] what the bank lacks: greedily the farthest
 // from all that the bank holds and that was chosen before, until the rest is no farther from them than the
 // bank's two nearest vectors are from each other, which bounds how far its own patches are from it, or
 // until there are most of them. Bank and points must have been projected alike.
-func Extend(ctx context.Context, bank, points []float32, dim int, rows []int, most int, progress func(done int)) ([]int, error) {
+func (b *Base) Extend(ctx context.Context, points []float32, rows []int, most int, progress func(done int)) ([]int, error) {
 	most = min(most, len(rows))
 	if most <= 0 {
 		return nil, nil
 	}
-	c := newChosen(points, dim)
-	for ; len(bank) > 0; bank = bank[dim:] {
-		c.addVector(-1, bank[:dim])
-	}
-	held := len(c.rows)
-	if held == 0 {
-		return nil, errors.New("the bank to extend is empty")
-	}
-	err := c.grow(ctx, rows, held+most, c.closest(), func(done int) {
+	c := newChosen(points, b.held.dim)
+	held := len(b.held.rows)
+	c.rows, c.vectors, c.norms = slices.Clone(b.held.rows), slices.Clone(b.held.vectors), slices.Clone(b.held.norms)
+	err := c.grow(ctx, rows, held+most, b.least, func(done int) {
 		if progress != nil {
 			progress(done - held)
 		}

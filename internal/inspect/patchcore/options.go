@@ -8,7 +8,7 @@ import (
 
 // The ways in which a picture's score follows from the distances of its patches.
 const (
-	Max        = "max"          // the greatest distance
+	Max        = "max"          // the greatest distance: the paper's first equation
 	Reweighted = "reweighted"   // the greatest, weighted by how typical its nearest vector is; anomalib's
 	MeanTopK   = "mean_top_k"   // the mean of the k greatest
 	MaxMean    = "max_mean_3x3" // the greatest mean of 3 x 3 neighbouring patches
@@ -26,9 +26,6 @@ type Options struct {
 	TopK      int // patches that MeanTopK averages; other scores do not ask
 	Precision string
 }
-
-// DefaultOptions are the score of the paper's first equation, exactly.
-func DefaultOptions() Options { return Options{Score: Max, Precision: FP32} }
 
 // Check refuses what no scorer can do.
 func (o Options) Check() error {

@@ -228,7 +228,7 @@ func TestScoreOfWhatTheBankHolds(t *testing.T) {
 			bank.Vectors = append(bank.Vectors, float32(v))
 		}
 	}
-	s, err := NewScorer(r, features, bank, DefaultOptions())
+	s, err := NewScorer(r, features, bank, Options{Score: Max, Precision: FP32})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestScorerRefusesAWrongBank(t *testing.T) {
 	r := start(t)
 	features := layers(t, r, shapes[0]...)
 	for _, bank := range []Bank{{}, {Rows: 1, Dim: 10, Vectors: make([]float32, 10)}, {Rows: 2, Dim: 11, Vectors: make([]float32, 21)}} {
-		if _, err := NewScorer(r, features, bank, DefaultOptions()); err == nil {
+		if _, err := NewScorer(r, features, bank, Options{Score: Max, Precision: FP32}); err == nil {
 			t.Errorf("a bank of %d x %d with %d numbers is taken for patches of 11", bank.Rows, bank.Dim, len(bank.Vectors))
 		}
 	}
@@ -354,9 +354,16 @@ func TestExtendIsGreedy(t *testing.T) {
 			bank = append(bank, points[row*dim:(row+1)*dim]...)
 		}
 		most := 1 + random.IntN(fresh)
-		got, err := Extend(t.Context(), bank, points, dim, newRows, most, nil)
+		base, err := NewBase(bank, dim)
 		if err != nil {
 			t.Fatal(err)
+		}
+		got, err := base.Extend(t.Context(), points, newRows, most, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := base.Extend(t.Context(), points, newRows, most, nil); err != nil || !slices.Equal(again, got) {
+			t.Fatalf("trial %d: added %v, then %v, %v", trial, got, again, err)
 		}
 		want := lacking(exact, dim, held, newRows, most)
 		if !slices.Equal(got, want) {
@@ -370,8 +377,8 @@ func TestExtendIsGreedy(t *testing.T) {
 	if added == 0 || stopped == 0 {
 		t.Errorf("%d rows were added; %d times the rest was near enough: the trials show nothing", added, stopped)
 	}
-	if _, err := Extend(t.Context(), nil, make([]float32, 4), 4, []int{0}, 1, nil); err == nil {
-		t.Error("an empty bank is extended")
+	if _, err := NewBase(nil, 4); err == nil {
+		t.Error("an empty bank can be extended")
 	}
 }
 

@@ -25,6 +25,17 @@ type Scorer struct {
 	patch         []float32 // the column of patches that was asked for last
 }
 
+// Memory is about how many bytes a scorer of what the features hold against so many vectors takes, and their training:
+// the products of all patches with all vectors, the bank ten times (measured; as it is given, in the model that is made of
+// it, and as ONNX Runtime keeps that), and the patches four times, once a step of the embedding.
+func Memory(features []network.Feature, rows int) int64 {
+	dim, grid := 0, features[0].Width*features[0].Height
+	for _, f := range features {
+		dim += f.Channels
+	}
+	return 4 * (int64(grid)*int64(rows) + 10*int64(rows)*int64(dim) + 4*int64(grid)*int64(dim))
+}
+
 // NewScorer makes a scorer of what the features' tensors hold against the bank, whose vectors it keeps
 // and must not change.
 func NewScorer(r *network.Runtime, features []network.Feature, bank Bank, o Options) (*Scorer, error) {

@@ -58,9 +58,10 @@ func List(folder string) ([]string, error) {
 	return found, nil
 }
 
-// Doubles is how many of the files have the path of another one but for the ending, and two of those: most often one
-// is the mask of the other.
-func Doubles(files []string) (n int, a, b string) {
+// Doubles says of files, which are called what, how many have the path of another one but for the ending: most often
+// one is the mask of the other. It says nothing where none has.
+func Doubles(what string, files []string) string {
+	n, a, b := 0, "", ""
 	first := make(map[string]string, len(files))
 	for _, file := range files {
 		stem := strings.TrimSuffix(file, filepath.Ext(file))
@@ -73,5 +74,8 @@ func Doubles(files []string) (n int, a, b string) {
 			a, b = other, file
 		}
 	}
-	return n, a, b
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d %s have the name of another one but for its ending, as %s and %s: if these are masks, take them out of the folder", n, what, Name(a), Name(b))
 }

@@ -16,12 +16,22 @@ import (
 	"linectl/internal/hint"
 )
 
-// What an archive may hold. The largest recipe there can be stays below, and a file that only claims to be one
-// fills neither memory nor disk.
+// What an archive may hold: a file that only claims to be one fills neither memory nor disk.
 const (
 	mostArchive = 2 << 30 // bytes, unpacked
-	mostFiles   = 2000
+	mostFiles   = 100_000 // so many small copies of pictures fill the bytes
 )
+
+// checkRoom refuses more than an archive may hold, when one is made as when one is read.
+func checkRoom(files int, bytes int64) error {
+	switch {
+	case files > mostFiles:
+		return fmt.Errorf("holds more than %d files", mostFiles)
+	case bytes > mostArchive:
+		return fmt.Errorf("holds more than %d MB", mostArchive>>20)
+	}
+	return nil
+}
 
 const versionFolder = "version/"
 
@@ -52,6 +62,13 @@ func (f Folder) Export(w io.Writer, name string, version int) (*Recipe, error) {
 		for _, c := range challenges {
 			files[challengeFolder+"/"+c.SHA256] = c.Picture
 		}
+	}
+	var bytes int64
+	for _, data := range files {
+		bytes += int64(len(data))
+	}
+	if err := checkRoom(len(files), bytes); err != nil {
+		return nil, hint.New(hint.Failure, fmt.Errorf("recipe %s@%d %w: no import would take it", name, r.Version, err), "copy its folder as a whole instead: "+r.Path)
 	}
 	packed := gzip.NewWriter(w)
 	archive := tar.NewWriter(packed)
@@ -127,7 +144,7 @@ func (f Folder) take(r *Recipe, files map[string][]byte, as string, by Change) (
 		}
 		files[sealName] = sealOf(files)
 	}
-	if err := f.place(as, free, files); err != nil {
+	if err := f.place(as, free, files, ""); err != nil {
 		return nil, err
 	}
 	saved, err := f.Load(as, free)
@@ -191,7 +208,7 @@ func unpack(archive io.Reader) (map[string][]byte, error) {
 		return nil, err
 	}
 	files := make(map[string][]byte)
-	left := int64(mostArchive)
+	var held int64
 	for entries := tar.NewReader(packed); ; {
 		header, err := entries.Next()
 		if err == io.EOF {
@@ -209,16 +226,15 @@ func unpack(archive io.Reader) (map[string][]byte, error) {
 			return nil, fmt.Errorf("%q is no plain name", header.Name)
 		case files[header.Name] != nil:
 			return nil, fmt.Errorf("%q is there twice", header.Name)
-		case len(files) == mostFiles:
-			return nil, fmt.Errorf("holds more than %d files", mostFiles)
-		case header.Size > left:
-			return nil, fmt.Errorf("holds more than %d MB", mostArchive>>20)
+		}
+		held += min(header.Size, mostArchive+1) // whatever it claims, the sum stays a number
+		if err := checkRoom(len(files)+1, held); err != nil {
+			return nil, err
 		}
 		data, err := io.ReadAll(io.LimitReader(entries, header.Size))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", header.Name, err)
 		}
-		left -= header.Size
 		files[header.Name] = data
 	}
 }

@@ -29,7 +29,9 @@ const (
 	lockName        = ".lock"
 )
 
-func thumbnailName(i int) string     { return fmt.Sprintf("thumbnails/%d.jpg", i) }
+const thumbnailFolder = "thumbnails/"
+
+func thumbnailName(i int) string     { return fmt.Sprintf(thumbnailFolder+"%d.jpg", i) }
 func goldenPictureName(i int) string { return fmt.Sprintf("golden/%d.png", i) }
 
 // Save writes a new version of the recipe and returns it as Load does. Version, time and hash are set
@@ -74,7 +76,7 @@ func (f Folder) save(r *Recipe) (*Recipe, error) {
 	}
 	files[sealName] = sealOf(files)
 
-	if err := f.place(draft.Name, draft.Version, files); err != nil {
+	if err := f.place(draft.Name, draft.Version, files, r.Path); err != nil {
 		return nil, err
 	}
 	saved, err := f.Load(r.Name, draft.Version)
@@ -120,8 +122,11 @@ func (f Folder) next(name string, versions []int) (int, error) {
 	return last + 1, err
 }
 
-// place makes a version's folder of files.
-func (f Folder) place(name string, version int, files map[string][]byte) error {
+// place makes a version's folder of files. Small copies of pictures that the version it comes from holds as well, in
+// its folder from, get another name instead, where the file system knows such: there are thousands, and another
+// threshold changes none of them. Damage to such a file is damage to each version that has it; what judges is written anew
+// and stays a version's own.
+func (f Folder) place(name string, version int, files map[string][]byte, from string) error {
 	folder := filepath.Join(string(f), name)
 	draft, err := os.MkdirTemp(folder, ".new-")
 	if err != nil {
@@ -131,13 +136,24 @@ func (f Folder) place(name string, version int, files map[string][]byte) error {
 	if err := os.Chmod(draft, 0o755); err != nil {
 		return err
 	}
+	var there map[string]bool
+	if from != "" {
+		seal, _ := os.ReadFile(filepath.Join(from, sealName)) // of one that is gone there is nothing to take
+		there = inBoth(seal, files[sealName])
+	}
 	folders := map[string]bool{draft: true}
 	for name, data := range files {
 		path := filepath.Join(draft, name)
-		if err := write(path, data); err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
 		folders[filepath.Dir(path)] = true
+		if there[name] && strings.HasPrefix(name, thumbnailFolder) && os.Link(filepath.Join(from, name), path) == nil {
+			continue
+		}
+		if err := write(path, data); err != nil {
+			return err
+		}
 	}
 	for folder := range folders {
 		if err := settle(folder); err != nil {

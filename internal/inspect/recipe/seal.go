@@ -24,6 +24,25 @@ func sealOf(files map[string][]byte) []byte {
 	return seal
 }
 
+// cutLine takes a line of a seal apart.
+func cutLine(line string) (sum, name string, ok bool) {
+	return strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
+}
+
+// inBoth names the files that two seals give the same hash.
+func inBoth(a, b []byte) map[string]bool {
+	lines, names := make(map[string]bool), make(map[string]bool)
+	for line := range strings.Lines(string(a)) {
+		lines[line] = true
+	}
+	for line := range strings.Lines(string(b)) {
+		if _, name, _ := cutLine(line); lines[line] {
+			names[name] = true
+		}
+	}
+	return names
+}
+
 // open reads every file of a version's folder and refuses the folder where anything is missing, changed
 // or added.
 func open(folder string) (files map[string][]byte, hash string, err error) {
@@ -41,8 +60,9 @@ func open(folder string) (files map[string][]byte, hash string, err error) {
 // unseal reads the files that a seal names and holds them against it; present are those that there are.
 func unseal(seal []byte, present []string, read func(name string) ([]byte, error)) (files map[string][]byte, hash string, err error) {
 	files = make(map[string][]byte)
+	last := ""
 	for line := range strings.Lines(string(seal)) {
-		sum, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
+		sum, name, ok := cutLine(line)
 		if !ok || len(sum) != 2*sha256.Size || !filepath.IsLocal(name) {
 			return nil, "", fmt.Errorf("%s: line %q is not a hash and a name", sealName, line)
 		}
@@ -56,10 +76,10 @@ func unseal(seal []byte, present []string, read func(name string) ([]byte, error
 		if actual := sha256.Sum256(data); hex.EncodeToString(actual[:]) != sum {
 			return nil, "", fmt.Errorf("%s is not what was sealed: its SHA-256 is %x, the seal says %s", name, actual, sum)
 		}
-		files[name] = data
-	}
-	if string(sealOf(files)) != string(seal) {
-		return nil, "", fmt.Errorf("%s is not in the form that it was written in", sealName)
+		if name <= last || !strings.HasSuffix(line, "\n") {
+			return nil, "", fmt.Errorf("%s is not in the form that it was written in", sealName)
+		}
+		files[name], last = data, name
 	}
 	for _, name := range present {
 		if _, ok := files[name]; !ok && name != sealName {

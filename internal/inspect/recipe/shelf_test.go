@@ -4,6 +4,9 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"errors"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -163,7 +166,10 @@ type entry struct {
 func pack(t testing.TB, entries ...entry) []byte {
 	t.Helper()
 	var file bytes.Buffer
-	packed := gzip.NewWriter(&file)
+	packed, err := gzip.NewWriterLevel(&file, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	archive := tar.NewWriter(packed)
 	for _, e := range entries {
 		if e.header.Typeflag == 0 {
@@ -222,24 +228,77 @@ func TestHostileArchives(t *testing.T) {
 
 // TestArchiveBomb: what unpacks to more than any recipe holds is refused by what it announces.
 func TestArchiveBomb(t *testing.T) {
-	var file bytes.Buffer
-	packed := gzip.NewWriter(&file)
-	archive := tar.NewWriter(packed)
-	if err := archive.WriteHeader(&tar.Header{Name: "version/bank.f32", Typeflag: tar.TypeReg, Size: mostArchive + 1}); err != nil {
-		t.Fatal(err)
-	}
-	if err := packed.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := unpack(&file); err == nil || !strings.Contains(err.Error(), "holds more than") {
-		t.Errorf("%v", err)
+	for _, size := range []int64{mostArchive + 1, math.MaxInt64} {
+		var file bytes.Buffer
+		packed := gzip.NewWriter(&file)
+		archive := tar.NewWriter(packed)
+		for _, h := range []tar.Header{{Name: "version/empty"}, {Name: "version/bank.f32", Size: size}} {
+			if err := archive.WriteHeader(&h); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := packed.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := unpack(&file); err == nil || !strings.Contains(err.Error(), "holds more than 2048 MB") {
+			t.Errorf("%v", err)
+		}
 	}
 	many := make([]entry, mostFiles+1)
 	for i := range many {
-		many[i].header.Name = "version/" + strings.Repeat("x", 1+i%200) + strings.Repeat("y", i/200)
+		many[i].header.Name = fmt.Sprintf("version/%d", i)
 	}
 	if _, err := unpack(bytes.NewReader(pack(t, many...))); err == nil || !strings.Contains(err.Error(), "files") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestManyPictures: a recipe of thousands of pictures comes back from its archive, and setting its threshold writes
+// none of their copies anew.
+func TestManyPictures(t *testing.T) {
+	const pictures = 2100
+	f := Folder(t.TempDir())
+	d := draft("x")
+	d.Pictures, d.Thumbnails = make([]Picture, pictures), make([][]byte, pictures)
+	for i := range pictures {
+		d.Pictures[i] = Picture{File: fmt.Sprintf("%d.png", i), SHA256: "00", Score: 1}
+		d.Thumbnails[i] = fmt.Appendf(nil, "jpeg %d", i)
+	}
+	first, err := f.Save(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revised := *first
+	revised.Threshold.Value *= 2
+	revised.Thumbnails = slices.Clone(first.Thumbnails)
+	revised.Thumbnails[1] = []byte("another picture")
+	second, err := f.Save(&revised)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, same := range map[string]bool{thumbnailName(1): true, thumbnailName(2): false, thumbnailName(pictures): true, bankName: false} {
+		a, errA := os.Stat(filepath.Join(first.Path, name))
+		b, errB := os.Stat(filepath.Join(second.Path, name))
+		if errA != nil || errB != nil || os.SameFile(a, b) != same {
+			t.Errorf("%s is one file of both versions: %v; %v, %v", name, !same, errA, errB)
+		}
+	}
+	if err := f.Remove("x", 1, Change{}); hint.KindOf(err) != hint.Usage { // the active one
+		t.Error(err)
+	}
+	if err := errors.Join(f.Activate("x", 2, Event{}), f.Remove("x", 1, Change{})); err != nil {
+		t.Fatal(err)
+	}
+	var archive bytes.Buffer
+	if _, err := f.Export(&archive, "x", 2); err != nil {
+		t.Fatal(err)
+	}
+	back, err := Folder(t.TempDir()).Import(&archive, "", Change{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back.Hash != second.Hash || !reflect.DeepEqual(back.Thumbnails, revised.Thumbnails) {
+		t.Error("the recipe came back as another one")
 	}
 }
 

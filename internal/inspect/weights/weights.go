@@ -9,7 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
+
+	"linectl/internal/inspect/onnx"
 )
 
 // Bounds of what is read.
@@ -28,28 +29,8 @@ type Tensor struct {
 // Dict is what a file of weights holds, by name.
 type Dict map[string]Tensor
 
-// Read reads a .pth file of PyTorch, in its form since 1.6 (a zip) or the older one, or a .safetensors file.
-// Which one it is is seen from the content.
-func Read(path string) (Dict, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > maxFile {
-		return nil, fmt.Errorf("%s has %d bytes; at most %d are read", path, info.Size(), maxFile)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	d, err := Parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return d, nil
-}
-
-// Parse reads the content of such a file.
+// Parse reads the content of a .pth file of PyTorch, in its form since 1.6 (a zip) or the older one, or of a .safetensors
+// file. Which one it is is seen from the content.
 func Parse(data []byte) (Dict, error) {
 	switch {
 	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
@@ -71,24 +52,11 @@ type kind struct {
 var (
 	float64s  = kind{8, func(b []byte) float32 { return float32(math.Float64frombits(binary.LittleEndian.Uint64(b))) }}
 	float32s  = kind{4, func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }}
-	float16s  = kind{2, func(b []byte) float32 { return half(binary.LittleEndian.Uint16(b)) }}
+	float16s  = kind{2, func(b []byte) float32 { return onnx.Half(binary.LittleEndian.Uint16(b)) }}
 	bfloat16s = kind{2, func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) }}
 	int64s    = kind{8, func(b []byte) float32 { return float32(int64(binary.LittleEndian.Uint64(b))) }}
 	int32s    = kind{4, func(b []byte) float32 { return float32(int32(binary.LittleEndian.Uint32(b))) }}
 )
-
-// half turns an IEEE 754 binary16 into a float32, exactly.
-func half(h uint16) float32 {
-	sign, exponent, fraction := uint32(h>>15)<<31, uint32(h>>10&31), uint32(h&0x3ff)
-	switch exponent {
-	case 0:
-		v := float32(fraction) * (1.0 / (1 << 24))
-		return math.Float32frombits(math.Float32bits(v) | sign)
-	case 31:
-		return math.Float32frombits(sign | 0x7f800000 | fraction<<13)
-	}
-	return math.Float32frombits(sign | (exponent+112)<<23 | fraction<<13)
-}
 
 // count multiplies the sizes of a shape and refuses one that no file could hold.
 func count(shape []int) (int, error) {

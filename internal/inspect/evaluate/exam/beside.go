@@ -28,11 +28,10 @@ func Beside(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, frame p
 		return nil, Nearest{}, errors.New("nothing can be scored in it: " + found.Detail)
 	}
 	cell := highest(found.Map)
-	row, distance, ok := i.Nearest(cell)
-	if !ok || row >= len(r.Bank.Origin) || r.Bank.Origin[row].Picture < 0 || int(r.Bank.Origin[row].Picture) >= len(r.Pictures) {
+	origin, distance, ok := goodPatch(i, r, cell)
+	if !ok {
 		return nil, Nearest{}, errors.New("the recipe does not know single good patches")
 	}
-	origin := r.Bank.Origin[row]
 	seen, ok := stored(r, int(origin.Picture), "")
 	if !ok {
 		return nil, Nearest{}, errors.New("the recipe keeps no pictures of good parts")

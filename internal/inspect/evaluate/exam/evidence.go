@@ -13,6 +13,7 @@ import (
 
 	"linectl/internal/inspect"
 	"linectl/internal/inspect/heatmap"
+	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
 	"linectl/internal/part"
@@ -76,12 +77,8 @@ func evidence(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, p *Pi
 	if e.Patch, err = framed(small, found.Map, cell); err != nil {
 		return e, err
 	}
-	row, distance, ok := i.Nearest(cell)
-	if !ok || row >= len(r.Bank.Origin) {
-		return e, nil
-	}
-	origin := r.Bank.Origin[row]
-	if origin.Picture < 0 || int(origin.Picture) >= len(r.Pictures) {
+	origin, distance, ok := goodPatch(i, r, cell)
+	if !ok {
 		return e, nil
 	}
 	seen := r.Pictures[origin.Picture]
@@ -95,6 +92,17 @@ func evidence(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, p *Pi
 	}
 	e.Nearest, err = framed(original, found.Map, int(origin.Cell))
 	return e, err
+}
+
+// goodPatch is the one seen in training that is nearest to a cell of the picture that was judged last, and how far
+// it is; not ok where the recipe does not know single patches.
+func goodPatch(i *inspect.Inspector, r *recipe.Recipe, cell int) (patch patchcore.Origin, distance float64, ok bool) {
+	row, distance, ok := i.Nearest(cell)
+	if !ok || row >= len(r.Bank.Origin) {
+		return patch, distance, false
+	}
+	patch = r.Bank.Origin[row]
+	return patch, distance, patch.Picture >= 0 && int(patch.Picture) < len(r.Pictures)
 }
 
 // stored is a training picture, from its folder where it is unchanged there, or as the recipe keeps it, small.

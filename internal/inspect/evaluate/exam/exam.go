@@ -67,13 +67,10 @@ func rateOf(count, of int) Rate {
 	return Rate{number(r.Value), r.Low, r.High, r.Count, r.Of}
 }
 
-// Timing is how long a stage took, over all pictures, in milliseconds.
+// Timing is how long a stage took, over all pictures.
 type Timing struct {
-	Stage string  `json:"stage"`
-	P50   float64 `json:"p50_ms"`
-	P95   float64 `json:"p95_ms"`
-	P99   float64 `json:"p99_ms"`
-	Max   float64 `json:"max_ms"`
+	Stage string `json:"stage"`
+	inspect.Latency
 }
 
 // Report is what an exam found. A figure that needs what there was none of is nil.
@@ -134,10 +131,10 @@ func Run(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, set Set, p
 	if n := given - len(set.Bad); n > 0 {
 		rep.Notes = append(rep.Notes, fmt.Sprintf("%d of the %d files of bad parts are masks of others and were not judged", n, given))
 	}
-	if n, a, b := picture.Doubles(slices.Concat(set.Good, set.Bad)); n > 0 {
-		rep.Notes = append(rep.Notes, fmt.Sprintf("%d pictures have the name of another one but for its ending, as %s and %s: if these are masks, take them out of the folder, or name it with --masks", n, picture.Name(a), picture.Name(b)))
+	if text := picture.Doubles("pictures", slices.Concat(set.Good, set.Bad)); text != "" {
+		rep.Notes = append(rep.Notes, text+", or name it with --masks")
 	}
-	took := map[string][]float64{}
+	took := map[string][]time.Duration{}
 	total := len(set.Good) + len(set.Bad)
 	for n := range total {
 		if err := ctx.Err(); err != nil {
@@ -162,11 +159,12 @@ func Run(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, set Set, p
 		if p.found, err = i.Inspect(ctx, frame); err != nil {
 			return nil, fmt.Errorf("picture %s: %w", p.File, err)
 		}
-		p.Millis = ms(time.Since(begun))
+		all := time.Since(begun)
+		p.Millis = math.Round(all.Seconds()*1e6) / 1e3
 		for _, s := range p.found.Stages {
-			took[s.Name] = append(took[s.Name], ms(s.Took))
+			took[s.Name] = append(took[s.Name], s.Took)
 		}
-		took["all"] = append(took["all"], p.Millis)
+		took["all"] = append(took["all"], all)
 		p.Threshold, p.Zone, p.Reason, p.Detail = p.found.Threshold, p.found.Zone, p.found.Reason.String(), p.found.Detail
 		p.Score = number(p.found.Score)
 		p.Verdict = part.Reject.String()
@@ -191,7 +189,7 @@ func Run(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, set Set, p
 		rep.PixelAUROC, rep.PRO = number(auroc), number(pro)
 	}
 	for _, stage := range []string{"picture", "network", "score", "all"} {
-		rep.Timing = append(rep.Timing, timing(stage, took[stage]))
+		rep.Timing = append(rep.Timing, Timing{stage, inspect.LatencyOf(took[stage])})
 	}
 	return rep, nil
 }
@@ -284,18 +282,6 @@ func (rep *Report) extremes(bad bool, n int) []int {
 		return 0
 	})
 	return all[:min(n, len(all))]
-}
-
-func ms(d time.Duration) float64 { return math.Round(d.Seconds()*1e6) / 1e3 }
-
-// timing takes percentiles by nearest rank.
-func timing(stage string, took []float64) Timing {
-	if len(took) == 0 {
-		return Timing{Stage: stage}
-	}
-	slices.Sort(took)
-	at := func(share float64) float64 { return took[max(0, int(math.Ceil(share*float64(len(took))))-1)] }
-	return Timing{stage, at(0.5), at(0.95), at(0.99), took[len(took)-1]}
 }
 
 // usage is an error of what was asked for.
