@@ -105,6 +105,8 @@ func (s State) Status() part.Status {
 // refusal is the reason for which a trigger cannot be inspected now; None if it can.
 func (s State) refusal(t part.Trigger) part.Reason {
 	switch {
+	case t.Standing:
+		return part.PresentAtStart
 	case s.stopping:
 		return part.Interrupted
 	case s.settings.Mode == Bypass:

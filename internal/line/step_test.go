@@ -74,6 +74,12 @@ func TestReasons(t *testing.T) {
 			w.sequence, w.present = 42, true
 			w.connect()
 		}, part.PresentAtStart, part.PresentAtStart, ""},
+		{"part there at the first look", Auto, func(w *world) {
+			w.sequence, w.present = 42, true
+			t := w.trigger()
+			t.Standing = true
+			w.step(Triggered{w.at(), t})
+		}, part.PresentAtStart, part.PresentAtStart, ""},
 		{"before the self-read-back", Auto, func(w *world) { w.disconnect(); w.connect(); w.part() }, part.NotReady, part.NotReady, ""},
 		{"PLC's program stands", Auto, func(w *world) { w.step(Stale{w.at(), true}); w.part() }, part.NotReady, part.NotReady, ""},
 		{"camera down", Auto, func(w *world) { w.step(Health{w.at(), "camera", part.NoFrame, errors.New("unplugged")}); w.part() }, part.NoFrame, part.NoFrame, ""},

@@ -49,6 +49,7 @@ type Trigger struct {
 	Recipe   string    // the recipe that the PLC asks for; "" leaves the choice to linectl
 	UserData string    // whatever else the PLC wants kept with the part
 	SeenAt   time.Time // when linectl learned of it (wall and monotonic clock); the deadline runs from here
+	Standing bool      // it was there before anybody looked: since when is unknown
 }
 
 // Verdict is what the PLC is told about a part. The zero value is Reject.

@@ -174,9 +174,11 @@ func (s *Station) Run(ctx context.Context) error {
 	s.listener.Connected(part.Snapshot{Trigger: part.Trigger{Sequence: s.sequence(), SeenAt: time.Now()}})
 	s.mu.Unlock()
 	ended := make(chan struct{})
+	var work sync.WaitGroup
+	defer work.Wait() // who was told of the status is told nothing after Run
 	defer close(ended)
-	go s.watchBeat(ended)
-	go s.tell(ended)
+	work.Go(func() { s.watchBeat(ended) })
+	work.Go(func() { s.tell(ended) })
 	<-ctx.Done()
 	s.mu.Lock()
 	s.up = false
