@@ -3,6 +3,7 @@ package vision
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,8 +26,10 @@ import (
 // Station is the line as PLCs may call it. To the line it is the PLC.
 type Station struct {
 	cfg      Config
+	folder   string // of certificates
 	identity pki.Identity
-	clients  [][]byte // pinned certificates, DER
+	clients  []*x509.Certificate // pinned
+	notices  *opcua.Notices
 	listener opcua.Listener
 	log      *slog.Logger
 	recipe   string
@@ -88,21 +91,28 @@ func New(cfg Config, folder string, last part.Sequence, cycle time.Duration, rec
 		return nil, hint.New(hint.Usage, fmt.Errorf("vision.%s: %s", problems[0].Key, problems[0].Message), "'linectl check' lists every mistake in the config")
 	}
 	s := &Station{
-		cfg: cfg, listener: listener, log: log, recipe: recipe, patience: cycle + grace,
-		events: make(chan serve.Event, keptJobs),
+		cfg: cfg, folder: folder, listener: listener, log: log, recipe: recipe, patience: cycle + grace,
+		notices: opcua.NewNotices(listener, log), events: make(chan serve.Event, keptJobs),
 	}
 	if last.Bits == bits {
 		s.last = last.Value
 	}
 	for _, file := range cfg.Clients {
-		certificate, err := pki.Read(file)
+		der, err := pki.Read(file)
 		if err != nil {
 			return nil, hint.New(hint.Usage, fmt.Errorf("vision.clients: %w", err), "export the PLC's client certificate from its engineering tool into that file")
 		}
-		if _, err := uapolicy.PublicKey(certificate); err != nil {
+		certificate, err := x509.ParseCertificate(der)
+		if err == nil {
+			_, err = uapolicy.PublicKey(der)
+		}
+		if err != nil {
 			return nil, hint.New(hint.Usage, fmt.Errorf("vision.clients: %s: %w", file, err), "the security policies need a certificate with an RSA key")
 		}
 		s.clients = append(s.clients, certificate)
+	}
+	if _, err := revoked(folder); err != nil {
+		return nil, err
 	}
 	var err error
 	if s.identity, err = pki.Open(folder, opcua.Name); err != nil {
@@ -150,6 +160,10 @@ func (s *Station) opened(client string) {
 func (s *Station) Run(ctx context.Context) error {
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	defer s.enter(opcua.Away, nil)
+	var work sync.WaitGroup
+	defer work.Wait() // who hears of the status hears nothing after Run
+	work.Go(func() { opcua.Daily(ctx, s.lookAfter) })
 	for told := false; ; told = true {
 		err := s.listen(serving)
 		if err == nil {
@@ -167,15 +181,12 @@ func (s *Station) Run(ctx context.Context) error {
 		}
 	}
 	s.enter(opcua.Up, nil)
-	defer s.enter(opcua.Away, nil)
 	s.log.Info("linectl's own OPC UA server serves", "address", s.Address(), "clients", len(s.clients))
 	s.mu.Lock()
 	s.up = true
 	s.listener.Connected(part.Snapshot{Trigger: part.Trigger{Sequence: s.sequence(), SeenAt: time.Now()}})
 	s.mu.Unlock()
 	ended := make(chan struct{})
-	var work sync.WaitGroup
-	defer work.Wait() // who was told of the status is told nothing after Run
 	defer close(ended)
 	work.Go(func() { s.watchBeat(ended) })
 	work.Go(func() { s.tell(ended) })
