@@ -151,7 +151,11 @@ func (s *Station) step(before written) ua.StatusCode {
 	if h.now.counts {
 		arrived = h.now.present && (h.job == nil || h.now.counter != h.counter)
 	}
-	if arrived && !s.accepts() {
+	gap := uint32(1)
+	if jump := h.now.counter - h.counter; arrived && h.now.counts && h.job != nil && jump <= mostMissed {
+		gap = jump
+	}
+	if arrived && !s.accepts(gap) {
 		return ua.StatusBadInvalidState
 	}
 	if !h.now.present || arrived {
@@ -159,10 +163,6 @@ func (s *Station) step(before written) ua.StatusCode {
 	}
 	if !arrived {
 		return ua.StatusOK
-	}
-	gap := uint32(1)
-	if jump := h.now.counter - h.counter; h.now.counts && h.job != nil && jump <= mostMissed {
-		gap = jump
 	}
 	t := part.Trigger{PartID: h.now.partID, Lot: h.now.lot, Recipe: h.now.recipe, UserData: h.now.userData, Standing: h.job == nil && !h.now.rested}
 	h.before = h.told()

@@ -46,11 +46,14 @@ type Station struct {
 	up     bool
 	mode   mode
 	last   uint32 // newest sequence
+	lost   bool   // up to it numbers were given out that have no row
 	open   *job   // the one that waits for its verdict; nil where none does
 	jobs   []*job // the newest, oldest first
 	status part.Status
 
 	handshake handshake
+	numbers   Numbers
+	reserved  reservation
 }
 
 // job is one part that a client brought.
@@ -84,19 +87,17 @@ const (
 )
 
 // New checks what can be checked without listening, and makes linectl's certificate in the pki folder
-// where there is none yet. The sequence goes on after last, the newest that the record has; the cycle is
-// the line's.
-func New(cfg Config, folder string, last part.Sequence, cycle time.Duration, recipe string, listener opcua.Listener, log *slog.Logger) (*Station, error) {
+// where there is none yet. The cycle is the line's.
+func New(cfg Config, folder string, numbers Numbers, cycle time.Duration, recipe string, listener opcua.Listener, log *slog.Logger) (*Station, error) {
 	if problems := cfg.Check(); len(problems) > 0 {
 		return nil, hint.New(hint.Usage, fmt.Errorf("vision.%s: %s", problems[0].Key, problems[0].Message), "'linectl check' lists every mistake in the config")
 	}
 	s := &Station{
 		cfg: cfg, folder: folder, listener: listener, log: log, recipe: recipe, patience: cycle + grace,
 		notices: opcua.NewNotices(listener, log), events: make(chan serve.Event, keptJobs),
+		numbers: numbers, reserved: reservation{low: make(chan struct{}, 1)},
 	}
-	if last.Bits == bits {
-		s.last = last.Value
-	}
+	s.last, s.lost = numbers.next()
 	for _, file := range cfg.Clients {
 		der, err := pki.Read(file)
 		if err != nil {
@@ -182,12 +183,18 @@ func (s *Station) Run(ctx context.Context) error {
 	}
 	s.enter(opcua.Up, nil)
 	s.log.Info("linectl's own OPC UA server serves", "address", s.Address(), "clients", len(s.clients))
+	err := s.reserve()
 	s.mu.Lock()
 	s.up = true
-	s.listener.Connected(part.Snapshot{Trigger: part.Trigger{Sequence: s.sequence(), SeenAt: time.Now()}})
+	at := s.sequence()
+	if s.lost {
+		at.Value++ // all before it have gone by
+	}
+	s.listener.Connected(part.Snapshot{Trigger: part.Trigger{Sequence: at, SeenAt: time.Now()}})
 	s.mu.Unlock()
 	ended := make(chan struct{})
 	defer close(ended)
+	work.Go(func() { s.keepRoom(ended, err) })
 	work.Go(func() { s.watchBeat(ended) })
 	work.Go(func() { s.tell(ended) })
 	<-ctx.Done()
@@ -220,15 +227,15 @@ func (s *Station) trigger(t part.Trigger) (*job, error) { return s.begin(&job{tr
 func (s *Station) begin(j *job) (*job, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.accepts() {
+	if !s.accepts(1) {
 		return nil, ua.StatusBadInvalidState
 	}
 	s.bring(j, 1)
 	return j, nil
 }
 
-// accepts tells whether a part may come. The caller holds the lock.
-func (s *Station) accepts() bool { return s.up && s.mode == automatic }
+// accepts tells whether a part may come, so many after the one before. The caller holds the lock.
+func (s *Station) accepts(after uint32) bool { return s.up && s.mode == automatic && s.room(after) }
 
 // bring brings a part to the line, so many after the one before: what lies between went by unseen. The caller holds
 // the lock.

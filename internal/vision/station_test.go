@@ -143,11 +143,12 @@ func station(t testing.TB) (*Station, *silent) {
 	t.Helper()
 	heard := &silent{}
 	cfg := Config{Listen: "127.0.0.1:0", Clients: []string{filepath.Join(certificates, "plc.der")}}
-	s, err := New(cfg, certificates, part.Sequence{Value: 1<<32 - 2, Bits: 32}, time.Second, "bracket", heard, slog.New(slog.DiscardHandler))
+	s, err := New(cfg, certificates, counting(1<<32-2), time.Second, "bracket", heard, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.up = true
+	s.reserved.last = s.last + 1<<31 // nobody reserves more
 	return s, heard
 }
 
@@ -221,7 +222,7 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", c.cfg, got, c.want)
 		}
 	}
-	_, err := New(Config{Listen: "127.0.0.1:0", Clients: []string{"none.der"}}, certificates, part.Sequence{}, time.Second, "", &silent{}, slog.New(slog.DiscardHandler))
+	_, err := New(Config{Listen: "127.0.0.1:0", Clients: []string{"none.der"}}, certificates, counting(0), time.Second, "", &silent{}, slog.New(slog.DiscardHandler))
 	if hint.KindOf(err) != hint.Usage {
 		t.Errorf("a client's certificate that is not there: %v", err)
 	}
@@ -247,7 +248,7 @@ func TestAddressIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := Config{Listen: other.Addr().String(), Clients: []string{filepath.Join(certificates, "plc.der")}}
-	s, err := New(cfg, certificates, part.Sequence{}, time.Second, "bracket", &silent{}, slog.New(slog.DiscardHandler))
+	s, err := New(cfg, certificates, counting(0), time.Second, "bracket", &silent{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +333,7 @@ func TestCertificatesAreLookedAfter(t *testing.T) {
 		cfg.Clients = append(cfg.Clients, filepath.Join(folder, name+".der"))
 	}
 	line := &noting{}
-	s, err := New(cfg, folder, part.Sequence{}, time.Second, "", line, slog.New(slog.DiscardHandler))
+	s, err := New(cfg, folder, counting(0), time.Second, "", line, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -380,7 +381,7 @@ func TestCertificatesAreLookedAfter(t *testing.T) {
 		}
 	}
 	os.WriteFile(file, []byte("no list"), 0o644)
-	if _, err := New(cfg, folder, part.Sequence{}, time.Second, "", line, slog.New(slog.DiscardHandler)); hint.KindOf(err) != hint.Usage {
+	if _, err := New(cfg, folder, counting(0), time.Second, "", line, slog.New(slog.DiscardHandler)); hint.KindOf(err) != hint.Usage {
 		t.Errorf("what is no list: %v", err)
 	}
 }
