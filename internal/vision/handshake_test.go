@@ -229,6 +229,30 @@ func TestHandshake(t *testing.T) {
 	}
 }
 
+// A counter that has jumped by more than there are numbers kept is taken at once all the same.
+func TestHandshakeJump(t *testing.T) {
+	t.Parallel()
+	plc, _, w := startWriter(t)
+	for _, c := range []struct {
+		seq  uint32
+		want string
+	}{{7, "[7 true false 1 A]"}, {507, "[507 true false 1 A]"}} {
+		if status := plc.put("PartId", "A", "TriggerSeq", c.seq, "PartPresent", true); status != ua.StatusOK {
+			t.Errorf("%d: %v", c.seq, status)
+		}
+		if got := plc.verdict(); got != c.want {
+			t.Errorf("%s, want %s", got, c.want)
+		}
+		plc.put("PartPresent", false)
+	}
+	w.reasons(t, 3)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if missed := w.rows[1].Missed; missed != 499 {
+		t.Errorf("%d parts were missed, want 499", missed)
+	}
+}
+
 // Without a counter the rise of PartPresent is a part; one that is taken away before its verdict has none.
 func TestHandshakeWithoutCounter(t *testing.T) {
 	t.Parallel()

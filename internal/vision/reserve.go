@@ -2,6 +2,7 @@ package vision
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"linectl/internal/hint"
@@ -33,6 +34,7 @@ func (n Numbers) next() (last uint32, lost bool) {
 
 // reservation is how far numbers may be given out. The station's lock guards it.
 type reservation struct {
+	turn    sync.Mutex // one reserves at a time, and holds it without the station's lock
 	last    uint32
 	need    uint32        // so many were asked for and were not there: a counter has jumped
 	low     chan struct{} // holds a token while more should be reserved
@@ -40,7 +42,7 @@ type reservation struct {
 }
 
 const (
-	ahead           = 64 // numbers reserved at once: about as many a crash can lose
+	ahead           = 16 // numbers reserved at once: about as many a crash can lose
 	reservePatience = 5 * time.Second
 )
 
@@ -60,8 +62,17 @@ func (s *Station) room(numbers uint32) bool {
 	return left >= numbers
 }
 
+// short tells whether more numbers were asked for than there were.
+func (s *Station) short() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reserved.need > 0
+}
+
 // reserve has numbers there before they are asked for.
 func (s *Station) reserve() error {
+	s.reserved.turn.Lock()
+	defer s.reserved.turn.Unlock()
 	s.mu.Lock()
 	last := s.last + s.reserved.need + ahead
 	s.mu.Unlock()
