@@ -38,10 +38,7 @@ type handshake struct {
 	over    bool // the PLC took its result or gave up, or it was cleared
 }
 
-const (
-	standstill = 1500 * time.Millisecond // of the heartbeat, after which the PLC's program counts as stopped
-	mostMissed = 1 << 16                 // a counter that jumps further was set anew
-)
+const mostMissed = 1 << 16 // a counter that jumps further was set anew
 
 // told is the newest part of this way that has a verdict.
 func (h *handshake) told() *job {
@@ -98,7 +95,7 @@ func (s *Station) buildHandshake(a *space, station *node) {
 	result("ResultSeq", id.UInt32, uint32(0), func(j *job) any { return j.counter })
 	result("ResultPartId", id.String, "", func(j *job) any { return j.trigger.PartID })
 	result("ResultCode", id.Int16, int16(0), func(j *job) any { return j.result.Reason.Code() })
-	result("Score", id.Double, float64(-1), func(j *job) any { return score(j.result) })
+	result("Score", id.Double, float64(part.NotScored), func(j *job) any { return j.result.ScoreTold() })
 }
 
 // write takes what a PLC writes into the handshake. Everything else comes to linectl by methods.
@@ -198,7 +195,7 @@ func (s *Station) fresh() {
 
 // watchBeat looks whether the PLC's program stands; only one that has ever shown a heartbeat can.
 func (s *Station) watchBeat(done <-chan struct{}) {
-	ticker := time.NewTicker(standstill / 6)
+	ticker := time.NewTicker(opcua.Standstill / 6)
 	defer ticker.Stop()
 	for {
 		select {
@@ -208,7 +205,7 @@ func (s *Station) watchBeat(done <-chan struct{}) {
 		}
 		s.mu.Lock()
 		h := &s.handshake
-		if h.beats && !h.stale && time.Since(h.beaten) >= standstill {
+		if h.beats && !h.stale && time.Since(h.beaten) >= opcua.Standstill {
 			h.stale = true
 			s.listener.Stale(true)
 			s.enter(opcua.Stopped, nil)
