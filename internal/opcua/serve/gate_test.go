@@ -245,3 +245,11 @@ func TestSilenceHoldsUpNobody(t *testing.T) {
 		})
 	}
 }
+
+// The address is told as it was configured: what a person wrote finds the machine from elsewhere.
+func TestAddressAsConfigured(t *testing.T) {
+	s := start(t, func(c *Config) { c.Address = "localhost:0" })
+	if host, port, err := net.SplitHostPort(s.Address()); err != nil || host != "localhost" || port == "0" {
+		t.Errorf("%s, %v", s.Address(), err)
+	}
+}

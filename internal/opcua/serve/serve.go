@@ -161,11 +161,15 @@ func (s *Server) Start(ctx context.Context) error {
 			return nil, ua.StatusBadServiceUnsupported
 		})
 	}
+	host, _, err := net.SplitHostPort(s.cfg.Address)
+	if err != nil {
+		return err
+	}
 	gate, err := openGate(s.cfg.Address, s.address, s.cfg.Gate, s.cfg.Admit) // first: what of the library has started ends only with ctx
 	if err != nil {
 		return err
 	}
-	s.gate, s.address = gate, gate.listener.Addr().String()
+	s.gate, s.address = gate, net.JoinHostPort(host, strconv.Itoa(gate.listener.Addr().(*net.TCPAddr).Port))
 	if err := s.library.Start(ctx); err != nil {
 		return errors.Join(err, gate.close())
 	}
