@@ -1,6 +1,7 @@
 package vision
 
 import (
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -105,7 +106,7 @@ func (s *Station) write(_ *serve.Session, r *ua.WriteRequest) (ua.Response, erro
 	}
 	response := &ua.WriteResponse{ResponseHeader: s.server.Header(r), DiagnosticInfos: []*ua.DiagnosticInfo{}}
 	response.Results = s.take(r.NodesToWrite)
-	if s.short() && s.reserve() == nil { // the PLC's counter has jumped
+	if slices.Contains(response.Results, ua.StatusBadInvalidState) && s.short() && s.reserve() == nil { // the PLC's counter has jumped
 		response.Results = s.take(r.NodesToWrite)
 	}
 	return response, nil
