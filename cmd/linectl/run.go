@@ -147,11 +147,12 @@ func openStation(ctx context.Context, cfg *config.Config, log *slog.Logger) (s *
 		return s, err
 	}
 	deps := line.Deps{
-		Camera:   s.camera,
-		Store:    s.store,
-		Log:      log,
-		Software: version + " " + commit,
-		Alive:    func() { notify(log, daemon.SdNotifyWatchdog) },
+		Camera:    s.camera,
+		Store:     s.store,
+		Log:       log,
+		Software:  version + " " + commit,
+		NoJournal: cfg.Vision.Serves(),
+		Alive:     func() { notify(log, daemon.SdNotifyWatchdog) },
 	}
 	decides := "none: parts are not inspected"
 	if cfg.Line.Mode.Inspects() {

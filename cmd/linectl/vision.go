@@ -10,6 +10,7 @@ import (
 	"linectl/internal/config"
 	"linectl/internal/hint"
 	"linectl/internal/line"
+	"linectl/internal/part"
 	"linectl/internal/vision"
 )
 
@@ -32,12 +33,19 @@ func (s *station) openVision(ctx context.Context, cfg *config.Config, log *slog.
 	if err != nil {
 		return err
 	}
+	reserved, err := s.store.Reserved(ctx, cfg.Line.Name)
+	if err != nil {
+		return err
+	}
+	numbers := vision.Numbers{Last: last.Last, Reserved: reserved, Reserve: func(ctx context.Context, last part.Sequence) error {
+		return s.store.Reserve(ctx, cfg.Line.Name, last)
+	}}
 	stdlog.SetOutput(io.Discard) // the server library reports its own start there
 	recipe := ""
 	if s.inspector != nil {
 		recipe = s.inspector.Recipe().Name
 	}
-	s.called, err = vision.New(cfg.Vision, cfg.PKI(), last.Last, cfg.Line.Cycle.Std(), recipe, s.runner, log)
+	s.called, err = vision.New(cfg.Vision, cfg.PKI(), numbers, cfg.Line.Cycle.Std(), recipe, s.runner, log)
 	return err
 }
 

@@ -27,18 +27,7 @@ func TestCalled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	config := filepath.Join(folder, "linectl.toml")
-	text := fmt.Sprintf("state = %q\n[line]\nname = \"press 4\"\nmode = \"bypass\"\n[vision]\nlisten = %q\nclients = [%q]\n[[camera]]\nname = \"top\"\nsource = %q\n",
-		filepath.Join(folder, "state"), address, client.File, "drop:"+folder)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	address, config := calledConfig(t, folder, client)
 	for sequence := uint32(1); sequence <= 2; sequence++ {
 		p := &program{configPath: config, output: "table", out: &bytes.Buffer{}, err: &bytes.Buffer{}}
 		ctx, stop := context.WithCancel(t.Context())
@@ -82,6 +71,24 @@ func TestCalled(t *testing.T) {
 	}
 }
 
+// calledConfig writes the config of a line that a PLC calls and that inspects nothing, and gives where it listens.
+func calledConfig(t *testing.T, folder string, client pki.Identity) (address, config string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = l.Addr().String()
+	l.Close()
+	config = filepath.Join(folder, "linectl.toml")
+	text := fmt.Sprintf("state = %q\n[line]\nname = \"press 4\"\nmode = \"bypass\"\n[vision]\nlisten = %q\nclients = [%q]\n[[camera]]\nname = \"top\"\nsource = %q\n",
+		filepath.Join(folder, "state"), address, client.File, "drop:"+folder)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return address, config
+}
+
 // callInspect calls Station/Inspect as soon as the server is there and ready to be called.
 func callInspect(t *testing.T, address string, own pki.Identity, server string) []*ua.Variant {
 	t.Helper()
@@ -97,6 +104,15 @@ func callInspect(t *testing.T, address string, own pki.Identity, server string) 
 }
 
 func tryInspect(ctx context.Context, address string, own pki.Identity, server string) ([]*ua.Variant, error) {
+	client, err := tryConnect(ctx, address, own, server)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close(ctx)
+	return callMethod(ctx, client, "Inspect", "A1", "L1", "", "")
+}
+
+func tryConnect(ctx context.Context, address string, own pki.Identity, server string) (*opcua.Client, error) {
 	certificate, err := pki.Read(server)
 	if err != nil {
 		return nil, err
@@ -114,16 +130,5 @@ func tryInspect(ctx context.Context, address string, own pki.Identity, server st
 	if err := client.Connect(ctx); err != nil {
 		return nil, err
 	}
-	defer client.Close(ctx)
-	result, err := client.Call(ctx, &ua.CallMethodRequest{
-		ObjectID: ua.NewStringNodeID(3, "Station"), MethodID: ua.NewStringNodeID(3, "Station/Inspect"),
-		InputArguments: []*ua.Variant{ua.MustVariant("A1"), ua.MustVariant("L1"), ua.MustVariant(""), ua.MustVariant("")},
-	})
-	switch {
-	case err != nil:
-		return nil, err
-	case result.StatusCode != ua.StatusOK:
-		return nil, result.StatusCode
-	}
-	return result.OutputArguments, nil
+	return client, nil
 }

@@ -66,23 +66,33 @@ func (m *machine) judge(e Inspected) (part.Reason, string) {
 
 // decide closes the question of the open cycle: its row is written and the PLC is told. A pass waits
 // until its row is durable, so that after a crash at any instant every pass that the PLC saw has its
-// row; a reject needs no row to be safe and waits for nothing. In shadow the PLC learns nothing of
-// what was found, only why nothing could be.
+// row; a reject needs no row to be safe and waits for nothing, or, where the PLC keeps no journal from which
+// its row could be recovered, until the cycle ends. In shadow the PLC learns nothing of what was found, only
+// why nothing could be.
 func (m *machine) decide(verdict part.Verdict, reason part.Reason, detail string, e *Inspected) {
 	insert := Insert{Cycle: m.cycle.number, Record: m.record(m.cycle.trigger, verdict, reason, detail)}
 	if e != nil {
 		insert.Record.Finding, insert.Record.Digest, insert.Frame = e.Finding, e.Digest, e.Frame
 	}
 	m.do(insert)
-	switch {
-	case m.settings.Mode == Shadow && reason.Inspected():
-		m.cycle.score = notScored
-		m.tell(part.Reject, part.Shadow, "")
-	case verdict == part.Pass:
-		m.cycle.phase = storing
-	default:
-		m.tell(part.Reject, reason, "")
+	if m.settings.Mode == Shadow && reason.Inspected() {
+		verdict, reason, m.cycle.score = part.Reject, part.Shadow, notScored
 	}
+	if verdict == part.Reject {
+		m.reject(reason, "")
+		return
+	}
+	m.cycle.phase, m.cycle.verdict = storing, part.Pass
+}
+
+// reject tells the PLC so, or waits for the row first.
+func (m *machine) reject(reason part.Reason, detail string) {
+	if !m.settings.NoJournal {
+		m.tell(part.Reject, reason, detail)
+		return
+	}
+	m.cycle.phase, m.cycle.verdict, m.cycle.reason, m.cycle.detail = storing, part.Reject, reason, detail
+	m.do(StartTimer{m.cycle.number, EndTimer, m.cycle.end})
 }
 
 // patience is how long a reject may take to arrive. It is safe however late: a PLC that has gone on
@@ -106,18 +116,20 @@ func (m *machine) tell(verdict part.Verdict, reason part.Reason, detail string) 
 	m.do(answer)
 }
 
-// stored lets a pass go to the PLC when its row is durable.
+// stored lets a result go to the PLC when its row is durable.
 func (m *machine) stored(e Stored) {
 	if e.Err != nil {
 		m.faults, _ = m.withFault("store", part.NotStored)
 	}
-	if e.Cycle != m.cycle.number || m.cycle.phase != storing {
-		return
+	if e.Cycle != m.cycle.number || m.cycle.phase != storing || e.Err != nil && m.cycle.verdict == part.Reject {
+		return // a reject waits on: the row is tried again
 	}
 	m.cycle.stages = append(m.cycle.stages[:len(m.cycle.stages):len(m.cycle.stages)], part.Stage{Name: "store", Took: e.Took})
 	switch {
+	case m.cycle.verdict == part.Reject:
+		m.tell(part.Reject, m.cycle.reason, m.cycle.detail)
 	case e.Err != nil:
-		m.tell(part.Reject, part.NotStored, e.Err.Error())
+		m.reject(part.NotStored, e.Err.Error())
 	case !m.now.Before(m.cycle.deadline):
 		m.deadlineMissed++
 		m.tell(part.Reject, part.Deadline, m.lateIn("store"))

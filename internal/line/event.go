@@ -103,6 +103,7 @@ type Timer int
 const (
 	DeadlineTimer Timer = iota // the verdict must be decided
 	AckTimer                   // the PLC should have taken the result
+	EndTimer                   // a reject waits for its row no longer
 )
 
 // Action is something that the runner carries out.

@@ -9,12 +9,14 @@ import (
 
 func playAll(t testing.TB, script []byte) *world {
 	modes := []Mode{Auto, Auto, Auto, Shadow, Bypass, Maintenance}
-	mode := Auto
+	kind := 0
 	if len(script) > 0 {
-		mode = modes[int(script[0])%len(modes)]
-		script = script[1:]
+		kind, script = int(script[0]), script[1:]
 	}
-	w := newWorld(t, mode)
+	w := newWorld(t, modes[kind%len(modes)])
+	if kind/len(modes)%2 == 1 {
+		w.forget()
+	}
 	for i := 0; i+1 < len(script); i += 2 {
 		w.play(script[i], script[i+1])
 	}

@@ -20,6 +20,7 @@ type Deps struct {
 	Store     Store
 	Log       *slog.Logger
 	Software  string
+	NoJournal bool // the PLC cannot say after a crash what it was told last
 	// Alive is called while the line's loop turns and no inspection hangs; it feeds the watchdog.
 	Alive func()
 }
@@ -131,6 +132,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		Mode:        r.config.Mode,
 		Recipe:      recipe,
 		Software:    r.deps.Software,
+		NoJournal:   r.deps.NoJournal,
 	}, last)
 
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))

@@ -17,6 +17,7 @@ type Settings struct {
 	Mode        Mode
 	Recipe      part.Recipe // the active one
 	Software    string
+	NoJournal   bool // nothing at the PLC tells after a crash what it was told: its rejects, too, wait for their rows
 }
 
 // phase is how far the open cycle has come.
@@ -25,7 +26,7 @@ type phase int
 const (
 	idle       phase = iota // no part is waiting for anything
 	inspecting              // grab and inspection run; undecided
-	storing                 // found good; its row is not durable yet
+	storing                 // decided; it is not told before its row is durable
 	answering               // decided; the PLC is being told
 	answered                // the PLC has the result and has not taken it yet
 )
@@ -35,8 +36,11 @@ type cycle struct {
 	number    int
 	phase     phase
 	trigger   part.Trigger
-	deadline  time.Time // decide by then: what remains of the cycle belongs to the write
-	end       time.Time // the verdict has to be at the PLC by then
+	deadline  time.Time    // decide by then: what remains of the cycle belongs to the write
+	end       time.Time    // the verdict has to be at the PLC by then
+	verdict   part.Verdict // to be told when the row is durable
+	reason    part.Reason
+	detail    string
 	score     float64
 	stages    []part.Stage
 	withdrawn bool // the PLC dropped part_present while it was being told
@@ -105,6 +109,8 @@ func (s State) Status() part.Status {
 // refusal is the reason for which a trigger cannot be inspected now; None if it can.
 func (s State) refusal(t part.Trigger) part.Reason {
 	switch {
+	case t.Standing:
+		return part.PresentAtStart
 	case s.stopping:
 		return part.Interrupted
 	case s.settings.Mode == Bypass:

@@ -263,9 +263,11 @@ func (m *machine) expired(e Expired) {
 	case e.Timer == DeadlineTimer && m.cycle.phase == inspecting:
 		m.deadlineMissed++
 		m.decide(part.Reject, part.Deadline, m.lateIn(m.stage), nil)
-	case e.Timer == DeadlineTimer && m.cycle.phase == storing:
+	case e.Timer == EndTimer && m.cycle.phase == storing:
+		m.tell(part.Reject, m.cycle.reason, m.cycle.detail)
+	case e.Timer == DeadlineTimer && m.cycle.phase == storing && m.cycle.verdict == part.Pass:
 		m.deadlineMissed++
-		m.tell(part.Reject, part.Deadline, m.lateIn("store"))
+		m.reject(part.Deadline, m.lateIn("store"))
 	case e.Timer == AckTimer && m.cycle.phase == answered:
 		m.do(Note{"ack-timeout", fmt.Sprintf("the PLC did not take the result of sequence %s within %s", m.cycle.trigger.Sequence, m.settings.AckTimeout)})
 		m.clear()
@@ -312,6 +314,10 @@ func (m *machine) stop() {
 	case inspecting:
 		m.decide(part.Reject, part.Interrupted, "", nil)
 	case storing:
+		if m.cycle.verdict == part.Reject {
+			m.tell(part.Reject, m.cycle.reason, m.cycle.detail)
+			break
+		}
 		m.tell(part.Reject, part.Interrupted, "linectl is stopping")
 	}
 	m.report()

@@ -36,6 +36,37 @@ func (w *world) last() (part.Record, Answer) {
 	return w.inserted[w.state.count], answer
 }
 
+// TestNoJournal: where nothing at the PLC tells after a crash what it was told, a reject is told when its row is
+// durable, and at the cycle's end whether it is or not.
+func TestNoJournal(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		play func(*world)
+		told part.Reason // None: nobody is told yet
+	}{
+		{"the row is not durable yet", func(w *world) { w.inspected(3) }, part.None},
+		{"it is", func(w *world) { w.inspected(3); w.store(true) }, part.Anomaly},
+		{"the disk refuses it", func(w *world) { w.inspected(3); w.store(false) }, part.None},
+		{"and takes it later", func(w *world) { w.inspected(3); w.store(false); w.store(true) }, part.Anomaly},
+		{"the deadline of a pass is not that of a reject", func(w *world) { w.inspected(3); w.advance(95*time.Millisecond, false) }, part.None},
+		{"the cycle ends", func(w *world) { w.inspected(3); w.advance(testCycle, false) }, part.Anomaly},
+		{"nothing found by the deadline", func(w *world) { w.advance(95*time.Millisecond, false); w.store(true) }, part.Deadline},
+		{"linectl stops", func(w *world) { w.inspected(3); w.step(Stop{w.at()}) }, part.Anomaly},
+	} {
+		w := connected(t, Auto)
+		w.mute, w.state.settings.NoJournal = c.name != "linectl stops", true // who stops waits no longer
+		w.part()
+		c.play(w)
+		reason := part.None
+		if _, answer := w.last(); answer.Cycle != 0 {
+			reason = answer.Result.Reason
+		}
+		if reason != c.told {
+			t.Errorf("%s: told %q, want %q", c.name, reason, c.told)
+		}
+	}
+}
+
 // TestReasons: each way in which a part is not passed has its own reason, in the record and at the PLC.
 func TestReasons(t *testing.T) {
 	tests := []struct {
@@ -73,6 +104,12 @@ func TestReasons(t *testing.T) {
 			w.disconnect()
 			w.sequence, w.present = 42, true
 			w.connect()
+		}, part.PresentAtStart, part.PresentAtStart, ""},
+		{"part there at the first look", Auto, func(w *world) {
+			w.sequence, w.present = 42, true
+			t := w.trigger()
+			t.Standing = true
+			w.step(Triggered{w.at(), t})
 		}, part.PresentAtStart, part.PresentAtStart, ""},
 		{"before the self-read-back", Auto, func(w *world) { w.disconnect(); w.connect(); w.part() }, part.NotReady, part.NotReady, ""},
 		{"PLC's program stands", Auto, func(w *world) { w.step(Stale{w.at(), true}); w.part() }, part.NotReady, part.NotReady, ""},

@@ -18,6 +18,7 @@ type world struct {
 	state State
 	now   time.Time
 	mode  Mode
+	mute  bool // the PLC keeps no journal
 
 	link        bool
 	sequence    uint32 // the PLC's counter
@@ -67,6 +68,12 @@ func newWorld(t testing.TB, mode Mode) *world {
 func testSettings(mode Mode) Settings {
 	return Settings{Station: "test", Cycle: testCycle, WriteMargin: testMargin, AckTimeout: time.Second,
 		HangLimit: time.Minute, Mode: mode, Recipe: testRecipe}
+}
+
+// forget makes the PLC one that keeps no journal.
+func (w *world) forget() *world {
+	w.mute, w.state.settings.NoJournal = true, true
+	return w
 }
 
 func (w *world) seq() part.Sequence { return part.Sequence{Value: w.sequence, Bits: 32} }
@@ -139,6 +146,9 @@ func (w *world) book(r part.Record) {
 
 func (w *world) checkAnswer(a Answer) {
 	value := a.Result.Trigger.Sequence.Value
+	if w.mute && a.Cycle == w.state.count && !w.durable[a.Cycle] && w.now.Before(w.state.cycle.end) && a.Result.Reason != part.LinkLost {
+		w.t.Fatalf("a result is told before its row is durable, sequence %d", value)
+	}
 	if a.Result.Verdict == part.Reject {
 		if a.Result.Reason == part.None {
 			w.t.Fatalf("reject without a reason for sequence %d", value)
@@ -288,6 +298,7 @@ func (w *world) crash() {
 	w.link, w.inserts, w.speech, w.inspections, w.timers, w.recovers = false, nil, nil, nil, nil, nil
 	w.deliveries, w.inserted, w.durable, w.proven = map[int]int{}, map[int]part.Record{}, map[int]bool{}, map[int]bool{}
 	w.state = NewState(testSettings(w.mode), w.count)
+	w.state.settings.NoJournal = w.mute
 	if !w.count.Last.Known() {
 		w.began, w.rows = false, map[uint32]int{}
 	}

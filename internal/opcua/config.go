@@ -61,13 +61,17 @@ type Config struct {
 	Tags Tags `toml:"tags"`
 }
 
+// Standstill is how long, unless the config says otherwise, the heartbeat of a PLC may stand before its program counts
+// as stopped.
+const Standstill = 1500 * time.Millisecond
+
 // Default is an encrypted link that polls every 5 ms.
 func Default() Config {
 	return Config{
 		Profile:        Standard,
 		Trigger:        Polling,
 		Poll:           setting.Duration(5 * time.Millisecond),
-		Stale:          setting.Duration(1500 * time.Millisecond),
+		Stale:          setting.Duration(Standstill),
 		SecurityPolicy: "Basic256Sha256",
 		SecurityMode:   "SignAndEncrypt",
 	}

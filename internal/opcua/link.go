@@ -83,15 +83,13 @@ type Link struct {
 	limits   limits
 	cycle    time.Duration // what the path must fit into; 0 for any
 	session  atomic.Pointer[session]
-	noted    sync.Map // text of a note: when it was told
+	notices  *Notices
 
 	mu     sync.Mutex
 	status Status
 	cause  error
 	watch  func(Status)
 }
-
-const daily = 24 * time.Hour
 
 // New checks what can be checked without the PLC, and makes linectl's own certificate in the pki
 // folder where there is none yet.
@@ -100,7 +98,7 @@ func New(cfg Config, folder string, listener Listener, log *slog.Logger) (*Link,
 	if err != nil {
 		return nil, err
 	}
-	l := &Link{peer: peer, listener: listener, log: &recurring{log: log}, limits: usual()}
+	l := &Link{peer: peer, listener: listener, log: &recurring{log: log}, limits: usual(), notices: NewNotices(listener, log)}
 	l.status = Status{State: Connecting, Since: time.Now(), Insecure: cfg.Insecure, Outages: map[string]int{}, Process: os.Getpid()}
 	return l, nil
 }
@@ -185,12 +183,15 @@ func Check(ctx context.Context, cfg Config, folder string, cycle time.Duration) 
 // absent is no error: it is tried again for ever.
 func (l *Link) Run(ctx context.Context) error {
 	for _, notice := range l.peer.cfg.Notices() {
-		l.note(notice)
+		l.notices.Tell(notice)
 	}
 	if l.peer.cfg.secure() {
 		watched := make(chan struct{})
 		defer func() { <-watched }()
-		go func() { defer close(watched); l.renew(ctx) }()
+		go func() {
+			defer close(watched)
+			Daily(ctx, func() { l.notices.Renew(l.peer.folder, l.peer.identity) })
+		}()
 	}
 	l.enter(Connecting, nil)
 	defer l.enter(Away, nil)
@@ -216,39 +217,6 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 }
 
-// note tells people what they have to know, once a day: in the log, and in the record where the listener
-// keeps one.
-func (l *Link) note(text string) {
-	now := time.Now()
-	if told, _ := l.noted.Load(text); told != nil && now.Sub(told.(time.Time)) < daily-time.Minute {
-		return
-	}
-	l.noted.Store(text, now)
-	l.log.log.Warn("PLC link: " + text)
-	if keeper, ok := l.listener.(interface{ Note(kind, detail string) }); ok {
-		keeper.Note("plc-link", text)
-	}
-}
-
-// renew looks once a day whether linectl's own certificate is about to run out.
-func (l *Link) renew(ctx context.Context) {
-	ticker := time.NewTicker(daily)
-	defer ticker.Stop()
-	for {
-		switch text, err := l.peer.renewal(); {
-		case err != nil:
-			l.note("linectl's next certificate could not be made: " + err.Error())
-		case text != "":
-			l.note(text)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
 // serve is one session from connect to end. It returns how long it lasted, and why it ended.
 func (l *Link) serve(ctx context.Context) (lasted time.Duration, err error) {
 	s, err := l.peer.connect(ctx, l.limits)
@@ -266,7 +234,7 @@ func (l *Link) serve(ctx context.Context) (lasted time.Duration, err error) {
 	}
 	l.session.Store(s)
 	for _, notice := range s.notices {
-		l.note(notice)
+		l.notices.Tell(notice)
 	}
 	l.log.success("connected to the PLC", "endpoint", l.peer.cfg.Endpoint, "policy", l.peer.cfg.SecurityPolicy, "mode", l.peer.cfg.SecurityMode,
 		"trigger", s.path.Trigger, "path", s.path.Whole().Round(10*time.Microsecond))

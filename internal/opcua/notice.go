@@ -1,8 +1,11 @@
 package opcua
 
 import (
+	"context"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/gopcua/opcua/ua"
@@ -22,12 +25,6 @@ func (c Config) Notices() []string {
 	return notices
 }
 
-// warnBefore is how long before the PLC's certificate runs out each connect says so.
-const warnBefore = 30 * 24 * time.Hour
-
-// skew is how far the clock of a PLC may be ahead when it makes its certificate.
-const skew = 24 * time.Hour
-
 // validity does so for the certificate of an endpoint, and adds what has to be known of linectl's own.
 func (p peer) validity(e *ua.EndpointDescription) ([]string, error) {
 	if !p.cfg.secure() {
@@ -44,36 +41,63 @@ func (p peer) validity(e *ua.EndpointDescription) ([]string, error) {
 // valid refuses a certificate of the PLC that has run out or is revoked. The notices are what will stop
 // the link one day.
 func (p peer) valid(certificate *x509.Certificate, now time.Time) (notices []string, err error) {
-	const next = "have the PLC make a new certificate and trust that one with 'linectl plc trust'; or is this machine's clock wrong?"
-	switch {
-	case now.After(certificate.NotAfter):
-		return nil, failure(next, "the PLC's certificate ran out on %s", certificate.NotAfter.Format(time.DateOnly))
-	case now.Add(skew).Before(certificate.NotBefore):
-		return nil, failure(next, "the PLC's certificate is valid only from %s on", certificate.NotBefore.Format(time.DateOnly))
-	case certificate.NotAfter.Sub(now) < warnBefore:
-		notices = append(notices, fmt.Sprintf("the PLC's certificate runs out on %s: have the PLC renew it and trust the new one with 'linectl plc trust', or there is no session any more",
-			certificate.NotAfter.Format(time.DateOnly)))
-	}
 	lists, err := p.revoked()
 	if err != nil {
 		return nil, err
 	}
-	if err := lists.Check(certificate); err != nil {
-		return nil, failure("have the PLC make a new certificate and trust that one with 'linectl plc trust'", "the PLC's certificate: %w", err)
-	}
-	for _, file := range lists.Outdated(now) {
-		notices = append(notices, fmt.Sprintf("the revocation list %s is out of date: fetch the issuer's newest", file))
-	}
-	return notices, nil
+	return lists.Valid(certificate, "the PLC's certificate", "trust that one with 'linectl plc trust'", now)
 }
 
-// renewal makes linectl's next certificate where the present one is about to run out, and says what is to be
-// done with it; "" where there is time yet.
-func (p peer) renewal() (string, error) {
-	next, err := pki.Next(p.folder, Name)
-	if err != nil || next == nil {
-		return "", err
+// Notices tells people what they have to know of a link that works, each thing once a day: in the log, and in the
+// record where the listener keeps one.
+type Notices struct {
+	listener Listener
+	log      *slog.Logger
+	told     sync.Map // text: when
+}
+
+// NewNotices makes one for a link or a server.
+func NewNotices(listener Listener, log *slog.Logger) *Notices {
+	return &Notices{listener: listener, log: log}
+}
+
+const daily = 24 * time.Hour
+
+// Tell tells one thing.
+func (n *Notices) Tell(text string) {
+	now := time.Now()
+	if told, _ := n.told.Load(text); told != nil && now.Sub(told.(time.Time)) < daily-time.Minute {
+		return
 	}
-	return fmt.Sprintf("linectl's certificate runs out on %s: trust the next one on the PLC before, %s, SHA-256 %s; it is used from the day before on",
-		p.identity.Until.Format(time.DateOnly), next.File, pki.Fingerprint(next.Certificate)), nil
+	n.told.Store(text, now)
+	n.log.Warn("PLC link: " + text)
+	if keeper, ok := n.listener.(interface{ Note(kind, detail string) }); ok {
+		keeper.Note("plc-link", text)
+	}
+}
+
+// Renew makes linectl's next certificate where the present one is about to run out, and tells what is to be done
+// with it.
+func (n *Notices) Renew(folder string, present pki.Identity) {
+	switch next, err := pki.Next(folder, Name); {
+	case err != nil:
+		n.Tell("linectl's next certificate could not be made: " + err.Error())
+	case next != nil:
+		n.Tell(fmt.Sprintf("linectl's certificate runs out on %s: trust the next one on the PLC before, %s, SHA-256 %s; it is used from the day before on",
+			present.Until.Format(time.DateOnly), next.File, pki.Fingerprint(next.Certificate)))
+	}
+}
+
+// Daily has something looked after now and once a day until ctx ends.
+func Daily(ctx context.Context, look func()) {
+	ticker := time.NewTicker(daily)
+	defer ticker.Stop()
+	for {
+		look()
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
 }

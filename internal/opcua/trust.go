@@ -1,7 +1,6 @@
 package opcua
 
 import (
-	"cmp"
 	"context"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -9,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"strings"
 
 	"github.com/gopcua/opcua/ua"
@@ -111,11 +109,11 @@ func (p peer) userPair() (certificate []byte, key *rsa.PrivateKey, err error) {
 }
 
 // revoked are the revocation lists; none where there is no folder of them and none is asked for.
-func (p peer) revoked() (pki.Revoked, error) {
-	place := cmp.Or(p.cfg.Revoked, filepath.Join(p.folder, "revoked"))
-	lists, err := pki.ReadRevoked(place)
-	if errors.Is(err, fs.ErrNotExist) && p.cfg.Revoked == "" {
-		return pki.Revoked{}, nil
+func (p peer) revoked() (lists pki.Revoked, err error) {
+	if p.cfg.Revoked != "" {
+		lists, err = pki.ReadRevoked(p.cfg.Revoked)
+	} else {
+		lists, err = pki.RevokedIn(p.folder)
 	}
 	return lists, hint.New(hint.Usage, wrap(err, "revocation lists"), "put the issuer's list there as DER or PEM, or correct plc.revoked")
 }

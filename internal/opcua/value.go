@@ -128,9 +128,6 @@ func (v values) reason() part.Reason {
 	return part.None
 }
 
-// notScored stands in the score tag where there is no score: many PLCs cannot compare a NaN.
-const notScored = -1
-
 func (v values) number(sig signal) float64 {
 	n := math.NaN()
 	switch value := v[sig].(type) {
@@ -139,7 +136,7 @@ func (v values) number(sig signal) float64 {
 	case float64:
 		n = value
 	}
-	if n == notScored {
+	if n == part.NotScored {
 		return math.NaN()
 	}
 	return n
@@ -173,7 +170,7 @@ func variant(t ua.TypeID, value any) *ua.Variant {
 		}
 	case float64:
 		if math.IsNaN(v) || math.IsInf(v, 0) || t == ua.TypeIDFloat && math.IsInf(float64(float32(v)), 0) {
-			v = notScored
+			v = part.NotScored
 		}
 		value = v
 		if t == ua.TypeIDFloat {

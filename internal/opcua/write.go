@@ -27,7 +27,7 @@ func (l *Link) Answer(ctx context.Context, result part.Result) error {
 		if err := s.put(ctx,
 			assign{accept, pass}, assign{reject, !pass},
 			assign{resultSeq, result.Trigger.Sequence.Value}, assign{resultPartID, result.Trigger.PartID}, assign{resultRecipeID, result.Trigger.Recipe},
-			assign{resultCode, result.Reason.Code()}, assign{score, result.Score},
+			assign{resultCode, result.Reason.Code()}, assign{score, result.ScoreTold()},
 		); err != nil {
 			return fmt.Errorf("write the result: %w", err)
 		}
@@ -59,14 +59,10 @@ func (l *Link) Clear(ctx context.Context) error {
 
 // Report tells the PLC how the station is. Fault code 0 means no fault.
 func (l *Link) Report(ctx context.Context, status part.Status) error {
-	var code int16
-	if status.Fault {
-		code = status.FaultCode.Code()
-	}
 	return l.write(ctx, func(ctx context.Context, s *session) error {
 		return s.put(ctx,
 			assign{ready, status.Ready}, assign{busy, status.Busy},
-			assign{fault, status.Fault}, assign{faultCode, code},
+			assign{fault, status.Fault}, assign{faultCode, status.Code()},
 			assign{stationState, stateOf(status)},
 			assign{visionHeartbeat, uint32(status.Heartbeat)},
 			assign{missedCount, status.Missed}, assign{overrunCount, status.Overrun}, assign{deadlineCount, status.DeadlineMissed},

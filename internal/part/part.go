@@ -7,6 +7,7 @@ package part
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -49,6 +50,7 @@ type Trigger struct {
 	Recipe   string    // the recipe that the PLC asks for; "" leaves the choice to linectl
 	UserData string    // whatever else the PLC wants kept with the part
 	SeenAt   time.Time // when linectl learned of it (wall and monotonic clock); the deadline runs from here
+	Standing bool      // it was there before anybody looked: since when is unknown
 }
 
 // Verdict is what the PLC is told about a part. The zero value is Reject.
@@ -92,6 +94,18 @@ type Result struct {
 	Score   float64 // NaN where nothing was scored
 }
 
+// NotScored is what a PLC is told where there is no score: many cannot compare a NaN.
+const NotScored = -1
+
+// ScoreTold is the score as the PLC is told it. That of a part whose inspection did not count, for being late, say, is
+// kept and never told.
+func (r Result) ScoreTold() float64 {
+	if !r.Reason.Inspected() || math.IsNaN(r.Score) || math.IsInf(r.Score, 0) {
+		return NotScored
+	}
+	return r.Score
+}
+
 // ErrNotSent says that a result was not sent at all: the PLC cannot have seen any of it.
 var ErrNotSent = errors.New("not sent to the PLC")
 
@@ -129,6 +143,14 @@ type Status struct {
 	Missed         uint32 // parts that went by unseen since start
 	Overrun        uint32 // triggers while busy since start
 	DeadlineMissed uint32 // verdicts that the deadline took since start
+}
+
+// Code is the fault code as the PLC is told it: 0 without a fault.
+func (s Status) Code() int16 {
+	if !s.Fault {
+		return 0
+	}
+	return s.FaultCode.Code()
 }
 
 // Delivery is what became of a result on its way to the PLC.

@@ -3,6 +3,7 @@ package part
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"regexp"
@@ -106,5 +107,16 @@ func TestFrameDigest(t *testing.T) {
 	}
 	if a.Digest() != (Frame{Pixels: []byte{1, 2, 3, 4, 5, 6}, Width: 2, Height: 1, Camera: "other"}).Digest() {
 		t.Error("the digest is of more than the picture")
+	}
+}
+
+func TestScoreTold(t *testing.T) {
+	for _, c := range []struct {
+		reason      Reason
+		score, want float64
+	}{{None, 0.5, 0.5}, {Anomaly, 3, 3}, {Anomaly, math.NaN(), NotScored}, {Anomaly, math.Inf(1), NotScored}, {Deadline, 0.5, NotScored}, {Overrun, 0, NotScored}} {
+		if got := (Result{Reason: c.reason, Score: c.score}).ScoreTold(); got != c.want {
+			t.Errorf("%s, %v: %v, want %v", c.reason, c.score, got, c.want)
+		}
 	}
 }

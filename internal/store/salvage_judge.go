@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -21,12 +22,18 @@ func (s *salvager) count(ctx context.Context) error {
 		}
 	}
 	s.UUID = s.meta["uuid"]
-	for key, value := range map[string]string{
+	meta := map[string]string{
 		"uuid":       cmp.Or(s.UUID, newUUID()),
 		"created_at": cmp.Or(s.meta["created_at"], time.Now().UTC().Format(time.RFC3339)),
 		"created_by": cmp.Or(s.meta["created_by"], "linectl salvage"),
 		"salvaged":   time.Now().UTC().Format(time.RFC3339),
-	} {
+	}
+	for key, value := range s.meta {
+		if strings.HasPrefix(key, reserved) {
+			meta[key] = value
+		}
+	}
+	for key, value := range meta {
 		if _, err := s.db.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES (?, ?)`, key, value); err != nil {
 			return err
 		}

@@ -1,7 +1,6 @@
 package vision
 
 import (
-	"math"
 	"time"
 
 	"github.com/gopcua/opcua/id"
@@ -87,7 +86,7 @@ func (s *Station) buildStation(a *space, objects *node) {
 	b("Ready", id.Boolean, func(p part.Status) any { return p.Ready })
 	b("Busy", id.Boolean, func(p part.Status) any { return p.Busy })
 	b("Fault", id.Boolean, func(p part.Status) any { return p.Fault })
-	b("FaultCode", id.Int16, func(p part.Status) any { return faultCode(p) })
+	b("FaultCode", id.Int16, func(p part.Status) any { return p.Code() })
 	b("Heartbeat", id.UInt16, func(p part.Status) any { return p.Heartbeat })
 	b("OverrunCount", id.UInt32, func(p part.Status) any { return p.Overrun })
 	b("DeadlineCount", id.UInt32, func(p part.Status) any { return p.DeadlineMissed })
@@ -100,7 +99,7 @@ func (s *Station) buildStation(a *space, objects *node) {
 	r("PartId", id.String, func(j *job) any { return j.trigger.PartID })
 	r("Pass", id.Boolean, func(j *job) any { return j.result.Verdict == part.Pass })
 	r("Code", id.Int16, func(j *job) any { return j.result.Reason.Code() })
-	r("Score", id.Double, func(j *job) any { return score(j.result) })
+	r("Score", id.Double, func(j *job) any { return j.result.ScoreTold() })
 
 	s.buildHandshake(a, station)
 
@@ -110,21 +109,6 @@ func (s *Station) buildStation(a *space, objects *node) {
 	a.method(station, ours, "Trigger", method{in: part, out: []argument{of("Sequence", id.UInt32)}, call: s.callTrigger})
 	a.method(station, ours, "GetResult", method{in: []argument{of("Sequence", id.UInt32)},
 		out: []argument{of("Decided", id.Boolean), of("Pass", id.Boolean), of("Code", id.Int16), of("Score", id.Double), of("PartId", id.String)}, call: s.callGetResult})
-}
-
-func faultCode(p part.Status) int16 {
-	if p.Fault {
-		return p.FaultCode.Code()
-	}
-	return 0
-}
-
-// score is -1 where nothing was scored: many PLCs cannot compare a NaN.
-func score(r part.Result) float64 {
-	if r.Reason.Inspected() && !math.IsNaN(r.Score) && !math.IsInf(r.Score, 0) {
-		return r.Score
-	}
-	return -1
 }
 
 func triggerOf(in []any) part.Trigger {
@@ -139,7 +123,7 @@ func (s *Station) callInspect(in []any) ([]any, ua.StatusCode) {
 	}
 	<-j.done
 	s.taken(j)
-	return []any{j.trigger.Sequence.Value, j.result.Verdict == part.Pass, j.result.Reason.Code(), score(j.result)}, ua.StatusOK
+	return []any{j.trigger.Sequence.Value, j.result.Verdict == part.Pass, j.result.Reason.Code(), j.result.ScoreTold()}, ua.StatusOK
 }
 
 // callTrigger returns at once.
@@ -158,8 +142,8 @@ func (s *Station) callGetResult(in []any) ([]any, ua.StatusCode) {
 	case j == nil:
 		return nil, ua.StatusBadNoData
 	case !j.over():
-		return []any{false, false, int16(0), float64(-1), j.trigger.PartID}, ua.StatusOK
+		return []any{false, false, int16(0), float64(part.NotScored), j.trigger.PartID}, ua.StatusOK
 	}
 	s.taken(j)
-	return []any{true, j.result.Verdict == part.Pass, j.result.Reason.Code(), score(j.result), j.trigger.PartID}, ua.StatusOK
+	return []any{true, j.result.Verdict == part.Pass, j.result.Reason.Code(), j.result.ScoreTold(), j.trigger.PartID}, ua.StatusOK
 }

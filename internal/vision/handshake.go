@@ -1,6 +1,7 @@
 package vision
 
 import (
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -19,7 +20,9 @@ import (
 // written is what the PLC has written.
 type written struct {
 	present                       bool
+	rested                        bool // PartPresent was written FALSE: a part that is there later has come since
 	counter                       uint32
+	counts                        bool // the counter was written: it tells parts apart
 	partID, lot, recipe, userData string
 	beat                          uint32
 }
@@ -27,7 +30,6 @@ type written struct {
 // handshake is how it stands. The station's lock guards it.
 type handshake struct {
 	now     written
-	counts  bool      // the counter was written: it tells parts apart
 	beats   bool      // the heartbeat was written: it has to go on
 	beaten  time.Time // when it last changed
 	stale   bool
@@ -37,10 +39,7 @@ type handshake struct {
 	over    bool // the PLC took its result or gave up, or it was cleared
 }
 
-const (
-	standstill = 1500 * time.Millisecond // of the heartbeat, after which the PLC's program counts as stopped
-	mostMissed = 1 << 16                 // a counter that jumps further was set anew
-)
+const mostMissed = 1 << 16 // a counter that jumps further was set anew
 
 // told is the newest part of this way that has a verdict.
 func (h *handshake) told() *job {
@@ -65,8 +64,11 @@ func (s *Station) buildHandshake(a *space, station *node) {
 	text := func(name string, to *string) {
 		in(name, id.String, func() any { return *to }, func(v any) { *to = v.(string) })
 	}
-	in("PartPresent", id.Boolean, func() any { return h.now.present }, func(v any) { h.now.present = v.(bool) })
-	in("TriggerSeq", id.UInt32, func() any { return h.now.counter }, func(v any) { h.now.counter, h.counts = v.(uint32), true })
+	in("PartPresent", id.Boolean, func() any { return h.now.present }, func(v any) {
+		h.now.present = v.(bool)
+		h.now.rested = h.now.rested || !h.now.present
+	})
+	in("TriggerSeq", id.UInt32, func() any { return h.now.counter }, func(v any) { h.now.counter, h.now.counts = v.(uint32), true })
 	text("PartId", &h.now.partID)
 	text("Lot", &h.now.lot)
 	text("RecipeId", &h.now.recipe)
@@ -94,7 +96,7 @@ func (s *Station) buildHandshake(a *space, station *node) {
 	result("ResultSeq", id.UInt32, uint32(0), func(j *job) any { return j.counter })
 	result("ResultPartId", id.String, "", func(j *job) any { return j.trigger.PartID })
 	result("ResultCode", id.Int16, int16(0), func(j *job) any { return j.result.Reason.Code() })
-	result("Score", id.Double, float64(-1), func(j *job) any { return score(j.result) })
+	result("Score", id.Double, float64(part.NotScored), func(j *job) any { return j.result.ScoreTold() })
 }
 
 // write takes what a PLC writes into the handshake. Everything else comes to linectl by methods.
@@ -104,28 +106,38 @@ func (s *Station) write(_ *serve.Session, r *ua.WriteRequest) (ua.Response, erro
 	}
 	response := &ua.WriteResponse{ResponseHeader: s.server.Header(r), DiagnosticInfos: []*ua.DiagnosticInfo{}}
 	response.Results = s.take(r.NodesToWrite)
+	if slices.Contains(response.Results, ua.StatusBadInvalidState) && s.short() && s.reserve() == nil { // the PLC's counter has jumped
+		response.Results = s.take(r.NodesToWrite)
+	}
 	return response, nil
 }
 
-// take carries out what one request writes, and then acts on it as a whole.
+// take carries out what one request writes, and then acts on it as a whole. Where any of it is refused nothing of it
+// stands, or a part would be taken for the one before; only a sign of life counts for itself.
 func (s *Station) take(nodes []*ua.WriteValue) (results []ua.StatusCode) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := s.handshake
+	h := &s.handshake
+	before, beaten := h.now, h.beaten
+	refusal := ua.StatusOK
 	for _, n := range nodes {
-		results = append(results, s.space.write(n))
+		status := s.space.write(n)
+		if status != ua.StatusOK {
+			refusal = ua.StatusBadInvalidState
+		}
+		results = append(results, status)
 	}
-	if s.handshake.now == before.now && s.handshake.counts == before.counts && s.handshake.beats == before.beats {
-		return results
-	}
-	if s.handshake.stale && s.handshake.beaten != before.beaten {
+	if h.stale && h.beaten != beaten && s.up {
 		s.fresh()
 	}
-	if status := s.step(before.now); status != ua.StatusOK {
-		s.handshake.now, s.handshake.counts = before.now, before.counts // nothing has happened: the PLC may try again
+	if refusal == ua.StatusOK && h.now != before {
+		refusal = s.step(before)
+	}
+	if refusal != ua.StatusOK {
+		h.now = before // nothing has happened: the PLC may try again
 		for i := range results {
 			if results[i] == ua.StatusOK {
-				results[i] = status
+				results[i] = refusal
 			}
 		}
 	}
@@ -133,13 +145,18 @@ func (s *Station) take(nodes []*ua.WriteValue) (results []ua.StatusCode) {
 }
 
 // step acts on what has changed since. With a counter a new value is a new part, without one the rise of PartPresent is.
+// One that is there with the first writing of all, of which nobody knows since when, is Standing.
 func (s *Station) step(before written) ua.StatusCode {
 	h := &s.handshake
 	arrived := h.now.present && !before.present
-	if h.counts {
+	if h.now.counts {
 		arrived = h.now.present && (h.job == nil || h.now.counter != h.counter)
 	}
-	if arrived && !s.accepts() {
+	gap := uint32(1)
+	if jump := h.now.counter - h.counter; arrived && h.now.counts && h.job != nil && jump <= mostMissed {
+		gap = jump
+	}
+	if arrived && !s.accepts(gap) {
 		return ua.StatusBadInvalidState
 	}
 	if !h.now.present || arrived {
@@ -148,15 +165,12 @@ func (s *Station) step(before written) ua.StatusCode {
 	if !arrived {
 		return ua.StatusOK
 	}
-	gap := uint32(1)
-	if jump := h.now.counter - h.counter; h.counts && h.job != nil && jump <= mostMissed {
-		gap = jump
-	}
+	t := part.Trigger{PartID: h.now.partID, Lot: h.now.lot, Recipe: h.now.recipe, UserData: h.now.userData, Standing: h.job == nil && !h.now.rested}
 	h.before = h.told()
-	h.job = &job{trigger: part.Trigger{PartID: h.now.partID, Lot: h.now.lot, Recipe: h.now.recipe, UserData: h.now.userData}, counter: h.now.counter}
+	h.job = &job{trigger: t, counter: h.now.counter}
 	h.counter, h.over = h.now.counter, false
 	s.bring(h.job, gap)
-	if !h.counts {
+	if !h.now.counts {
 		h.job.counter = h.job.trigger.Sequence.Value
 	}
 	return ua.StatusOK
@@ -182,7 +196,7 @@ func (s *Station) fresh() {
 
 // watchBeat looks whether the PLC's program stands; only one that has ever shown a heartbeat can.
 func (s *Station) watchBeat(done <-chan struct{}) {
-	ticker := time.NewTicker(standstill / 6)
+	ticker := time.NewTicker(opcua.Standstill / 6)
 	defer ticker.Stop()
 	for {
 		select {
@@ -192,7 +206,7 @@ func (s *Station) watchBeat(done <-chan struct{}) {
 		}
 		s.mu.Lock()
 		h := &s.handshake
-		if h.beats && !h.stale && time.Since(h.beaten) >= standstill {
+		if h.beats && !h.stale && time.Since(h.beaten) >= opcua.Standstill {
 			h.stale = true
 			s.listener.Stale(true)
 			s.enter(opcua.Stopped, nil)

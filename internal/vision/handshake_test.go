@@ -2,6 +2,8 @@ package vision
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,8 +23,18 @@ func (w writer) node(name string) *ua.NodeID {
 	return ua.NewStringNodeID(ours, "Station/Handshake/"+name)
 }
 
-// put writes some variables in one request.
+// put writes some variables in one request, and gives the first refusal.
 func (w writer) put(pairs ...any) (status ua.StatusCode) {
+	w.Helper()
+	for _, status = range w.write(pairs...) {
+		if status != ua.StatusOK {
+			return status
+		}
+	}
+	return ua.StatusOK
+}
+
+func (w writer) write(pairs ...any) []ua.StatusCode {
 	w.Helper()
 	r := &ua.WriteRequest{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -33,12 +45,7 @@ func (w writer) put(pairs ...any) (status ua.StatusCode) {
 	if err != nil {
 		w.Fatal(err)
 	}
-	for _, status = range response.Results {
-		if status != ua.StatusOK {
-			return status
-		}
-	}
-	return ua.StatusOK
+	return response.Results
 }
 
 // get reads some in one request.
@@ -80,7 +87,69 @@ func startWriter(t *testing.T) (writer, *Station, *world) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return writer{t, client}, s, world
+	plc := writer{t, client}
+	plc.put("PartPresent", false)
+	return plc, s, world
+}
+
+// A part that is there with the first writing since linectl started is not inspected: it may have stood there for long.
+func TestHandshakePresentAtStart(t *testing.T) {
+	t.Parallel()
+	s, w := start(t)
+	client, err := dial(t, s, "Basic256Sha256", ua.MessageSecurityModeSignAndEncrypt, "plc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plc := writer{t, client}
+	plc.put("PartId", "A", "TriggerSeq", uint32(7), "PartPresent", true)
+	if got := plc.verdict(); got != "[7 false true 25 A]" {
+		t.Errorf("there at the start: %s", got)
+	}
+	plc.put("PartPresent", true) // again, as PLCs do that write in every cycle
+	plc.put("PartPresent", false)
+	plc.put("PartId", "B", "TriggerSeq", uint32(8), "PartPresent", true)
+	if got := plc.verdict(); got != "[8 true false 1 B]" {
+		t.Errorf("the next: %s", got)
+	}
+	if got := w.reasons(t, 2); fmt.Sprint(got) != fmt.Sprint([]part.Reason{part.PresentAtStart, part.None}) {
+		t.Errorf("rows: %v", got)
+	}
+}
+
+// A request of which one value is refused does not stand at all: no part begins with the names of the one before.
+func TestHandshakeRefusesAsAWhole(t *testing.T) {
+	t.Parallel()
+	plc, s, w := startWriter(t)
+	plc.put("PartId", "A", "RecipeId", "bracket", "TriggerSeq", uint32(7), "PartPresent", true)
+	plc.verdict()
+	plc.put("PartPresent", false)
+	before := fmt.Sprint(plc.get("PartId", "RecipeId", "TriggerSeq", "PartPresent"))
+	for _, c := range []struct {
+		name  string
+		value any
+		want  ua.StatusCode
+	}{
+		{"PartId", "\xff", ua.StatusBadOutOfRange},
+		{"PartId", strings.Repeat("x", longestText+1), ua.StatusBadOutOfRange},
+		{"RecipeId", int16(3), ua.StatusBadTypeMismatch},
+		{"Nothing", true, ua.StatusBadNodeIDUnknown},
+	} {
+		got := plc.write("Lot", "L2", c.name, c.value, "TriggerSeq", uint32(8), "PartPresent", true)
+		want := []ua.StatusCode{ua.StatusBadInvalidState, c.want, ua.StatusBadInvalidState, ua.StatusBadInvalidState}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", c.name, got, want)
+		}
+		if got := fmt.Sprint(plc.get("PartId", "RecipeId", "TriggerSeq", "PartPresent")); got != before {
+			t.Errorf("%s: %s stands, want %s", c.name, got, before)
+		}
+	}
+	plc.put("PartId", "B", "TriggerSeq", uint32(8), "PartPresent", true)
+	if got := plc.verdict(); got != "[8 true false 1 B]" {
+		t.Errorf("the next whole request: %s", got)
+	}
+	if w.reasons(t, 2); s.last != 43 {
+		t.Errorf("the last sequence is %d", s.last)
+	}
 }
 
 // rows waits for the reasons of all rows.
@@ -157,6 +226,30 @@ func TestHandshake(t *testing.T) {
 	}
 	if s.last != 49 || w.rows[0].Trigger.Lot != "L1" || w.rows[0].Trigger.UserData != "cavity 2" {
 		t.Errorf("last %d, %+v", s.last, w.rows[0].Trigger)
+	}
+}
+
+// A counter that has jumped by more than there are numbers kept is taken at once all the same.
+func TestHandshakeJump(t *testing.T) {
+	t.Parallel()
+	plc, _, w := startWriter(t)
+	for _, c := range []struct {
+		seq  uint32
+		want string
+	}{{7, "[7 true false 1 A]"}, {507, "[507 true false 1 A]"}} {
+		if status := plc.put("PartId", "A", "TriggerSeq", c.seq, "PartPresent", true); status != ua.StatusOK {
+			t.Errorf("%d: %v", c.seq, status)
+		}
+		if got := plc.verdict(); got != c.want {
+			t.Errorf("%s, want %s", got, c.want)
+		}
+		plc.put("PartPresent", false)
+	}
+	w.reasons(t, 3)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if missed := w.rows[1].Missed; missed != 499 {
+		t.Errorf("%d parts were missed, want 499", missed)
 	}
 }
 

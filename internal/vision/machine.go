@@ -236,5 +236,5 @@ func (s *Station) buildResults(a *space, system *node) {
 	name("ExternalRecipeId", recipeIDType, func(*job) any { return extension(recipeIDType, &recipeID{identifier{s.recipe}}) })
 	simple(ours, "Pass", id.Boolean, func(j *job) any { return j.result.Verdict == part.Pass })
 	simple(ours, "Code", id.Int16, func(j *job) any { return j.result.Reason.Code() })
-	simple(ours, "Score", id.Double, func(j *job) any { return score(j.result) })
+	simple(ours, "Score", id.Double, func(j *job) any { return j.result.ScoreTold() })
 }

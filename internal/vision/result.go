@@ -54,7 +54,7 @@ func (r *resultData) Encode() ([]byte, error) {
 
 // content is what the standard leaves to the maker: pass, code and score.
 func (j *job) content() []*ua.Variant {
-	return []*ua.Variant{ua.MustVariant(j.result.Verdict == part.Pass), ua.MustVariant(j.result.Reason.Code()), ua.MustVariant(score(j.result))}
+	return []*ua.Variant{ua.MustVariant(j.result.Verdict == part.Pass), ua.MustVariant(j.result.Reason.Code()), ua.MustVariant(j.result.ScoreTold())}
 }
 
 const resultEncoding = 5018 // default binary, of ResultDataType

@@ -1,9 +1,9 @@
 package vision
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -57,15 +57,54 @@ func (s *Station) admit(certificate []byte) error {
 	if err != nil || len(chain) == 0 {
 		return ua.StatusBadCertificateInvalid
 	}
-	switch now := time.Now(); {
-	case !slices.ContainsFunc(s.clients, func(pinned []byte) bool { return bytes.Equal(pinned, chain[0].Raw) }):
+	if !slices.ContainsFunc(s.clients, func(pinned *x509.Certificate) bool { return pinned.Equal(chain[0]) }) {
 		s.log.Warn("a client that is not trusted was refused", "sha256", pki.Fingerprint(chain[0].Raw), "subject", chain[0].Subject.String())
 		return ua.StatusBadCertificateUntrusted
-	case now.Before(chain[0].NotBefore), now.After(chain[0].NotAfter):
-		s.log.Warn("a client's certificate is not valid today", "sha256", pki.Fingerprint(chain[0].Raw), "until", chain[0].NotAfter)
+	}
+	if err := s.valid(chain[0]); err != nil {
+		s.log.Warn("a client was refused", "error", err, "hint", hint.Of(err))
+		switch {
+		case errors.Is(err, pki.ErrRevoked):
+			return ua.StatusBadCertificateRevoked
+		case errors.Is(err, errLists):
+			return ua.StatusBadCertificateRevocationUnknown
+		}
 		return ua.StatusBadCertificateTimeInvalid
 	}
 	return nil
+}
+
+// valid tells why a pinned certificate does not count now, and tells people what will keep its owner out one day.
+func (s *Station) valid(certificate *x509.Certificate) error {
+	lists, err := revoked(s.folder)
+	if err != nil {
+		return err
+	}
+	notices, err := lists.Valid(certificate, fmt.Sprintf("the certificate of the client %q", certificate.Subject), "name its file in vision.clients", time.Now())
+	for _, notice := range notices {
+		s.notices.Tell(notice)
+	}
+	return err
+}
+
+var errLists = errors.New("revocation lists")
+
+func revoked(folder string) (pki.Revoked, error) {
+	lists, err := pki.RevokedIn(folder)
+	if err != nil {
+		err = hint.New(hint.Usage, fmt.Errorf("%w: %w", errLists, err), "put the issuer's list there as DER or PEM, or take away what is none")
+	}
+	return lists, err
+}
+
+// lookAfter keeps the certificates of both sides from running out unheard.
+func (s *Station) lookAfter() {
+	s.notices.Renew(s.folder, s.identity)
+	for _, certificate := range s.clients {
+		if err := s.valid(certificate); err != nil {
+			s.notices.Tell(err.Error() + ": " + hint.Of(err))
+		}
+	}
 }
 
 // attribute reads for a subscription.

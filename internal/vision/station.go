@@ -3,6 +3,7 @@ package vision
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,8 +26,10 @@ import (
 // Station is the line as PLCs may call it. To the line it is the PLC.
 type Station struct {
 	cfg      Config
+	folder   string // of certificates
 	identity pki.Identity
-	clients  [][]byte // pinned certificates, DER
+	clients  []*x509.Certificate // pinned
+	notices  *opcua.Notices
 	listener opcua.Listener
 	log      *slog.Logger
 	recipe   string
@@ -43,11 +46,14 @@ type Station struct {
 	up     bool
 	mode   mode
 	last   uint32 // newest sequence
+	lost   bool   // up to it numbers were given out that have no row
 	open   *job   // the one that waits for its verdict; nil where none does
 	jobs   []*job // the newest, oldest first
 	status part.Status
 
 	handshake handshake
+	numbers   Numbers
+	reserved  reservation
 }
 
 // job is one part that a client brought.
@@ -81,28 +87,33 @@ const (
 )
 
 // New checks what can be checked without listening, and makes linectl's certificate in the pki folder
-// where there is none yet. The sequence goes on after last, the newest that the record has; the cycle is
-// the line's.
-func New(cfg Config, folder string, last part.Sequence, cycle time.Duration, recipe string, listener opcua.Listener, log *slog.Logger) (*Station, error) {
+// where there is none yet. The cycle is the line's.
+func New(cfg Config, folder string, numbers Numbers, cycle time.Duration, recipe string, listener opcua.Listener, log *slog.Logger) (*Station, error) {
 	if problems := cfg.Check(); len(problems) > 0 {
 		return nil, hint.New(hint.Usage, fmt.Errorf("vision.%s: %s", problems[0].Key, problems[0].Message), "'linectl check' lists every mistake in the config")
 	}
 	s := &Station{
-		cfg: cfg, listener: listener, log: log, recipe: recipe, patience: cycle + grace,
-		events: make(chan serve.Event, keptJobs),
+		cfg: cfg, folder: folder, listener: listener, log: log, recipe: recipe, patience: cycle + grace,
+		notices: opcua.NewNotices(listener, log), events: make(chan serve.Event, keptJobs),
+		numbers: numbers, reserved: reservation{low: make(chan struct{}, 1)},
 	}
-	if last.Bits == bits {
-		s.last = last.Value
-	}
+	s.last, s.lost = numbers.next()
 	for _, file := range cfg.Clients {
-		certificate, err := pki.Read(file)
+		der, err := pki.Read(file)
 		if err != nil {
 			return nil, hint.New(hint.Usage, fmt.Errorf("vision.clients: %w", err), "export the PLC's client certificate from its engineering tool into that file")
 		}
-		if _, err := uapolicy.PublicKey(certificate); err != nil {
+		certificate, err := x509.ParseCertificate(der)
+		if err == nil {
+			_, err = uapolicy.PublicKey(der)
+		}
+		if err != nil {
 			return nil, hint.New(hint.Usage, fmt.Errorf("vision.clients: %s: %w", file, err), "the security policies need a certificate with an RSA key")
 		}
 		s.clients = append(s.clients, certificate)
+	}
+	if _, err := revoked(folder); err != nil {
+		return nil, err
 	}
 	var err error
 	if s.identity, err = pki.Open(folder, opcua.Name); err != nil {
@@ -150,6 +161,10 @@ func (s *Station) opened(client string) {
 func (s *Station) Run(ctx context.Context) error {
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	defer s.enter(opcua.Away, nil)
+	var work sync.WaitGroup
+	defer work.Wait() // who hears of the status hears nothing after Run
+	work.Go(func() { opcua.Daily(ctx, s.lookAfter) })
 	for told := false; ; told = true {
 		err := s.listen(serving)
 		if err == nil {
@@ -167,16 +182,21 @@ func (s *Station) Run(ctx context.Context) error {
 		}
 	}
 	s.enter(opcua.Up, nil)
-	defer s.enter(opcua.Away, nil)
 	s.log.Info("linectl's own OPC UA server serves", "address", s.Address(), "clients", len(s.clients))
+	err := s.reserve()
 	s.mu.Lock()
 	s.up = true
-	s.listener.Connected(part.Snapshot{Trigger: part.Trigger{Sequence: s.sequence(), SeenAt: time.Now()}})
+	at := s.sequence()
+	if s.lost {
+		at.Value++ // all before it have gone by
+	}
+	s.listener.Connected(part.Snapshot{Trigger: part.Trigger{Sequence: at, SeenAt: time.Now()}})
 	s.mu.Unlock()
 	ended := make(chan struct{})
 	defer close(ended)
-	go s.watchBeat(ended)
-	go s.tell(ended)
+	work.Go(func() { s.keepRoom(ended, err) })
+	work.Go(func() { s.watchBeat(ended) })
+	work.Go(func() { s.tell(ended) })
 	<-ctx.Done()
 	s.mu.Lock()
 	s.up = false
@@ -207,15 +227,15 @@ func (s *Station) trigger(t part.Trigger) (*job, error) { return s.begin(&job{tr
 func (s *Station) begin(j *job) (*job, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.accepts() {
+	if !s.accepts(1) {
 		return nil, ua.StatusBadInvalidState
 	}
 	s.bring(j, 1)
 	return j, nil
 }
 
-// accepts tells whether a part may come. The caller holds the lock.
-func (s *Station) accepts() bool { return s.up && s.mode == automatic }
+// accepts tells whether a part may come, so many after the one before. The caller holds the lock.
+func (s *Station) accepts(after uint32) bool { return s.up && s.mode == automatic && s.room(after) }
 
 // bring brings a part to the line, so many after the one before: what lies between went by unseen. The caller holds
 // the lock.

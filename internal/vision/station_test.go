@@ -2,10 +2,18 @@ package vision
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
+	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -135,11 +143,12 @@ func station(t testing.TB) (*Station, *silent) {
 	t.Helper()
 	heard := &silent{}
 	cfg := Config{Listen: "127.0.0.1:0", Clients: []string{filepath.Join(certificates, "plc.der")}}
-	s, err := New(cfg, certificates, part.Sequence{Value: 1<<32 - 2, Bits: 32}, time.Second, "bracket", heard, slog.New(slog.DiscardHandler))
+	s, err := New(cfg, certificates, counting(1<<32-2), time.Second, "bracket", heard, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.up = true
+	s.reserved.last = s.last + 1<<31 // nobody reserves more
 	return s, heard
 }
 
@@ -213,7 +222,7 @@ func TestConfig(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", c.cfg, got, c.want)
 		}
 	}
-	_, err := New(Config{Listen: "127.0.0.1:0", Clients: []string{"none.der"}}, certificates, part.Sequence{}, time.Second, "", &silent{}, slog.New(slog.DiscardHandler))
+	_, err := New(Config{Listen: "127.0.0.1:0", Clients: []string{"none.der"}}, certificates, counting(0), time.Second, "", &silent{}, slog.New(slog.DiscardHandler))
 	if hint.KindOf(err) != hint.Usage {
 		t.Errorf("a client's certificate that is not there: %v", err)
 	}
@@ -239,7 +248,7 @@ func TestAddressIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := Config{Listen: other.Addr().String(), Clients: []string{filepath.Join(certificates, "plc.der")}}
-	s, err := New(cfg, certificates, part.Sequence{}, time.Second, "bracket", &silent{}, slog.New(slog.DiscardHandler))
+	s, err := New(cfg, certificates, counting(0), time.Second, "bracket", &silent{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,5 +276,112 @@ func TestAddressIsTaken(t *testing.T) {
 	}
 	if got := <-told; got.State != linectl.Away {
 		t.Errorf("%+v", got)
+	}
+}
+
+// issued puts an identity of the given days of life into a folder, as pki would.
+func issued(t *testing.T, folder, name string, until time.Duration, key *rsa.PrivateKey) *x509.Certificate {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: name}, SubjectKeyId: []byte(name),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(until),
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCRLSign, URIs: []*url.URL{{Scheme: "urn", Opaque: "test:" + name}},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	if err := os.WriteFile(filepath.Join(folder, name+".pem"), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := pki.Keep(filepath.Join(folder, name+".der"), der); err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certificate
+}
+
+// noting is a line that keeps what people have to know.
+type noting struct {
+	silent
+	notes []string
+}
+
+func (n *noting) Note(kind, detail string) { n.notes = append(n.notes, kind+": "+detail) }
+
+// A pinned client gets in only while its certificate is valid and on no list of revoked ones; what will run out, of
+// either side, is told before.
+func TestCertificatesAreLookedAfter(t *testing.T) {
+	const day = 24 * time.Hour
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	issued(t, folder, linectl.Name, 40*day, key)
+	sound, soon, gone := issued(t, folder, "sound", 300*day, key), issued(t, folder, "soon", 20*day, key), issued(t, folder, "gone", -time.Minute, key)
+	cfg := Config{Listen: "127.0.0.1:0"}
+	for _, name := range []string{"sound", "soon", "gone"} {
+		cfg.Clients = append(cfg.Clients, filepath.Join(folder, name+".der"))
+	}
+	line := &noting{}
+	s, err := New(cfg, folder, counting(0), time.Second, "", line, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	admitted := func(want ...error) {
+		t.Helper()
+		for i, c := range []*x509.Certificate{sound, soon, gone} {
+			if got := s.admit(c.Raw); got != want[i] {
+				t.Errorf("%s: %v, want %v", c.Subject, got, want[i])
+			}
+		}
+	}
+	admitted(nil, nil, ua.StatusBadCertificateTimeInvalid)
+	s.lookAfter()
+	s.lookAfter() // once a day is enough
+	told := strings.Join(line.notes, "\n")
+	for _, want := range []string{
+		`the certificate of the client "CN=soon" runs out on `, "name its file in vision.clients",
+		`the certificate of the client "CN=gone" ran out on `, "linectl's certificate runs out on ", "linectl-next.der",
+	} {
+		if !strings.Contains(told, want) {
+			t.Errorf("nobody was told: %s", want)
+		}
+	}
+	if len(line.notes) != 3 {
+		t.Errorf("told: %s", told)
+	}
+
+	list, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(day),
+		RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: sound.SerialNumber, RevocationTime: time.Now()}},
+	}, sound, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(folder, "revoked"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(folder, "revoked/list.crl")
+	for content, want := range map[string]error{string(list): ua.StatusBadCertificateRevoked, "no list": ua.StatusBadCertificateRevocationUnknown} {
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.admit(sound.Raw); got != want {
+			t.Errorf("%v, want %v", got, want)
+		}
+	}
+	os.WriteFile(file, []byte("no list"), 0o644)
+	if _, err := New(cfg, folder, counting(0), time.Second, "", line, slog.New(slog.DiscardHandler)); hint.KindOf(err) != hint.Usage {
+		t.Errorf("what is no list: %v", err)
 	}
 }

@@ -92,6 +92,11 @@ func (l listening) Triggered(t part.Trigger) {
 	l.Runner.Triggered(t)
 }
 
+// counting is a record that has come so far.
+func counting(last uint32) Numbers {
+	return Numbers{Last: part.Sequence{Value: last, Bits: bits}, Reserve: func(context.Context, part.Sequence) error { return nil }}
+}
+
 // start runs a whole line behind the server until the test ends.
 func start(t *testing.T) (*Station, *world) {
 	t.Helper()
@@ -99,9 +104,9 @@ func start(t *testing.T) (*Station, *world) {
 	config := line.DefaultConfig()
 	config.Cycle = setting.Duration(cycle)
 	quiet := slog.New(slog.DiscardHandler)
-	runner := line.NewRunner(config, line.Deps{Camera: w, Inspector: w, Store: w, Log: quiet})
+	runner := line.NewRunner(config, line.Deps{Camera: w, Inspector: w, Store: w, Log: quiet, NoJournal: true})
 	cfg := Config{Listen: "127.0.0.1:0", Clients: []string{filepath.Join(certificates, "plc.der")}}
-	s, err := New(cfg, certificates, part.Sequence{Value: 41, Bits: 32}, cycle, "bracket", listening{runner, w}, quiet)
+	s, err := New(cfg, certificates, counting(41), cycle, "bracket", listening{runner, w}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

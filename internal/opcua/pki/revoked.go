@@ -6,9 +6,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
+
+	"linectl/internal/hint"
 )
 
 // Revoked are the revocation lists (RFC 5280, 5) at one place.
@@ -62,6 +65,15 @@ func ReadRevoked(path string) (Revoked, error) {
 	return r, r.signedBy(issuers)
 }
 
+// RevokedIn reads the lists in the folder "revoked" beside the certificates; none where there is no such folder.
+func RevokedIn(folder string) (Revoked, error) {
+	lists, err := ReadRevoked(filepath.Join(folder, "revoked"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Revoked{}, nil
+	}
+	return lists, err
+}
+
 // signedBy refuses a list that bears the name of one of the issuers and not its signature.
 func (r Revoked) signedBy(issuers []*x509.Certificate) error {
 	for _, l := range r.lists {
@@ -102,4 +114,32 @@ func (r Revoked) Outdated(now time.Time) (files []string) {
 		}
 	}
 	return files
+}
+
+const (
+	// warnBefore is how long before a certificate of the other side runs out people hear of it.
+	warnBefore = 30 * 24 * time.Hour
+	// skew is how far the clock of a PLC may be ahead when it makes its certificate.
+	skew = 24 * time.Hour
+)
+
+// Valid refuses a certificate of the other side that has run out or is revoked. The notices are what will keep it
+// out one day. Whose says what it is to people, and trust how another one is made known.
+func (r Revoked) Valid(certificate *x509.Certificate, whose, trust string, now time.Time) (notices []string, err error) {
+	next := "have the PLC make a new certificate and " + trust
+	switch end := certificate.NotAfter.Format(time.DateOnly); {
+	case now.After(certificate.NotAfter):
+		return nil, hint.New(hint.Failure, fmt.Errorf("%s ran out on %s", whose, end), next+"; or is this machine's clock wrong?")
+	case now.Add(skew).Before(certificate.NotBefore):
+		return nil, hint.New(hint.Failure, fmt.Errorf("%s is valid only from %s on", whose, certificate.NotBefore.Format(time.DateOnly)), next+"; or is this machine's clock wrong?")
+	case certificate.NotAfter.Sub(now) < warnBefore:
+		notices = append(notices, fmt.Sprintf("%s runs out on %s: %s, or there is no session any more", whose, end, next))
+	}
+	if err := r.Check(certificate); err != nil {
+		return nil, hint.New(hint.Failure, fmt.Errorf("%s: %w", whose, err), next)
+	}
+	for _, file := range r.Outdated(now) {
+		notices = append(notices, fmt.Sprintf("the revocation list %s is out of date: fetch the issuer's newest", file))
+	}
+	return notices, nil
 }

@@ -13,14 +13,18 @@ import (
 	"github.com/gopcua/opcua/ua"
 )
 
-// gate stands before the library's listener. The library decodes whatever anybody sends before it asks who it
-// is, and what it cannot decode may end the whole process (gopcua/opcua#892). So a secure channel is let
-// through only where the certificate that opens it is admitted; the library then holds its owner to the
-// key. Without security there is discovery, and what is asked there is decoded here first.
+// gate stands before the library's listener. The library greets one client after the other, without any limit, and
+// one that goes away meanwhile may end its listening for ever: so it hears of a connection only once its greeting is here.
+//
+// Nor does it ask who a client is before it decodes whatever he sends, and what it cannot decode may end the whole
+// process (gopcua/opcua#892). So a strict gate lets a secure channel through only where the certificate that opens it
+// is admitted; the library then holds its owner to the key. Without security there is discovery, and what is asked
+// there is decoded here first.
 type gate struct {
 	listener net.Listener
 	target   string // of the library, on this machine
-	admit    func(certificate []byte) error
+	strict   bool
+	admit    func(certificate []byte) error // of a strict one; nil admits everybody
 	work     sync.WaitGroup
 
 	mu     sync.Mutex
@@ -29,17 +33,18 @@ type gate struct {
 }
 
 const (
+	greetingTime  = 2 * time.Second  // that anybody may take to greet
 	discoveryTime = 10 * time.Second // that somebody who has shown no certificate may take in all
 	greatestChunk = 1 << 20
 	leastChunk    = 8 // its type, whether it is the last, and its size (Part 6, 7.1.2.2)
 )
 
-func openGate(address, target string, admit func([]byte) error) (*gate, error) {
+func openGate(address, target string, strict bool, admit func([]byte) error) (*gate, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{listener: listener, target: target, admit: admit, conns: map[net.Conn]bool{}}
+	g := &gate{listener: listener, target: target, strict: strict, admit: admit, conns: map[net.Conn]bool{}}
 	g.work.Go(func() {
 		for {
 			in, err := listener.Accept()
@@ -91,6 +96,15 @@ func (g *gate) join(in net.Conn) {
 		return
 	}
 	defer g.leave(in)
+	in.SetReadDeadline(time.Now().Add(greetingTime))
+	greeting, err := readChunk(in)
+	if err != nil {
+		return
+	}
+	if string(greeting[:3]) != "HEL" {
+		refuse(in, ua.StatusBadTCPMessageTypeInvalid)
+		return
+	}
 	out, err := net.Dial("tcp", g.target)
 	if err != nil {
 		return
@@ -100,10 +114,18 @@ func (g *gate) join(in net.Conn) {
 		return
 	}
 	defer g.leave(out)
+	if _, err := out.Write(greeting); err != nil {
+		return
+	}
 	g.work.Go(func() {
 		_, _ = io.Copy(in, out)
 		in.Close()
 	})
+	if !g.strict {
+		in.SetReadDeadline(time.Time{})
+		_, _ = io.Copy(out, in)
+		return
+	}
 	in.SetReadDeadline(time.Now().Add(discoveryTime))
 	var c caller
 	for {
@@ -156,10 +178,10 @@ func refuse(in net.Conn, cause error) {
 // certificate it has shown.
 type caller struct{ open, secured bool }
 
-// passes tells why a chunk must not reach the library; nil where it may.
+// passes tells why a chunk behind the greeting must not reach the library; nil where it may.
 func (c *caller) passes(chunk []byte, admit func(certificate []byte) error) error {
 	switch kind := string(chunk[:3]); {
-	case kind == "HEL" && !c.open && !c.secured, kind == "CLO":
+	case kind == "CLO":
 		return nil
 	case kind == "OPN":
 		return c.opens(chunk, admit)

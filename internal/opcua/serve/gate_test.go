@@ -2,12 +2,14 @@ package serve
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,7 +91,7 @@ func poison(t testing.TB) []byte {
 	return chunk("MSGF", uint32s(1, 1), b)
 }
 
-// What a stranger may send, chunk by chunk; the last one of each row is judged.
+// What a stranger may send behind his greeting, chunk by chunk; the last one of each row is judged.
 func TestGate(t *testing.T) {
 	secure := func(certificate string) []byte {
 		return chunk("OPNF", uint32s(0), text(ua.SecurityPolicyURIBasic256Sha256), text(certificate), text("thumbprint"), []byte("sealed"))
@@ -102,21 +104,20 @@ func TestGate(t *testing.T) {
 		chunks [][]byte
 		passes bool
 	}{
-		"hello":                         {[][]byte{hello()}, true},
-		"a question":                    {[][]byte{hello(), openPlain(t), question(t)}, true},
-		"the end":                       {[][]byte{hello(), openPlain(t), chunk("CLOF")}, true},
-		"a question before its channel": {[][]byte{hello(), question(t)}, false},
-		"another request in the clear":  {[][]byte{hello(), openPlain(t), write}, false},
-		"the first of several chunks":   {[][]byte{hello(), openPlain(t), long}, false},
-		"poison":                        {[][]byte{hello(), openPlain(t), poison(t)}, false},
-		"a known certificate":           {[][]byte{hello(), secure("known"), anything}, true},
-		"a stranger's":                  {[][]byte{hello(), secure("stranger")}, false},
-		"a known one after plain":       {[][]byte{hello(), openPlain(t), secure("known")}, false},
-		"plain after a known one":       {[][]byte{hello(), secure("known"), openPlain(t)}, false},
-		"a second hello":                {[][]byte{hello(), openPlain(t), hello()}, false},
-		"an answer":                     {[][]byte{hello(), chunk("ACKF", uint32s(0))}, false},
-		"an opening that is cut off":    {[][]byte{hello(), chunk("OPNF", uint32s(0), uint32s(1<<31-1))}, false},
-		"an opening of nothing":         {[][]byte{hello(), chunk("OPNF")}, false},
+		"a question":                    {[][]byte{openPlain(t), question(t)}, true},
+		"the end":                       {[][]byte{openPlain(t), chunk("CLOF")}, true},
+		"a question before its channel": {[][]byte{question(t)}, false},
+		"another request in the clear":  {[][]byte{openPlain(t), write}, false},
+		"the first of several chunks":   {[][]byte{openPlain(t), long}, false},
+		"poison":                        {[][]byte{openPlain(t), poison(t)}, false},
+		"a known certificate":           {[][]byte{secure("known"), anything}, true},
+		"a stranger's":                  {[][]byte{secure("stranger")}, false},
+		"a known one after plain":       {[][]byte{openPlain(t), secure("known")}, false},
+		"plain after a known one":       {[][]byte{secure("known"), openPlain(t)}, false},
+		"a second hello":                {[][]byte{openPlain(t), hello()}, false},
+		"an answer":                     {[][]byte{chunk("ACKF", uint32s(0))}, false},
+		"an opening that is cut off":    {[][]byte{chunk("OPNF", uint32s(0), uint32s(1<<31-1))}, false},
+		"an opening of nothing":         {[][]byte{chunk("OPNF")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var from caller
@@ -195,8 +196,60 @@ func FuzzGate(f *testing.F) {
 		}
 		c := caller{open: open}
 		err := c.passes(b, func([]byte) error { return ua.StatusBadCertificateUntrusted })
-		if c.secured || err == nil && !slices.Contains([]string{"HEL", "OPN", "MSG", "CLO"}, string(b[:3])) {
+		if c.secured || err == nil && !slices.Contains([]string{"OPN", "MSG", "CLO"}, string(b[:3])) {
 			t.Errorf("%q passed", b)
 		}
 	})
+}
+
+// Who connects and says nothing, or goes away before it has said anything, keeps nobody else waiting, and ends nothing.
+func TestSilenceHoldsUpNobody(t *testing.T) {
+	for name, gate := range map[string]bool{"a strict gate": true, "a gate for all": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, func(c *Config) { c.Gate = gate })
+			var crowd sync.WaitGroup
+			ctx, leave := context.WithCancel(t.Context())
+			for i := range 8 {
+				crowd.Go(func() {
+					for ctx.Err() == nil {
+						conn, err := net.Dial("tcp", s.Address())
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if i%2 == 0 { // is gone at once, with a reset
+							conn.(*net.TCPConn).SetLinger(0)
+							time.Sleep(5 * time.Millisecond)
+						} else {
+							conn.SetReadDeadline(time.Now().Add(patience))
+							if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+								t.Error("silence goes on for ever")
+							}
+						}
+						conn.Close()
+					}
+				})
+			}
+			defer crowd.Wait()
+			defer leave()
+			time.Sleep(50 * time.Millisecond)
+			for range 3 {
+				begun := time.Now()
+				client := connect(t, s)
+				if took := time.Since(begun); took > greetingTime {
+					t.Errorf("a client waited %s beside silent ones", took)
+				}
+				client.Close(t.Context())
+			}
+		})
+	}
+}
+
+// The address is told as it was configured: what a person wrote finds the machine from elsewhere.
+func TestAddressAsConfigured(t *testing.T) {
+	s := start(t, func(c *Config) { c.Address = "localhost:0" })
+	if host, port, err := net.SplitHostPort(s.Address()); err != nil || host != "localhost" || port == "0" {
+		t.Errorf("%s, %v", s.Address(), err)
+	}
 }

@@ -38,7 +38,7 @@ type Config struct {
 	Advertise string // address in the description of the endpoints; "" repeats the one that the client used
 
 	Admit    func(certificate []byte) error // whether the owner of a certificate (DER) may have a session; nil lets in everybody
-	Gate     bool                           // nobody else may even open a secure channel, or send what is decoded for him
+	Gate     bool                           // strict: nobody else may even open a secure channel, or send what is decoded for him
 	Opened   func(client string)            // called when a client, by its application URI, has opened a session; may be nil
 	Sessions int                            // open at once; one more ends the one that was not used for longest; 0 for any number
 	Timeout  time.Duration                  // longest that a session may go unused; a client may ask for less
@@ -58,7 +58,7 @@ type Server struct {
 	cfg     Config
 	library *server.Server
 	address string
-	gate    *gate // nil where there is none
+	gate    *gate
 	load    load
 	feeds   sync.WaitGroup
 	done    chan struct{}
@@ -86,11 +86,7 @@ var small = sync.OnceFunc(func() { schema.OpcUaNodeSet2 = []byte(standardNodes) 
 // New makes a server that does not listen yet. Add what it answers with Answer and Within.
 func New(cfg Config) (*Server, error) {
 	small()
-	listen := cfg.Address
-	if cfg.Gate {
-		listen = "127.0.0.1:0" // only the gate is for others
-	}
-	host, port, err := freePort(listen)
+	host, port, err := freePort() // only the gate is for others
 	if err != nil {
 		return nil, err
 	}
@@ -122,22 +118,15 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// freePort fills in a free port where the address has port 0: the library cannot say which one it got.
-func freePort(address string) (string, int, error) {
-	host, text, err := net.SplitHostPort(address)
-	if err != nil {
-		return "", 0, err
-	}
-	port, err := strconv.Atoi(text)
-	if err != nil || port != 0 {
-		return host, port, err
-	}
-	l, err := net.Listen("tcp", address)
+// freePort is one for the library, which cannot say which one it got.
+func freePort() (host string, port int, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", 0, err
 	}
 	defer l.Close()
-	return host, l.Addr().(*net.TCPAddr).Port, nil
+	address := l.Addr().(*net.TCPAddr)
+	return address.IP.String(), address.Port, nil
 }
 
 // Address is where it listens, HOST:PORT, once it has started.
@@ -172,14 +161,15 @@ func (s *Server) Start(ctx context.Context) error {
 			return nil, ua.StatusBadServiceUnsupported
 		})
 	}
-	if !s.cfg.Gate {
-		return s.library.Start(ctx)
-	}
-	gate, err := openGate(s.cfg.Address, s.address, s.cfg.Admit) // first: what of the library has started ends only with ctx
+	host, _, err := net.SplitHostPort(s.cfg.Address)
 	if err != nil {
 		return err
 	}
-	s.gate, s.address = gate, gate.listener.Addr().String()
+	gate, err := openGate(s.cfg.Address, s.address, s.cfg.Gate, s.cfg.Admit) // first: what of the library has started ends only with ctx
+	if err != nil {
+		return err
+	}
+	s.gate, s.address = gate, net.JoinHostPort(host, strconv.Itoa(gate.listener.Addr().(*net.TCPAddr).Port))
 	if err := s.library.Start(ctx); err != nil {
 		return errors.Join(err, gate.close())
 	}
@@ -191,11 +181,7 @@ func (s *Server) Start(ctx context.Context) error {
 func (s *Server) Close() error {
 	close(s.done)
 	s.DropSessions()
-	var err error
-	if s.gate != nil {
-		err = s.gate.close()
-	}
-	err = errors.Join(err, s.library.Close())
+	err := errors.Join(s.gate.close(), s.library.Close())
 	s.feeds.Wait()
 	return err
 }

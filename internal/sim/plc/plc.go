@@ -135,6 +135,7 @@ func Start(cfg Config) (*PLC, error) {
 		cancel()
 		return nil, errors.Join(fmt.Errorf("simulated PLC: listen at %s: %w", cfg.Address, err), p.log.close())
 	}
+	p.endpoint = "opc.tcp://" + p.server.Address()
 	p.work.Go(p.beat)
 	return p, nil
 }
@@ -151,7 +152,6 @@ func (p *PLC) serve() (err error) {
 	if p.server, err = serve.New(cfg); err != nil {
 		return err
 	}
-	p.endpoint = "opc.tcp://" + p.server.Address()
 	for i := range p.cfg.Namespaces {
 		p.server.Library().AddNamespace(server.NewNameSpace(fmt.Sprintf("urn:linectl:other-%d", i)))
 	}

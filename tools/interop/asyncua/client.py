@@ -257,6 +257,7 @@ async def main():
         async def read(*names):
             return await client.read_values([await handshake.get_child(f"{ours}:{name}") for name in names])
 
+        await write(PartPresent=False)
         await write(PartId="W1", Lot="L1", TriggerSeq=7000, PartPresent=True)
         for _ in range(500):
             got["handshake"] = await read("ResultValid", "ResultSeq", "Accept", "Reject", "ResultCode", "ResultPartId")

@@ -153,6 +153,7 @@ async function main() {
     for (const name of names) nodes.push({ nodeId: await handshake(name), attributeId: AttributeIds.Value });
     return (await session.read(nodes)).map((result) => result.value.value);
   };
+  await write({ PartPresent: false });
   await write({ PartId: "W1", Lot: "L1", TriggerSeq: 7000, PartPresent: true });
   for (let i = 0; i < 500; i++) {
     got.handshake = await signals("ResultValid", "ResultSeq", "Accept", "Reject", "ResultCode", "ResultPartId");
