@@ -145,7 +145,7 @@ func (s *Station) take(nodes []*ua.WriteValue) (results []ua.StatusCode) {
 }
 
 // step acts on what has changed since. With a counter a new value is a new part, without one the rise of PartPresent is.
-// One that is there with the first writing of all, of which nobody knows since when, is Standing.
+// One that is there with the first writing since a restart, of which nobody knows since when, is Standing.
 func (s *Station) step(before written) ua.StatusCode {
 	h := &s.handshake
 	arrived := h.now.present && !before.present
@@ -165,7 +165,8 @@ func (s *Station) step(before written) ua.StatusCode {
 	if !arrived {
 		return ua.StatusOK
 	}
-	t := part.Trigger{PartID: h.now.partID, Lot: h.now.lot, Recipe: h.now.recipe, UserData: h.now.userData, Standing: h.job == nil && !h.now.rested}
+	t := part.Trigger{PartID: h.now.partID, Lot: h.now.lot, Recipe: h.now.recipe, UserData: h.now.userData}
+	t.Standing = s.numbers.Last.Bits > 0 && h.job == nil && !h.now.rested
 	h.before = h.told()
 	h.job = &job{trigger: t, counter: h.now.counter}
 	h.counter, h.over = h.now.counter, false

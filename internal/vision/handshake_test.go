@@ -92,7 +92,22 @@ func startWriter(t *testing.T) (writer, *Station, *world) {
 	return plc, s, world
 }
 
-// A part that is there with the first writing since linectl started is not inspected: it may have stood there for long.
+// The first part of all has no restart behind it: the PLC need not have written anything before.
+func TestHandshakeFirstPart(t *testing.T) {
+	t.Parallel()
+	s, _ := startFrom(t, counting(0))
+	client, err := dial(t, s, "Basic256Sha256", ua.MessageSecurityModeSignAndEncrypt, "plc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plc := writer{t, client}
+	plc.put("PartId", "A", "TriggerSeq", uint32(7), "PartPresent", true)
+	if got := plc.verdict(); got != "[7 true false 1 A]" {
+		t.Errorf("the first part: %s", got)
+	}
+}
+
+// A part that is there with the first writing since a restart is not inspected: it may have stood there for long.
 func TestHandshakePresentAtStart(t *testing.T) {
 	t.Parallel()
 	s, w := start(t)

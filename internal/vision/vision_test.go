@@ -28,6 +28,7 @@ func TestMain(m *testing.M) { os.Exit(pkitest.Main(m, &certificates, "linectl", 
 // world is everything around the line but its PLC: a part called bad is bad, one called slow takes too
 // long.
 type world struct {
+	last   part.Sequence // in the record at the start
 	mu     sync.Mutex
 	partID string
 	rows   []part.Record
@@ -71,7 +72,7 @@ func (w *world) Recover(context.Context, string, part.Told, part.Count) (bool, e
 	return false, nil
 }
 func (w *world) Last(context.Context, string) (part.Count, error) {
-	return part.Count{Last: part.Sequence{Value: 41, Bits: 32}}, nil
+	return part.Count{Last: w.last}, nil
 }
 func (w *world) Event(string, string, string) {}
 func (w *world) Healthy() error               { return nil }
@@ -92,21 +93,27 @@ func (l listening) Triggered(t part.Trigger) {
 	l.Runner.Triggered(t)
 }
 
-// counting is a record that has come so far.
+// counting is a record that has come so far; at 0 it has no part yet.
 func counting(last uint32) Numbers {
-	return Numbers{Last: part.Sequence{Value: last, Bits: bits}, Reserve: func(context.Context, part.Sequence) error { return nil }}
+	n := Numbers{Reserve: func(context.Context, part.Sequence) error { return nil }}
+	if last > 0 {
+		n.Last = part.Sequence{Value: last, Bits: bits}
+	}
+	return n
 }
 
 // start runs a whole line behind the server until the test ends.
-func start(t *testing.T) (*Station, *world) {
+func start(t *testing.T) (*Station, *world) { return startFrom(t, counting(41)) }
+
+func startFrom(t *testing.T, numbers Numbers) (*Station, *world) {
 	t.Helper()
-	w := &world{told: map[int64]part.Delivery{}}
+	w := &world{last: numbers.Last, told: map[int64]part.Delivery{}}
 	config := line.DefaultConfig()
 	config.Cycle = setting.Duration(cycle)
 	quiet := slog.New(slog.DiscardHandler)
 	runner := line.NewRunner(config, line.Deps{Camera: w, Inspector: w, Store: w, Log: quiet, NoJournal: true})
 	cfg := Config{Listen: "127.0.0.1:0", Clients: []string{filepath.Join(certificates, "plc.der")}}
-	s, err := New(cfg, certificates, counting(41), cycle, "bracket", listening{runner, w}, quiet)
+	s, err := New(cfg, certificates, numbers, cycle, "bracket", listening{runner, w}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
