@@ -40,6 +40,7 @@ func latency(times []time.Duration) Latency {
 type Timing struct {
 	What        string       `json:"what"` // the recipe, or the backbone
 	Device      string       `json:"device"`
+	Frame       picture.Size `json:"frame"` // the camera's picture
 	Input       picture.Size `json:"input"`
 	Bank        int          `json:"bank"` // vectors; 0 for PaDiM
 	Precision   string       `json:"precision"`
@@ -121,7 +122,7 @@ func (s stages) measure(ctx context.Context, frames []part.Frame, d Duty, t Timi
 			d.Progress(t.What+" "+t.Input.String(), i-warmUp+1, d.Inspections)
 		}
 	}
-	t.Inspections = len(times[3])
+	t.Frame, t.Inspections = picture.Size{Width: frames[0].Width, Height: frames[0].Height}, len(times[3])
 	t.Picture, t.Network, t.Score, t.Whole = latency(times[0]), latency(times[1]), latency(times[2]), latency(times[3])
 	if d.Pause > 0 {
 		select {
@@ -138,26 +139,37 @@ func (s stages) measure(ctx context.Context, frames []part.Frame, d Duty, t Timi
 	return t, nil
 }
 
-// BenchRecipe measures the inspection of a recipe's own pictures by it.
-func BenchRecipe(ctx context.Context, cfg Config, folders Folders, r *recipe.Recipe, d Duty) (Timing, error) {
+// BenchRecipe measures the inspection of a recipe's own pictures by it, at the size of the camera's; zero takes the size
+// that the recipe was trained from.
+func BenchRecipe(ctx context.Context, cfg Config, folders Folders, r *recipe.Recipe, camera picture.Size, d Duty) (Timing, error) {
 	i, err := OpenRecipe(cfg, folders, r, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return Timing{}, err
 	}
 	defer i.Close()
+	return i.measure(ctx, r, camera, d)
+}
+
+// measure is BenchRecipe by an inspector of the recipe. Golden pictures are kept smaller than the camera's, and the time that a
+// picture's quality and its resizing take grows with it.
+func (i *Inspector) measure(ctx context.Context, r *recipe.Recipe, camera picture.Size, d Duty) (Timing, error) {
+	camera = cmp.Or(camera, r.Training.Frame)
 	var frames []part.Frame
 	for _, g := range r.Golden {
 		frame, err := raster.Decode(g.Picture)
+		if err == nil && camera != (picture.Size{}) {
+			frame, err = picture.Resized(frame, camera)
+		}
 		if err != nil {
 			return Timing{}, fmt.Errorf("golden picture %s: %w", g.File, err)
 		}
 		frames = append(frames, frame)
 	}
 	if len(frames) == 0 { // format 1 keeps none
-		frames = scene(benchFrame, 4)
+		frames = scene(cmp.Or(camera, benchFrame), 4)
 	}
-	return stages{i.extractor, i.scorer}.measure(ctx, frames, d, Timing{What: fmt.Sprintf("%s@%d", r.Name, r.Version), Device: cfg.Device,
-		Input: r.Input.Size(), Bank: r.Bank.Rows, Precision: r.Method.Precision,
+	return stages{i.extractor, i.scorer}.measure(ctx, frames, d, Timing{What: fmt.Sprintf("%s@%d", r.Name, r.Version), Device: i.device,
+		Input: r.Input.Size(), Bank: r.Bank.Rows, Precision: i.precision,
 		Computes: cmp.Or(r.Manifest.Backbone.Precision, patchcore.FP32)})
 }
 
@@ -186,10 +198,7 @@ func NewMeasurer(cfg Config, folders Folders, camera picture.Size) (*Measurer, e
 	if err != nil {
 		return nil, err
 	}
-	if camera == (picture.Size{}) {
-		camera = benchFrame
-	}
-	return &Measurer{runtime, scene(camera, 4)}, nil
+	return &Measurer{runtime, scene(cmp.Or(camera, benchFrame), 4)}, nil
 }
 
 // Runtime is what it measures on.

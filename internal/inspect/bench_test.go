@@ -62,7 +62,7 @@ func TestMeasure(t *testing.T) {
 			t.Errorf("%s: %+v", name, l)
 		}
 	}
-	if got.Whole.Max < got.Network.P50 || got.AfterPause <= 0 || steps != 20 || got.Inspections != 20 || got.Device != "cpu" {
+	if got.Whole.Max < got.Network.P50 || got.AfterPause <= 0 || steps != 20 || got.Inspections != 20 || got.Device != "cpu" || got.Frame != s.Size {
 		t.Errorf("%+v after %d steps", got, steps)
 	}
 	if hopeless, err := m.Measure(t.Context(), s, Duty{Inspections: 200, Limit: time.Nanosecond}); err != nil || hopeless.Inspections != 3 || hopeless.Whole.P99 <= 0 {
@@ -72,6 +72,26 @@ func TestMeasure(t *testing.T) {
 	stop()
 	if _, err := m.Measure(ctx, s, Duty{Inspections: 1}); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// TestBenchTakesTheCamerasPictures: a recipe is measured at the size of the pictures that it was trained from, or at another
+// one, whatever the size in which it keeps its golden pictures.
+func TestBenchTakesTheCamerasPictures(t *testing.T) {
+	_, r, cfg, folders := trained(t)
+	kept := picture.Size{Width: 96, Height: 96}
+	if r.Training.Frame != kept {
+		t.Errorf("trained from %s, the recipe says %s", kept, r.Training.Frame)
+	}
+	other := picture.Size{Width: 200, Height: 100}
+	for _, test := range []struct{ trained, asked, want picture.Size }{
+		{kept, picture.Size{}, kept}, {other, picture.Size{}, other}, {kept, other, other}, {picture.Size{}, picture.Size{}, kept},
+	} {
+		r.Training.Frame = test.trained
+		got, err := BenchRecipe(t.Context(), cfg, folders, r, test.asked, Duty{Inspections: 1})
+		if err != nil || got.Frame != test.want {
+			t.Errorf("%+v: measured %s, %v", test, got.Frame, err)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"linectl/internal/inspect/padim"
 	"linectl/internal/inspect/patchcore"
+	"linectl/internal/inspect/picture"
 	"linectl/internal/part"
 )
 
@@ -31,6 +32,7 @@ func TestFormat2(t *testing.T) {
 	}
 	want := full("x")
 	want.Manifest.Backbone.Precision, want.Manifest.Backbone.Gate, want.Network = "", "", nil
+	want.Training.Frame = picture.Size{}
 	want.Format, want.Version, want.Created, want.Hash, want.Path = 2, 1, r.Created, r.Hash, r.Path
 	if !reflect.DeepEqual(r, want) {
 		t.Errorf("read\n%+v\nwant\n%+v", r, want)
@@ -47,6 +49,7 @@ func full(name string) *Recipe {
 		{Name: "label", Polygon: [][2]float64{{0, 0.5}, {0.25, 0.5}, {0.1, 1}}, Ignore: true},
 	}
 	r.History = []Change{{What: "trained from 2 pictures", Who: "eva", Why: "new lens"}}
+	r.Training.Frame = picture.Size{Width: 640, Height: 480}
 	r.Training.Groups, r.Training.LeftOut, r.Training.Widen = 2, []string{"odd.png"}, []string{"light"}
 	r.Method.Gate = "int8 was not tried"
 	r.Bank.Origin = []patchcore.Origin{{Picture: 0, Cell: 3}, {Picture: 1, Cell: 1}}

@@ -108,7 +108,9 @@ type Training struct {
 	Sampled  int      `toml:"sampled" comment:"of which the bank was chosen among so many"`
 	LeftOut  []string `toml:"left_out,omitempty" comment:"pictures that were neither learned nor counted, being unlike the rest"`
 	Widen    []string `toml:"widen,omitempty" comment:"changes that the pictures were also learned under"`
-	Budget   *Budget  `toml:"budget,omitempty" comment:"the time that an inspection was allowed, and what was measured to keep it"`
+	// Frame is zero in what earlier versions of linectl trained.
+	Frame  picture.Size `toml:"frame,inline,omitempty" comment:"pixels of the pictures, of most of them"`
+	Budget *Budget      `toml:"budget,omitempty" comment:"the time that an inspection was allowed, and what was measured to keep it"`
 }
 
 // Budget is how network, input and memory bank were chosen for the time that an inspection may take.
