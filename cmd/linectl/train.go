@@ -87,7 +87,7 @@ are recognised and count as one. The threshold follows from good pictures that a
 ones, if given, only show what it would catch. Pictures unlike the rest are named and left out.
 
 With --add the pictures are added to the active version in place of --good: what is new in them is
-learned, and the threshold set anew, in seconds.
+learned, and the threshold set anew, in seconds: for what it was set for, or for --false-rejects and --review.
 
 The first version of a name becomes active at once, a later one with 'recipe activate'.`,
 		Args: cobra.ExactArgs(1),
@@ -110,6 +110,9 @@ The first version of a name becomes active at once, a later one with 'recipe act
 					if c.Flags().Changed(name) {
 						return hint.New(hint.Usage, fmt.Errorf("--%s does not go with --add: the version keeps what it was made with", name), "train anew with --good to change it")
 					}
+				}
+				if o.KeepSuspects {
+					return hint.New(hint.Usage, errors.New("--keep-suspects does not go with --add: of added pictures none is left out for being unlike the rest"), "leave it away")
 				}
 				o.Good = add
 			}
