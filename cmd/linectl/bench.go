@@ -195,7 +195,8 @@ func (p *program) benchSettings(ctx context.Context, cfg inspect.Config, folders
 				}
 				for _, precision := range o.precisions {
 					for _, computes := range o.networks {
-						t, err := m.Measure(ctx, inspect.Setting{Backbone: backbone, Size: size, Bank: bank, Precision: precision, Computes: computes}, o.duty)
+						t, err := m.Measure(ctx, inspect.Setting{Backbone: backbone, Size: size, Bank: bank, Computes: computes,
+							Options: patchcore.Options{Score: patchcore.Max, Precision: precision}}, o.duty)
 						if err != nil {
 							return nil, err
 						}

@@ -26,12 +26,14 @@ type Latency struct {
 	Max float64 `json:"max_ms"`
 }
 
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
 // latency sorts the times. A percentile is the least time that so many percent of them do not exceed.
 func latency(times []time.Duration) Latency {
 	slices.Sort(times)
 	at := func(share float64) float64 {
 		i := int(math.Ceil(share*float64(len(times)))) - 1
-		return float64(times[max(i, 0)].Microseconds()) / 1000
+		return millis(times[max(i, 0)])
 	}
 	return Latency{at(0.5), at(0.95), at(0.99), at(1)}
 }
@@ -175,11 +177,11 @@ func (i *Inspector) measure(ctx context.Context, r *recipe.Recipe, camera pictur
 
 // Setting is one choice of everything that the time per part depends on.
 type Setting struct {
-	Backbone  network.Backbone
-	Size      picture.Size // of the network's input
-	Bank      int
-	Precision string // of the bank
-	Computes  string // of the network: patchcore.FP32 or patchcore.Int8
+	patchcore.Options
+	Backbone network.Backbone
+	Size     picture.Size // of the network's input
+	Bank     int
+	Computes string // the precision of the network: patchcore.FP32 or patchcore.Int8
 }
 
 // benchFrame is the camera picture of measurements that are given none.
@@ -231,7 +233,7 @@ func (m *Measurer) Measure(ctx context.Context, s Setting, d Duty) (Timing, erro
 	if err != nil {
 		return t, err
 	}
-	scorer, err := patchcore.NewScorer(m.runtime, e.network.Features, bank, patchcore.Options{Score: patchcore.Max, Precision: s.Precision})
+	scorer, err := patchcore.NewScorer(m.runtime, e.network.Features, bank, s.Options)
 	if err != nil {
 		return t, err
 	}

@@ -120,6 +120,12 @@ func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, pro
 		return nil, err
 	}
 	r.Network = eight
+	if exceeded, err := t.measureAgain(ctx, r); err != nil {
+		return nil, err
+	} else if exceeded != nil {
+		return nil, hint.New(hint.Failure, fmt.Errorf("no version is made: %w", exceeded),
+			fmt.Sprintf("give more time, or choose for what was trained from the start: --budget %s --precision %s --score %s", o.Budget.Limit, r.Method.Precision, r.Method.Score))
+	}
 	return t.save(ctx, folders, r, fmt.Sprintf("trained from %d pictures", len(r.Pictures)))
 }
 

@@ -58,6 +58,12 @@ func Add(ctx context.Context, cfg Config, folders Folders, o TrainOptions, progr
 	if err != nil {
 		return nil, err
 	}
+	// Where it takes too long now, only a person can say whether good parts that are rejected are worse.
+	if exceeded, err := t.measureAgain(ctx, r); err != nil {
+		return nil, err
+	} else if exceeded != nil {
+		t.note("%v; training it anew with --good and --budget keeps within it", exceeded)
+	}
 	return t.save(ctx, folders, r, fmt.Sprintf("%d pictures added", added))
 }
 

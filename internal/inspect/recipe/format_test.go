@@ -69,7 +69,7 @@ func TestRoundTripOfAllThereIs(t *testing.T) {
 	for _, want := range []*Recipe{full("x"), gauss} {
 		want.Training.Budget = &Budget{Limit: "50ms", Device: "cpu", Trials: []Trial{
 			{Backbone: "large", Input: "384x384", Bank: 16384, Precision: patchcore.Int8, Measured: 10, P50: 61.5, P99: 70.25, Why: "p50 exceeds the budget"},
-			{Backbone: "net", Input: "32x32", Bank: 2, Precision: patchcore.Int8, Measured: 200, P50: 1.5, P99: 2, Fits: true, Why: "p99 is within the budget"},
+			{Backbone: "net", Input: "32x32", Bank: 2, Precision: patchcore.Int8, Score: patchcore.Reweighted, Network: patchcore.FP32, Measured: 200, P50: 1.5, P99: 2, Fits: true, Why: "p99 is within the budget"},
 		}}
 		want.History[0].What = "two\nlines.png were \x1b[31m"
 		f := Folder(t.TempDir())

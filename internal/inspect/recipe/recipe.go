@@ -125,7 +125,9 @@ type Trial struct {
 	Backbone  string  `toml:"backbone" json:"backbone"`
 	Input     string  `toml:"input" json:"input"`
 	Bank      int     `toml:"bank" json:"bank"`
-	Precision string  `toml:"precision" json:"precision"`  // of the bank
+	Precision string  `toml:"precision" json:"precision"` // of the bank
+	Score     string  `toml:"score,omitempty" json:"score,omitempty"`
+	Network   string  `toml:"backbone_precision,omitempty" json:"backbone_precision,omitempty"`
 	Measured  int     `toml:"measured" json:"inspections"` // few where they were enough to give it up
 	P50       float64 `toml:"p50" json:"p50_ms"`
 	P99       float64 `toml:"p99" json:"p99_ms"`
