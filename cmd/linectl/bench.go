@@ -42,19 +42,21 @@ type benchOptions struct {
 	banks      []int
 	precisions []string
 	networks   []string
+	frame      picture.Size // of the camera
 	duty       inspect.Duty
 }
 
 func (p *program) benchCommand() *cobra.Command {
 	var d desk
 	var o benchOptions
+	var frame string
 	c := &cobra.Command{
 		Use:   "bench [NAME[@VERSION]]",
 		Short: "how long each stage of an inspection takes on this machine",
 		Long: `Bench measures each stage of an inspection: picture (quality, resize), network, score.
 
-With a NAME it inspects the recipe's own pictures by its active version or by the one that is named. Without it
-measures rendered pictures against every combination of --backbones, --size, --bank and --precision. Measure on a machine
+With a NAME it inspects the recipe's own pictures, at the size of the camera's, by its active version or by the one that is
+named. Without it measures rendered pictures against every combination of --backbones, --size, --bank and --precision. Measure on a machine
 that does nothing else; p99 is of the order of the line's, the greatest time is not to be trusted.
 
 For a machine with a GPU, after 'make runtime DEVICE=cuda':
@@ -62,6 +64,17 @@ For a machine with a GPU, after 'make runtime DEVICE=cuda':
   linectl bench --device cuda:0,tensorrt:0,tensorrt:0:fp16 --backbones r18.onnx,r50.onnx,wrn50.onnx --pause 60s`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			for _, name := range []string{"backbones", "size", "bank", "precision", "backbone-precision"} {
+				if len(args) == 1 && c.Flags().Changed(name) {
+					return hint.New(hint.Usage, fmt.Errorf("--%s does not go with %s: a recipe is measured as it was made", name, args[0]), "leave the recipe away to measure other settings")
+				}
+			}
+			if frame != "" {
+				var err error
+				if o.frame, err = picture.ParseFrame(frame); err != nil {
+					return hint.New(hint.Usage, fmt.Errorf("--picture: %w", err), "")
+				}
+			}
 			return p.bench(c.Context(), d, o, args)
 		},
 	}
@@ -69,6 +82,7 @@ For a machine with a GPU, after 'make runtime DEVICE=cuda':
 	c.Flags().StringSliceVar(&o.devices, "device", nil, "devices, one after the other (that of the config)")
 	c.Flags().IntVar(&o.threads, "threads", 0, "threads of the network (as in the config)")
 	c.Flags().StringSliceVar(&o.backbones, "backbones", nil, "ONNX files of several networks, each with its card (that of --backbone)")
+	c.Flags().StringVar(&frame, "picture", "", "size of the camera's pictures, as 2448x2048 (that which the recipe was trained from; without a recipe, 1280x960)")
 	c.Flags().StringSliceVar(&o.sizes, "size", []string{"256x256"}, "sizes of the network's input")
 	c.Flags().IntSliceVar(&o.banks, "bank", []int{inspect.DefaultBank, 4096, 16384}, "vectors in the memory bank")
 	c.Flags().StringSliceVar(&o.precisions, "precision", nil, "of the memory bank: fp32, int8 (both, where the device has both)")
@@ -138,7 +152,10 @@ func (p *program) benchRecipe(ctx context.Context, cfg inspect.Config, folders i
 	if err != nil {
 		return nil, err
 	}
-	t, err := inspect.BenchRecipe(ctx, cfg, folders, r, o.duty)
+	if o.frame == (picture.Size{}) && r.Training.Frame == (picture.Size{}) {
+		fmt.Fprintf(p.err, "note: %s@%d does not say how large its camera's pictures are, and is measured with smaller copies where they are large: --picture gives their size\n", r.Name, r.Version)
+	}
+	t, err := inspect.BenchRecipe(ctx, cfg, folders, r, o.frame, o.duty)
 	return []inspect.Timing{t}, err
 }
 
@@ -147,7 +164,7 @@ func (p *program) benchSettings(ctx context.Context, cfg inspect.Config, folders
 	if len(files) == 0 {
 		files = []string{cfg.Backbone}
 	}
-	m, err := inspect.NewMeasurer(cfg, folders, picture.Size{})
+	m, err := inspect.NewMeasurer(cfg, folders, o.frame)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +195,8 @@ func (p *program) benchSettings(ctx context.Context, cfg inspect.Config, folders
 				}
 				for _, precision := range o.precisions {
 					for _, computes := range o.networks {
-						t, err := m.Measure(ctx, inspect.Setting{Backbone: backbone, Size: size, Bank: bank, Precision: precision, Computes: computes}, o.duty)
+						t, err := m.Measure(ctx, inspect.Setting{Backbone: backbone, Size: size, Bank: bank, Computes: computes,
+							Options: patchcore.Options{Score: patchcore.Max, Precision: precision}}, o.duty)
 						if err != nil {
 							return nil, err
 						}
@@ -200,7 +218,7 @@ func (p *program) cycle() time.Duration {
 }
 
 func (p *program) printBench(b benched) error {
-	header := []string{"what", "device", "input", "network", "bank", "precision", "picture p50", "network p50", "score p50", "p50", "p95", "p99", "max", "of the cycle"}
+	header := []string{"what", "device", "frame", "input", "network", "bank", "precision", "picture p50", "network p50", "score p50", "p50", "p95", "p99", "max", "of the cycle"}
 	paused := false
 	for _, t := range b.Timings {
 		paused = paused || t.AfterPause > 0
@@ -211,7 +229,7 @@ func (p *program) printBench(b benched) error {
 	ms := func(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
 	rows := make([][]string, len(b.Timings))
 	for i, t := range b.Timings {
-		rows[i] = []string{t.What, t.Device, t.Input.String(), t.Computes, strconv.Itoa(t.Bank), t.Precision, ms(t.Picture.P50), ms(t.Network.P50), ms(t.Score.P50),
+		rows[i] = []string{t.What, t.Device, t.Frame.String(), t.Input.String(), t.Computes, strconv.Itoa(t.Bank), t.Precision, ms(t.Picture.P50), ms(t.Network.P50), ms(t.Score.P50),
 			ms(t.Whole.P50), ms(t.Whole.P95), ms(t.Whole.P99), ms(t.Whole.Max), fmt.Sprintf("%.0f %%", 100*t.Whole.P99/b.CycleMS)}
 		if paused {
 			rows[i] = append(rows[i], ms(t.AfterPause))

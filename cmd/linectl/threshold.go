@@ -56,6 +56,11 @@ with --activate, and only if it rejects every challenge picture.`,
 					given++
 				}
 			}
+			for flag, value := range map[string]float64{"try": o.try, "try-false-rejects": o.tryRejects, "set": o.set, "false-rejects": o.setRejects, "review": o.review} {
+				if c.Flags().Changed(flag) && value == 0 {
+					return hint.New(hint.Usage, fmt.Errorf("--%s 0 asks for nothing; it must be a positive number", flag), "leave it away to look only; --review-from 0 does without a review")
+				}
+			}
 			if given > 1 {
 				return hint.New(hint.Usage, errors.New("--try, --try-false-rejects, --set and --false-rejects are one or the other"), "")
 			}

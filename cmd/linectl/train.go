@@ -87,7 +87,7 @@ are recognised and count as one. The threshold follows from good pictures that a
 ones, if given, only show what it would catch. Pictures unlike the rest are named and left out.
 
 With --add the pictures are added to the active version in place of --good: what is new in them is
-learned, and the threshold set anew, in seconds.
+learned, and the threshold set anew, in seconds: for what it was set for, or for --false-rejects and --review.
 
 The first version of a name becomes active at once, a later one with 'recipe activate'.`,
 		Args: cobra.ExactArgs(1),
@@ -110,6 +110,9 @@ The first version of a name becomes active at once, a later one with 'recipe act
 					if c.Flags().Changed(name) {
 						return hint.New(hint.Usage, fmt.Errorf("--%s does not go with --add: the version keeps what it was made with", name), "train anew with --good to change it")
 					}
+				}
+				if o.KeepSuspects {
+					return hint.New(hint.Usage, errors.New("--keep-suspects does not go with --add: of added pictures none is left out for being unlike the rest"), "leave it away")
 				}
 				o.Good = add
 			}
@@ -297,9 +300,9 @@ func (p *program) printBudget(b recipe.Budget) error {
 		if t.Fits {
 			kept = "yes"
 		}
-		rows = append(rows, []string{t.Backbone, t.Input, strconv.Itoa(t.Bank), t.Precision, strconv.Itoa(t.Measured), fmt.Sprintf("%.1f", t.P50), fmt.Sprintf("%.1f", t.P99), kept, t.Why})
+		rows = append(rows, []string{t.Backbone, t.Network, t.Input, strconv.Itoa(t.Bank), t.Precision, t.Score, strconv.Itoa(t.Measured), fmt.Sprintf("%.1f", t.P50), fmt.Sprintf("%.1f", t.P99), kept, t.Why})
 	}
-	return p.print(map[string]any{"budget": b}, []string{"backbone", "input", "bank", "precision", "inspections", "p50 ms", "p99 ms", "taken", "why"}, rows)
+	return p.print(map[string]any{"budget": b}, []string{"backbone", "network", "input", "bank", "precision", "score", "inspections", "p50 ms", "p99 ms", "fits", "why"}, rows)
 }
 
 // fit chooses what inspects within the budget on this machine. Where nothing does, o has what was tried.
@@ -312,16 +315,17 @@ func fit(ctx context.Context, cfg *inspect.Config, folders inspect.Folders, o *i
 	if err != nil {
 		return err
 	}
-	c, err := inspect.Choose(ctx, *cfg, folders, picture.Size{Width: frame.Width, Height: frame.Height}, budget, progress)
-	if len(c.Tried) > 0 {
-		o.Budget = c.Budget(budget)
+	c, err := inspect.Choose(ctx, *cfg, folders, *o, picture.Size{Width: frame.Width, Height: frame.Height}, budget, progress)
+	if len(c.Budget.Trials) > 0 {
+		o.Budget = &c.Budget
 	}
 	if err != nil {
 		return err
 	}
 	cfg.Backbone, o.Size, o.Bank = c.Backbone.Path, c.Size, c.Bank
-	o.Note(fmt.Sprintf("within %s this machine inspects with backbone %s, input %s and a bank of %d: p99 %.1f ms, of %d settings that were measured",
-		budget, c.Backbone.Name, c.Size, c.Bank, c.Tried[len(c.Tried)-1].Whole.P99, len(c.Tried)))
+	tried := c.Budget.Trials
+	o.Note(fmt.Sprintf("within %s this machine inspects with backbone %s, input %s and a bank of %d in %s: p99 %.1f ms, of %d settings that were measured",
+		budget, c.Backbone.Name, c.Size, c.Bank, c.Precision, tried[len(tried)-1].P99, len(tried)))
 	return nil
 }
 

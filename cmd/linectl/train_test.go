@@ -16,12 +16,13 @@ import (
 	"linectl/internal/sim/parts"
 )
 
-// TestTrainWithinNothing: a budget that nothing keeps is refused with what came nearest and all that was measured.
+// TestTrainWithinNothing: a budget that nothing keeps is refused with what came nearest and all that was measured, in the
+// precision and with the score that were asked for.
 func TestTrainWithinNothing(t *testing.T) {
 	folder := t.TempDir()
 	good, recipes := filepath.Join(folder, "good"), filepath.Join(folder, "recipes")
 	drawPlates(t, good, "", 1, 1)
-	out, errs := ask(t, 1, "train", "plate", "--good", good, "--recipes", recipes, "--budget", "1ns", "-o", "json")
+	out, errs := ask(t, 1, "train", "plate", "--good", good, "--recipes", recipes, "--budget", "1ns", "--precision", "fp32", "--score", "mean_top_k", "-o", "json")
 	var page struct {
 		Budget recipe.Budget `json:"budget"`
 	}
@@ -33,7 +34,8 @@ func TestTrainWithinNothing(t *testing.T) {
 	}
 	nearest := page.Budget.Trials[0]
 	for _, tried := range page.Budget.Trials {
-		if tried.Fits || tried.Measured < 1 || !(tried.P50 > 0) || tried.Why != "p50 exceeds the budget" {
+		if tried.Fits || tried.Measured < 1 || !(tried.P50 > 0) || tried.Why != "p50 exceeds the budget" ||
+			tried.Precision != "fp32" || tried.Score != "mean_top_k" || tried.Network != "fp32" {
 			t.Errorf("%+v", tried)
 		}
 		if tried.P50 < nearest.P50 {
@@ -54,12 +56,12 @@ func TestBudgetIsATable(t *testing.T) {
 	var out strings.Builder
 	p := &program{out: &out, output: "table"}
 	err := p.printBudget(recipe.Budget{Limit: "30ms", Trials: []recipe.Trial{
-		{Backbone: "large", Input: "256x256", Bank: 4096, Precision: "int8", Measured: 10, P50: 41.26, P99: 50, Why: "p50 exceeds the budget"},
-		{Backbone: "small", Input: "128x128", Bank: 512, Precision: "int8", Measured: 200, P50: 7, P99: 12.5, Fits: true, Why: "p99 is within the budget"},
+		{Backbone: "large", Input: "256x256", Bank: 4096, Precision: "int8", Score: "max", Network: "fp32", Measured: 10, P50: 41.26, P99: 50, Why: "p50 exceeds the budget"},
+		{Backbone: "small", Input: "128x128", Bank: 512, Precision: "int8", Score: "max", Network: "fp32", Measured: 200, P50: 7, P99: 12.5, Fits: true, Why: "p99 is within the budget"},
 	}})
-	want := `BACKBONE  INPUT    BANK  PRECISION  INSPECTIONS  P50 MS  P99 MS  TAKEN  WHY
-large     256x256  4096  int8       10           41.3    50.0    no     p50 exceeds the budget
-small     128x128  512   int8       200          7.0     12.5    yes    p99 is within the budget
+	want := `BACKBONE  NETWORK  INPUT    BANK  PRECISION  SCORE  INSPECTIONS  P50 MS  P99 MS  FITS  WHY
+large     fp32     256x256  4096  int8       max    10           41.3    50.0    no    p50 exceeds the budget
+small     fp32     128x128  512   int8       max    200          7.0     12.5    yes   p99 is within the budget
 `
 	if err != nil || out.String() != want {
 		t.Errorf("%v\n%s", err, &out)

@@ -26,6 +26,8 @@ type Latency struct {
 	Max float64 `json:"max_ms"`
 }
 
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
 // LatencyOf sorts the times; that of none is zero. A percentile is the least time that so many percent of them do not
 // exceed.
 func LatencyOf(times []time.Duration) Latency {
@@ -35,7 +37,7 @@ func LatencyOf(times []time.Duration) Latency {
 	slices.Sort(times)
 	at := func(share float64) float64 {
 		i := int(math.Ceil(share*float64(len(times)))) - 1
-		return float64(times[max(i, 0)].Microseconds()) / 1000
+		return millis(times[max(i, 0)])
 	}
 	return Latency{at(0.5), at(0.95), at(0.99), at(1)}
 }
@@ -44,6 +46,7 @@ func LatencyOf(times []time.Duration) Latency {
 type Timing struct {
 	What        string       `json:"what"` // the recipe, or the backbone
 	Device      string       `json:"device"`
+	Frame       picture.Size `json:"frame"` // the camera's picture
 	Input       picture.Size `json:"input"`
 	Bank        int          `json:"bank"` // vectors; 0 for PaDiM
 	Precision   string       `json:"precision"`
@@ -125,7 +128,7 @@ func (s stages) measure(ctx context.Context, frames []part.Frame, d Duty, t Timi
 			d.Progress(t.What+" "+t.Input.String(), i-warmUp+1, d.Inspections)
 		}
 	}
-	t.Inspections = len(times[3])
+	t.Frame, t.Inspections = picture.Size{Width: frames[0].Width, Height: frames[0].Height}, len(times[3])
 	t.Picture, t.Network, t.Score, t.Whole = LatencyOf(times[0]), LatencyOf(times[1]), LatencyOf(times[2]), LatencyOf(times[3])
 	if d.Pause > 0 {
 		select {
@@ -142,36 +145,47 @@ func (s stages) measure(ctx context.Context, frames []part.Frame, d Duty, t Timi
 	return t, nil
 }
 
-// BenchRecipe measures the inspection of a recipe's own pictures by it.
-func BenchRecipe(ctx context.Context, cfg Config, folders Folders, r *recipe.Recipe, d Duty) (Timing, error) {
+// BenchRecipe measures the inspection of a recipe's own pictures by it, at the size of the camera's; zero takes the size
+// that the recipe was trained from.
+func BenchRecipe(ctx context.Context, cfg Config, folders Folders, r *recipe.Recipe, camera picture.Size, d Duty) (Timing, error) {
 	i, err := OpenRecipe(cfg, folders, r, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return Timing{}, err
 	}
 	defer i.Close()
+	return i.measure(ctx, r, camera, d)
+}
+
+// measure is BenchRecipe by an inspector of the recipe. Golden pictures are kept smaller than the camera's, and the time that a
+// picture's quality and its resizing take grows with it.
+func (i *Inspector) measure(ctx context.Context, r *recipe.Recipe, camera picture.Size, d Duty) (Timing, error) {
+	camera = cmp.Or(camera, r.Training.Frame)
 	var frames []part.Frame
 	for _, g := range r.Golden {
 		frame, err := raster.Decode(g.Picture)
+		if err == nil && camera != (picture.Size{}) {
+			frame, err = picture.Resized(frame, camera)
+		}
 		if err != nil {
 			return Timing{}, fmt.Errorf("golden picture %s: %w", g.File, err)
 		}
 		frames = append(frames, frame)
 	}
 	if len(frames) == 0 { // format 1 keeps none
-		frames = scene(benchFrame, 4)
+		frames = scene(cmp.Or(camera, benchFrame), 4)
 	}
-	return stages{i.extractor, i.scorer}.measure(ctx, frames, d, Timing{What: fmt.Sprintf("%s@%d", r.Name, r.Version), Device: cfg.Device,
-		Input: r.Input.Size(), Bank: r.Bank.Rows, Precision: r.Method.Precision,
+	return stages{i.extractor, i.scorer}.measure(ctx, frames, d, Timing{What: fmt.Sprintf("%s@%d", r.Name, r.Version), Device: i.device,
+		Input: r.Input.Size(), Bank: r.Bank.Rows, Precision: i.precision,
 		Computes: cmp.Or(r.Manifest.Backbone.Precision, patchcore.FP32)})
 }
 
 // Setting is one choice of everything that the time per part depends on.
 type Setting struct {
-	Backbone  network.Backbone
-	Size      picture.Size // of the network's input
-	Bank      int
-	Precision string // of the bank
-	Computes  string // of the network: patchcore.FP32 or patchcore.Int8
+	patchcore.Options
+	Backbone network.Backbone
+	Size     picture.Size // of the network's input
+	Bank     int
+	Computes string // the precision of the network: patchcore.FP32 or patchcore.Int8
 }
 
 // benchFrame is the camera picture of measurements that are given none.
@@ -190,10 +204,7 @@ func NewMeasurer(cfg Config, folders Folders, camera picture.Size) (*Measurer, e
 	if err != nil {
 		return nil, err
 	}
-	if camera == (picture.Size{}) {
-		camera = benchFrame
-	}
-	return &Measurer{runtime, scene(camera, 4)}, nil
+	return &Measurer{runtime, scene(cmp.Or(camera, benchFrame), 4)}, nil
 }
 
 // Runtime is what it measures on.
@@ -226,7 +237,7 @@ func (m *Measurer) Measure(ctx context.Context, s Setting, d Duty) (Timing, erro
 	if err != nil {
 		return t, err
 	}
-	scorer, err := patchcore.NewScorer(m.runtime, e.network.Features, bank, patchcore.Options{Score: patchcore.Max, Precision: s.Precision})
+	scorer, err := patchcore.NewScorer(m.runtime, e.network.Features, bank, s.Options)
 	if err != nil {
 		return t, err
 	}

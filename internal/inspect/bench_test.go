@@ -52,7 +52,7 @@ func TestMeasure(t *testing.T) {
 		t.Fatal(err)
 	}
 	steps := 0
-	s := Setting{Backbone: defaultBackbone(t), Size: picture.Size{Width: 96, Height: 64}, Bank: 100, Precision: patchcore.Int8}
+	s := Setting{Backbone: defaultBackbone(t), Size: picture.Size{Width: 96, Height: 64}, Bank: 100, Options: patchcore.Options{Score: patchcore.MeanTopK, TopK: 3, Precision: patchcore.Int8}}
 	got, err := m.Measure(t.Context(), s, Duty{Inspections: 20, Pause: time.Millisecond, Progress: func(string, int, int) { steps++ }})
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +62,7 @@ func TestMeasure(t *testing.T) {
 			t.Errorf("%s: %+v", name, l)
 		}
 	}
-	if got.Whole.Max < got.Network.P50 || got.AfterPause <= 0 || steps != 20 || got.Inspections != 20 || got.Device != "cpu" {
+	if got.Whole.Max < got.Network.P50 || got.AfterPause <= 0 || steps != 20 || got.Inspections != 20 || got.Device != "cpu" || got.Frame != s.Size {
 		t.Errorf("%+v after %d steps", got, steps)
 	}
 	if hopeless, err := m.Measure(t.Context(), s, Duty{Inspections: 200, Limit: time.Nanosecond}); err != nil || hopeless.Inspections != 3 || hopeless.Whole.P99 <= 0 {
@@ -72,6 +72,44 @@ func TestMeasure(t *testing.T) {
 	stop()
 	if _, err := m.Measure(ctx, s, Duty{Inspections: 1}); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// TestBenchTakesTheCamerasPictures: a recipe is measured at the size of the pictures that it was trained from, or at another
+// one, whatever the size in which it keeps its golden pictures.
+func TestBenchTakesTheCamerasPictures(t *testing.T) {
+	_, r, cfg, folders := trained(t)
+	kept := picture.Size{Width: 96, Height: 96}
+	if r.Training.Frame != kept {
+		t.Errorf("trained from %s, the recipe says %s", kept, r.Training.Frame)
+	}
+	other := picture.Size{Width: 200, Height: 100}
+	for _, test := range []struct{ trained, asked, want picture.Size }{
+		{kept, picture.Size{}, kept}, {other, picture.Size{}, other}, {kept, other, other}, {picture.Size{}, picture.Size{}, kept},
+	} {
+		r.Training.Frame = test.trained
+		got, err := BenchRecipe(t.Context(), cfg, folders, r, test.asked, Duty{Inspections: 1})
+		if err != nil || got.Frame != test.want {
+			t.Errorf("%+v: measured %s, %v", test, got.Frame, err)
+		}
+	}
+}
+
+// TestPrecisionOfDevices: only the processor computes an int8 bank, training refuses to make one for another device before it
+// starts that, and nothing calls fp32 int8.
+func TestPrecisionOfDevices(t *testing.T) {
+	gpu := network.Device{Kind: "cuda", Target: "0"}
+	if cpu := (network.Device{Kind: network.CPU}); precisionOn(cpu, patchcore.Int8) != patchcore.Int8 || precisionOn(gpu, patchcore.Int8) != patchcore.FP32 {
+		t.Errorf("int8 is %s on %s, %s on %s", precisionOn(cpu, patchcore.Int8), cpu, precisionOn(gpu, patchcore.Int8), gpu)
+	}
+	cfg, folders, o := bench(t)
+	cfg.Device, o.Precision = gpu.String(), patchcore.Int8
+	_, err := Train(t.Context(), cfg, folders, o, nil)
+	_, chosen := Choose(t.Context(), cfg, folders, o, picture.Size{}, time.Second, nil)
+	for _, err := range []error{err, chosen} {
+		if hint.KindOf(err) != hint.Usage || err.Error() != "an int8 memory bank is for the device cpu; cuda:0 computes fp32 as fast" || !strings.Contains(hint.Of(err), "--precision auto or fp32") {
+			t.Errorf("%v (%s)", err, hint.Of(err))
+		}
 	}
 }
 

@@ -41,6 +41,7 @@ type Inspector struct {
 	limits    picture.Limits
 	threshold recipe.Threshold
 	device    string
+	precision string // of the memory bank, as the device computes it
 
 	busy      sync.Mutex
 	extractor *extractor
@@ -82,7 +83,7 @@ func OpenRecipe(cfg Config, folders Folders, r *recipe.Recipe, log *slog.Logger)
 		i.Close()
 		return nil, fmt.Errorf("recipe %s@%d: %w", r.Name, r.Version, err)
 	}
-	log.Info("recipe ready", "recipe", r.Name, "version", r.Version, "hash", r.Hash[:12], "method", r.Method.Name, "precision", r.Method.Precision,
+	log.Info("recipe ready", "recipe", r.Name, "version", r.Version, "hash", r.Hash[:12], "method", r.Method.Name, "precision", i.precision,
 		"backbone", r.Manifest.Backbone.Name, "backbone precision", r.Manifest.Backbone.Precision, "device", cfg.Device, "input", r.Input.Size(), "bank", r.Bank.Rows, "threshold", r.Threshold.Value,
 		"zones", len(r.Zones), "golden", len(r.Golden), "took", time.Since(begun).Round(time.Millisecond))
 	return i, nil
@@ -91,7 +92,8 @@ func OpenRecipe(cfg Config, folders Folders, r *recipe.Recipe, log *slog.Logger)
 // newInspector makes an inspector of a recipe, which need not have been saved, on an open network. The
 // inspector has run once. It owns the extractor unless there is an error.
 func newInspector(runtime *network.Runtime, e *extractor, r *recipe.Recipe) (*Inspector, error) {
-	i := &Inspector{recipe: r.ID(), limits: r.Quality, threshold: r.Threshold, device: runtime.Device().String(), extractor: e}
+	i := &Inspector{recipe: r.ID(), limits: r.Quality, threshold: r.Threshold, device: runtime.Device().String(),
+		precision: precisionOn(runtime.Device(), r.Method.Precision), extractor: e}
 	features := e.network.Features
 	var exact func(cell int) float64
 	if r.Gauss != nil {
@@ -102,9 +104,7 @@ func newInspector(runtime *network.Runtime, e *extractor, r *recipe.Recipe) (*In
 		i.scorer = s
 	} else {
 		options := r.Method.Options()
-		if !runtime.Device().Int8() { // it computes fp32 as fast, which needs no gate
-			options.Precision = patchcore.FP32
-		}
+		options.Precision = i.precision
 		s, err := patchcore.NewScorer(runtime, features, r.Bank, options)
 		if err != nil {
 			return nil, err
@@ -125,8 +125,20 @@ func newInspector(runtime *network.Runtime, e *extractor, r *recipe.Recipe) (*In
 	return i, nil
 }
 
+// precisionOn is that in which a device computes a memory bank of the given precision. One that has no int8 computes fp32 as
+// fast, which needs no gate.
+func precisionOn(d network.Device, bank string) string {
+	if d.Int8() {
+		return bank
+	}
+	return patchcore.FP32
+}
+
 // Recipe names what decides.
 func (i *Inspector) Recipe() part.Recipe { return i.recipe }
+
+// Precision is that in which the memory bank is computed here: fp32 for one of int8 where the device has none.
+func (i *Inspector) Precision() string { return i.precision }
 
 // Inspect judges a frame. The stages are picture, network and score. A picture that cannot be judged is
 // a finding with the picture's own reason. An error carries the reason for the reject, as does the

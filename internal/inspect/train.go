@@ -71,7 +71,7 @@ type Progress func(stage string, done, total int)
 func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, progress Progress) (*recipe.Recipe, error) {
 	free := o.Score == "" && o.Method != recipe.PaDiM
 	o.fill()
-	if err := o.check(); err != nil {
+	if err := o.check(cfg.Device); err != nil {
 		return nil, err
 	}
 	t, files, err := begin(cfg, folders, o, progress)
@@ -120,6 +120,12 @@ func Train(ctx context.Context, cfg Config, folders Folders, o TrainOptions, pro
 		return nil, err
 	}
 	r.Network = eight
+	if exceeded, err := t.measureAgain(ctx, r); err != nil {
+		return nil, err
+	} else if exceeded != nil {
+		return nil, hint.New(hint.Failure, fmt.Errorf("no version is made: %w", exceeded),
+			fmt.Sprintf("give more time, or choose for what was trained from the start: --budget %s --precision %s --score %s", o.Budget.Limit, r.Method.Precision, r.Method.Score))
+	}
 	return t.save(ctx, folders, r, fmt.Sprintf("trained from %d pictures", len(r.Pictures)))
 }
 
@@ -163,11 +169,17 @@ func (o *TrainOptions) fill() {
 	}
 }
 
-func (o TrainOptions) check() error {
+// check refuses what cannot be trained on a device, without starting it.
+func (o TrainOptions) check(device string) error {
 	if err := recipe.CheckName(o.Name); err != nil {
 		return hint.New(hint.Usage, err, "")
 	}
+	d, err := network.ParseDevice(device)
+	if err != nil {
+		return hint.New(hint.Usage, err, "")
+	}
 	var wrong error
+	next := ""
 	switch o.Method {
 	case recipe.PatchCore:
 		precision := o.Precision
@@ -177,6 +189,10 @@ func (o TrainOptions) check() error {
 		wrong = patchcore.Options{Score: o.Score, TopK: o.TopK, Precision: precision}.Check()
 		if wrong == nil && o.TopK != 0 && o.Score != patchcore.MeanTopK {
 			wrong = fmt.Errorf("the score %s has no top_k; %s has", o.Score, patchcore.MeanTopK)
+		}
+		if wrong == nil && precisionOn(d, precision) != precision {
+			wrong = fmt.Errorf("an int8 memory bank is for the device %s; %s computes fp32 as fast", network.CPU, d)
+			next = "train with --precision auto or fp32, or set inspect.device to " + network.CPU
 		}
 	case recipe.PaDiM:
 		if o.Score != recipe.MaxSmoothed || o.TopK != 0 {
@@ -200,7 +216,7 @@ func (o TrainOptions) check() error {
 	default:
 		wrong = picture.CheckChanges(o.Widen)
 	}
-	return hint.New(hint.Usage, wrong, "")
+	return hint.New(hint.Usage, wrong, next)
 }
 
 // inputSize looks at some of the pictures to choose the network's input.
@@ -321,10 +337,15 @@ func (t *trainer) calibrate(r *recipe.Recipe) error {
 			return hint.New(hint.Usage, fmt.Errorf("a review of %g in 10,000 must be more than the false rejects, which are to be %g", o.Review, r.Threshold.Target), "ask for more, or take more pictures")
 		}
 	}
+	return t.promise(r)
+}
+
+// promise sets the thresholds anew and says where one that was asked for is not there.
+func (t *trainer) promise(r *recipe.Recipe) error {
 	if err := Calibrate(r); err != nil {
 		return t.refuse(err)
 	}
-	if o.Review != 0 && r.Threshold.Review == 0 {
+	if o := t.options; o.Review != 0 && r.Threshold.Review == 0 {
 		t.note("the pictures are too few to tell a review of %g in 10,000 from the threshold: there is none", o.Review)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 
 	"linectl/internal/hint"
@@ -21,8 +22,9 @@ const mostAdded = 0.25
 
 // Add makes a new version of a recipe's active one that has also learned the good pictures in o.Good: what they
 // show and the memory bank lacks. Each of them is held out against the bank and what the others add; its score
-// joins those that the version keeps, and the thresholds are set anew from all. Pictures of parts that the version
-// knows are left out. Everything else stays as it was trained.
+// joins those that the version keeps, and the thresholds are set anew from all: for what they were set for, or, where o has
+// one, for another target, that of zones included. Pictures of parts that the version knows are left out. An int8 bank
+// must pass the gate anew and is fp32 where it does not. Everything else stays as it was trained.
 func Add(ctx context.Context, cfg Config, folders Folders, o TrainOptions, progress Progress) (*recipe.Recipe, error) {
 	folder := recipe.Folder(folders.Recipes)
 	parent, err := folder.Load(o.Name, 0)
@@ -36,13 +38,12 @@ func Add(ctx context.Context, cfg Config, folders Folders, o TrainOptions, progr
 	o.Method, o.Score, o.TopK, o.Precision, o.Seed, o.Bank = m.Name, m.Score, m.TopK, m.Precision, m.Seed, m.Bank
 	o.BackbonePrecision = cmp.Or(parent.Manifest.Backbone.Precision, patchcore.FP32)
 	o.Size, o.Widen = parent.Input.Size(), parent.Training.Widen
-	if o.Target == 0 {
-		o.Target = parent.Threshold.Target
+	if m.Precision == patchcore.Int8 {
+		o.Precision = Auto
 	}
-	if o.Review == 0 {
-		o.Review = parent.Threshold.ReviewTarget
-	}
-	if err := o.check(); err != nil {
+	whole := o
+	whole.Target, whole.Review = cmp.Or(o.Target, parent.Threshold.Target), cmp.Or(o.Review, parent.Threshold.ReviewTarget)
+	if err := whole.check(cfg.Device); err != nil {
 		return nil, err
 	}
 	t, files, err := begin(cfg, folders, o, progress)
@@ -56,6 +57,12 @@ func Add(ctx context.Context, cfg Config, folders Folders, o TrainOptions, progr
 	r, added, err := t.add(ctx, parent, files)
 	if err != nil {
 		return nil, err
+	}
+	// Where it takes too long now, only a person can say whether good parts that are rejected are worse.
+	if exceeded, err := t.measureAgain(ctx, r); err != nil {
+		return nil, err
+	} else if exceeded != nil {
+		t.note("%v; training it anew with --good and --budget keeps within it", exceeded)
 	}
 	return t.save(ctx, folders, r, fmt.Sprintf("%d pictures added", added))
 }
@@ -87,7 +94,8 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 		return nil, 0, err
 	}
 	x := &extending{l, parent.Bank, base, len(parent.Pictures)}
-	if _, err := t.holdOut(ctx, g, x, heldOut, t.tryInt8()); err != nil {
+	held, err := t.holdOut(ctx, g, x, heldOut, t.tryInt8())
+	if err != nil {
 		return nil, 0, err
 	}
 	r := *parent
@@ -126,6 +134,17 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 		return nil, 0, errors.New("a memory bank was not extended by a memory bank")
 	}
 	r.Bank, r.Method.Bank = bank.bank, bank.bank.Rows
+	if parent.Method.Precision == patchcore.Int8 {
+		if held, err = t.scoreKnown(ctx, bank, parent.Thumbnails, held); err != nil {
+			return nil, 0, err
+		}
+		if r.Method.Precision, r.Method.Gate, err = t.gate(held); err != nil {
+			return nil, 0, err
+		}
+		if held.int8 == nil {
+			t.note("the memory bank is fp32 from now on, on the cpu too: %s has no int8 to prove it by", t.runtime.Device())
+		}
+	}
 	r.Quality = picture.LimitsOf(qualities)
 	if parent.Quality.Widest > 0 {
 		r.Quality.Narrowest, r.Quality.Widest = parent.Quality.Narrowest, parent.Quality.Widest
@@ -138,10 +157,56 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	if len(beyond) > 0 {
 		t.note("%d of them would be rejected without one another, look at them, for they pass from now on: %s", len(beyond), some(beyond, ", "))
 	}
-	if err := Calibrate(&r); err != nil {
-		return nil, 0, t.refuse(err)
+	if err := t.aim(&r); err != nil {
+		return nil, 0, err
 	}
 	return &r, len(all), t.keepGolden(&r, all, func(i int) string { return g.shots[i].path })
+}
+
+// aim sets the targets that were asked for, and the thresholds anew.
+func (t *trainer) aim(r *recipe.Recipe) error {
+	limits, err := Limits(r)
+	if err != nil {
+		return err
+	}
+	for _, l := range limits {
+		l.Threshold.Target = cmp.Or(t.options.Target, l.Threshold.Target)
+		l.Threshold.ReviewTarget = cmp.Or(t.options.Review, l.Threshold.ReviewTarget)
+		put(&r.Manifest, l.Zone, l.Threshold)
+	}
+	return t.promise(r)
+}
+
+// pooled is how many pictures the gate of an extended bank asks for: few added ones say nothing of ranks.
+const pooled = 60
+
+// scoreKnown adds to the scores in both precisions those of small copies of some pictures that were learned, where fewer than
+// pooled were held out. They show how far int8 is off, though not what new parts score.
+func (t *trainer) scoreKnown(ctx context.Context, m model, copies [][]byte, held heldScores) (heldScores, error) {
+	if held.int8 == nil {
+		return held, nil
+	}
+	s, err := t.scorers(m, true)
+	if err != nil {
+		return held, err
+	}
+	defer s.close()
+	random := rand.New(rand.NewPCG(t.options.Seed, 10))
+	for _, k := range random.Perm(len(copies))[:min(len(copies), max(0, pooled-len(held.fp32)))] {
+		if err := ctx.Err(); err != nil {
+			return held, err
+		}
+		frame, err := raster.Decode(copies[k])
+		var fp32, int8 float64
+		if err == nil {
+			fp32, int8, _, err = s.score(frame)
+		}
+		if err != nil {
+			return held, fmt.Errorf("small copy %d: %w", k+1, err)
+		}
+		held.fp32, held.int8, held.known = append(held.fp32, fp32), append(held.int8, int8), held.known+1
+	}
+	return held, nil
 }
 
 // leaveTwins leaves out pictures of parts that the parent has learned: they teach nothing, and their scores, being

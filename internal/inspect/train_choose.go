@@ -2,7 +2,6 @@ package inspect
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -91,23 +90,16 @@ func (t *trainer) choose(ctx context.Context, g *gathered, l learner) (string, e
 
 // scoreDefects hands on the map of each known defect.
 func (t *trainer) scoreDefects(m model, use func(part.Map) error) error {
-	s, err := m.scorer(patchcore.FP32)
+	s, err := t.scorers(m, false)
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer s.close()
 	for _, d := range t.defects {
 		frame, err := raster.Decode(d.Picture)
-		if err == nil {
-			err = t.see(frame)
-		}
-		var score float64
 		var cells part.Map
 		if err == nil {
-			score, cells, err = s.Score()
-		}
-		if err == nil && math.IsNaN(score) {
-			err = errors.New("the score is not a finite number")
+			_, _, cells, err = s.score(frame)
 		}
 		if err == nil {
 			err = use(cells)

@@ -93,6 +93,26 @@ func (g *gathered) into(r *recipe.Recipe) {
 	}
 	r.Quality = picture.LimitsOf(qualities).WithShapes(sizes)
 	r.Training.Pictures, r.Training.Groups = len(r.Pictures), len(groups)
+	r.Training.Frame = bySize(sizes)[0].size
+}
+
+// sized is a size, and how many pictures have it.
+type sized struct {
+	size picture.Size
+	n    int
+}
+
+// bySize counts the sizes, the one of most pictures first.
+func bySize(sizes []picture.Size) (all []sized) {
+	for _, s := range sizes {
+		at := slices.IndexFunc(all, func(o sized) bool { return o.size == s })
+		if at < 0 {
+			at, all = len(all), append(all, sized{size: s})
+		}
+		all[at].n++
+	}
+	slices.SortStableFunc(all, func(a, b sized) int { return b.n - a.n })
+	return all
 }
 
 // gather looks at every picture once: its quality, its digest, what it looks like as a whole, and what the
@@ -235,20 +255,15 @@ func (t *trainer) lookAt(files []string) {
 
 // look says what is odd about the folder as a whole.
 func (t *trainer) look(g *gathered) {
-	sizes := make(map[picture.Size]int)
-	var order []picture.Size
+	var sizes []picture.Size
 	shapes := [2]float64{math.Inf(1), 0}
 	for _, s := range g.shots {
-		if sizes[s.size] == 0 {
-			order = append(order, s.size)
-		}
-		sizes[s.size]++
+		sizes = append(sizes, s.size)
 		shape := s.size.Shape()
 		shapes = [2]float64{min(shapes[0], shape), max(shapes[1], shape)}
 	}
-	slices.SortStableFunc(order, func(a, b picture.Size) int { return sizes[b] - sizes[a] })
-	if len(order) > 1 {
-		text := fmt.Sprintf("the pictures have %d different sizes, most of them %s (%d of %d)", len(order), order[0], sizes[order[0]], len(g.shots))
+	if order := bySize(sizes); len(order) > 1 {
+		text := fmt.Sprintf("the pictures have %d different sizes, most of them %s (%d of %d)", len(order), order[0].size, order[0].n, len(g.shots))
 		if shapes[1] > picture.MixedShapes*shapes[0] {
 			text += fmt.Sprintf("; their shapes reach from %.2f to %.2f times as wide as high, and all are brought to %s: parts look stretched", shapes[0], shapes[1], t.options.Size)
 		}

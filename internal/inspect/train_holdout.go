@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -15,7 +16,18 @@ import (
 )
 
 // heldScores is the scores of held-out pictures in both precisions; int8 is nil where it was not tried.
-type heldScores struct{ fp32, int8 []float64 }
+type heldScores struct {
+	fp32, int8 []float64
+	known      int // of the pictures were learned: they were scored for the precision's sake only
+}
+
+func (h heldScores) String() string {
+	text := fmt.Sprintf("%d held-out pictures", len(h.fp32)-h.known)
+	if h.known > 0 {
+		text += fmt.Sprintf(" and small copies of %d learned ones", h.known)
+	}
+	return text
+}
 
 // quick is the share of the memory bank that is enough to see which patches lie apart.
 const quick = 0.25
@@ -104,45 +116,64 @@ func (t *trainer) trim(ctx context.Context, g *gathered, l learner, held heldSco
 
 // score scores files by a model.
 func (t *trainer) score(ctx context.Context, m model, files []string, int8Too bool, use func(i int, fp32, int8 float64, cells part.Map)) error {
-	exact, err := m.scorer(patchcore.FP32)
+	s, err := t.scorers(m, int8Too)
 	if err != nil {
 		return err
 	}
-	defer exact.Close()
-	var fast scorer
-	if int8Too {
-		if fast, err = m.scorer(patchcore.Int8); err != nil {
-			return err
-		}
-		defer fast.Close()
-	}
+	defer s.close()
 	return readAll(ctx, files, func(i int, frame part.Frame, err error) error {
 		if err != nil {
 			return err
 		}
-		if err := t.see(frame); err != nil {
-			return fmt.Errorf("picture %s: %w", picture.Name(files[i]), err)
-		}
-		fp32, cells, err := exact.Score()
-		if err == nil && math.IsNaN(fp32) {
-			err = fmt.Errorf("picture %s: the score is not a finite number", picture.Name(files[i]))
-		}
-		var int8 float64
-		if err == nil && fast != nil {
-			int8, _, err = fast.Score()
-		}
+		fp32, int8, cells, err := s.score(frame)
 		if err != nil {
-			return err
+			return fmt.Errorf("picture %s: %w", picture.Name(files[i]), err)
 		}
 		use(i, fp32, int8, cells)
 		return nil
 	})
 }
 
+// scorers is a model's scorers: in fp32 and, where it is tried, in int8.
+type scorers struct {
+	t           *trainer
+	exact, fast scorer
+}
+
+func (t *trainer) scorers(m model, int8Too bool) (s scorers, err error) {
+	s.t = t
+	if s.exact, err = m.scorer(patchcore.FP32); err == nil && int8Too {
+		if s.fast, err = m.scorer(patchcore.Int8); err != nil {
+			s.exact.Close()
+		}
+	}
+	return s, err
+}
+
+func (s scorers) close() {
+	s.exact.Close()
+	if s.fast != nil {
+		s.fast.Close()
+	}
+}
+
+func (s scorers) score(frame part.Frame) (fp32, int8 float64, cells part.Map, err error) {
+	if err = s.t.see(frame); err != nil {
+		return
+	}
+	if fp32, cells, err = s.exact.Score(); err == nil && math.IsNaN(fp32) {
+		err = errors.New("the score is not a finite number")
+	}
+	if err == nil && s.fast != nil {
+		int8, _, err = s.fast.Score()
+	}
+	return
+}
+
 // tryInt8 tells whether the memory bank could be int8.
 func (t *trainer) tryInt8() bool {
 	o := t.options
-	return o.Method == recipe.PatchCore && (o.Precision == patchcore.Int8 || o.Precision == Auto && t.runtime.Device().Int8())
+	return o.Method == recipe.PatchCore && o.Precision != patchcore.FP32 && t.runtime.Device().Int8()
 }
 
 // gate chooses the precision of the memory bank by what held-out pictures score in both.
@@ -154,14 +185,15 @@ func (t *trainer) gate(held heldScores) (precision, why string, err error) {
 		return patchcore.FP32, "asked for", nil
 	}
 	a := patchcore.Agree(held.fp32, held.int8)
+	evidence := fmt.Sprintf("%v: %v", held, a)
 	switch {
 	case a.OK:
-		return patchcore.Int8, "int8 agrees with fp32: " + a.String(), nil
+		return patchcore.Int8, "int8 agrees with fp32: " + evidence, nil
 	case t.options.Precision == patchcore.Int8:
-		return "", "", hint.New(hint.Failure, fmt.Errorf("int8 does not score as fp32 does: %v", a), "train with --precision fp32, or auto")
+		return "", "", hint.New(hint.Failure, fmt.Errorf("int8 does not score as fp32 does: %s", evidence), "train with --precision fp32, or auto")
 	}
-	t.note("the memory bank is fp32: int8 does not score as fp32 does (%v)", a)
-	return patchcore.FP32, "int8 does not agree with fp32: " + a.String(), nil
+	t.note("the memory bank is fp32: int8 does not score as fp32 does (%s)", evidence)
+	return patchcore.FP32, "int8 does not agree with fp32: " + evidence, nil
 }
 
 // leaveOut finds the pictures that are unlike the rest, says so, and names those that are left out.

@@ -400,3 +400,60 @@ func TestAddKeepsGivenThreshold(t *testing.T) {
 		t.Errorf("%+v became %+v", was, got)
 	}
 }
+
+// TestAddAims: pictures are added for other false rejects and another review where these are given, in every zone.
+func TestAddAims(t *testing.T) {
+	_, r, cfg, folders := trained(t)
+	draft, err := AddZone(r, recipe.Zone{Name: "rim", Polygon: [][2]float64{{0, 0}, {1, 0}, {1, 0.5}, {0, 0.5}}}, recipe.Change{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shelf := recipe.Folder(folders.Recipes)
+	zoned, err := shelf.Save(draft)
+	if err == nil {
+		err = shelf.Activate(zoned.Name, zoned.Version, recipe.Event{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := t.TempDir()
+	for i := range 4 {
+		save(t, filepath.Join(more, fmt.Sprintf("%d.png", i)), plate(uint64(700+i), false))
+	}
+	made, err := Add(t.Context(), cfg, folders, TrainOptions{Name: r.Name, Good: more, Target: 700, Review: 900}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, got := range map[string]recipe.Threshold{"rest": made.Threshold, "rim": made.Zones[0].Threshold} {
+		if got.Target != 700 || got.ReviewTarget != 900 || !(got.Review > 0) {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+	if _, err := Add(t.Context(), cfg, folders, TrainOptions{Name: r.Name, Good: more, Review: 1}, nil); hint.KindOf(err) != hint.Usage || !strings.Contains(err.Error(), "a review of 1 in 10,000 is out of range") {
+		t.Errorf("a review below the false rejects: %v", err)
+	}
+}
+
+// TestAddProvesInt8: a bank that has grown passes the gate anew, with small copies of learned pictures where few were added,
+// and is fp32 where it does not.
+func TestAddProvesInt8(t *testing.T) {
+	_, r, cfg, folders := trained(t)
+	if r.Method.Precision != patchcore.Int8 || r.Method.Gate != "int8 agrees with fp32: 30 held-out pictures: "+strings.SplitN(r.Method.Gate, ": ", 3)[2] {
+		t.Fatalf("%s: %s", r.Method.Precision, r.Method.Gate)
+	}
+	more := t.TempDir()
+	save(t, filepath.Join(more, "one.png"), plate(700, false))
+	made, err := Add(t.Context(), cfg, folders, TrainOptions{Name: r.Name, Good: more}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := made.Method; m.Precision != patchcore.Int8 || !strings.HasPrefix(m.Gate, "int8 agrees with fp32: 1 held-out pictures and small copies of 30 learned ones: scores within ") {
+		t.Errorf("%s: %s", m.Precision, m.Gate)
+	}
+	var notes []string
+	tr := &trainer{options: TrainOptions{Precision: Auto, Note: func(text string) { notes = append(notes, text) }}}
+	precision, why, err := tr.gate(heldScores{fp32: []float64{1, 2, 3}, int8: []float64{1, 2, 3.1}, known: 2})
+	if err != nil || precision != patchcore.FP32 || !strings.HasPrefix(why, "int8 does not agree with fp32: 1 held-out pictures and small copies of 2 learned ones: scores within 3.3 %") || len(notes) != 1 {
+		t.Errorf("%s, %s, %q, %v", precision, why, notes, err)
+	}
+}

@@ -14,20 +14,27 @@ type Size struct {
 
 func (s Size) String() string { return fmt.Sprintf("%dx%d", s.Width, s.Height) }
 
-// maxSide bounds the network's input; the time per part grows with the area.
-const maxSide = 2048
+const (
+	maxSide  = 2048     // of the network's input; the time per part grows with the area
+	maxFrame = 16 << 10 // of a camera's picture
+)
 
 // Shape is the width divided by the height.
 func (s Size) Shape() float64 { return float64(s.Width) / float64(s.Height) }
 
-// ParseSize reads "320x224".
-func ParseSize(text string) (Size, error) {
+// ParseSize reads the size of a network's input, "320x224".
+func ParseSize(text string) (Size, error) { return parseSize(text, maxSide) }
+
+// ParseFrame reads the size of a camera's pictures, "2448x2048".
+func ParseFrame(text string) (Size, error) { return parseSize(text, maxFrame) }
+
+func parseSize(text string, most int) (Size, error) {
 	var s Size
 	if _, err := fmt.Sscanf(text, "%dx%d", &s.Width, &s.Height); err != nil || s.String() != text {
 		return Size{}, fmt.Errorf("%q is not a size; write width x height, as in 320x224", text)
 	}
-	if min(s.Width, s.Height) < 32 || max(s.Width, s.Height) > maxSide {
-		return Size{}, fmt.Errorf("size %s is out of range; allowed is 32 to %d for each side", s, maxSide)
+	if min(s.Width, s.Height) < 32 || max(s.Width, s.Height) > most {
+		return Size{}, fmt.Errorf("size %s is out of range; allowed is 32 to %d for each side", s, most)
 	}
 	return s, nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"linectl/internal/inspect/padim"
 	"linectl/internal/inspect/patchcore"
+	"linectl/internal/inspect/picture"
 	"linectl/internal/part"
 )
 
@@ -31,6 +32,7 @@ func TestFormat2(t *testing.T) {
 	}
 	want := full("x")
 	want.Manifest.Backbone.Precision, want.Manifest.Backbone.Gate, want.Network = "", "", nil
+	want.Training.Frame = picture.Size{}
 	want.Format, want.Version, want.Created, want.Hash, want.Path = 2, 1, r.Created, r.Hash, r.Path
 	if !reflect.DeepEqual(r, want) {
 		t.Errorf("read\n%+v\nwant\n%+v", r, want)
@@ -47,6 +49,7 @@ func full(name string) *Recipe {
 		{Name: "label", Polygon: [][2]float64{{0, 0.5}, {0.25, 0.5}, {0.1, 1}}, Ignore: true},
 	}
 	r.History = []Change{{What: "trained from 2 pictures", Who: "eva", Why: "new lens"}}
+	r.Training.Frame = picture.Size{Width: 640, Height: 480}
 	r.Training.Groups, r.Training.LeftOut, r.Training.Widen = 2, []string{"odd.png"}, []string{"light"}
 	r.Method.Gate = "int8 was not tried"
 	r.Bank.Origin = []patchcore.Origin{{Picture: 0, Cell: 3}, {Picture: 1, Cell: 1}}
@@ -66,7 +69,7 @@ func TestRoundTripOfAllThereIs(t *testing.T) {
 	for _, want := range []*Recipe{full("x"), gauss} {
 		want.Training.Budget = &Budget{Limit: "50ms", Device: "cpu", Trials: []Trial{
 			{Backbone: "large", Input: "384x384", Bank: 16384, Precision: patchcore.Int8, Measured: 10, P50: 61.5, P99: 70.25, Why: "p50 exceeds the budget"},
-			{Backbone: "net", Input: "32x32", Bank: 2, Precision: patchcore.Int8, Measured: 200, P50: 1.5, P99: 2, Fits: true, Why: "p99 is within the budget"},
+			{Backbone: "net", Input: "32x32", Bank: 2, Precision: patchcore.Int8, Score: patchcore.Reweighted, Network: patchcore.FP32, Measured: 200, P50: 1.5, P99: 2, Fits: true, Why: "p99 is within the budget"},
 		}}
 		want.History[0].What = "two\nlines.png were \x1b[31m"
 		f := Folder(t.TempDir())

@@ -108,7 +108,9 @@ type Training struct {
 	Sampled  int      `toml:"sampled" comment:"of which the bank was chosen among so many"`
 	LeftOut  []string `toml:"left_out,omitempty" comment:"pictures that were neither learned nor counted, being unlike the rest"`
 	Widen    []string `toml:"widen,omitempty" comment:"changes that the pictures were also learned under"`
-	Budget   *Budget  `toml:"budget,omitempty" comment:"the time that an inspection was allowed, and what was measured to keep it"`
+	// Frame is zero in what earlier versions of linectl trained.
+	Frame  picture.Size `toml:"frame,inline,omitempty" comment:"pixels of the pictures, of most of them"`
+	Budget *Budget      `toml:"budget,omitempty" comment:"the time that an inspection was allowed, and what was measured to keep it"`
 }
 
 // Budget is how network, input and memory bank were chosen for the time that an inspection may take.
@@ -123,7 +125,9 @@ type Trial struct {
 	Backbone  string  `toml:"backbone" json:"backbone"`
 	Input     string  `toml:"input" json:"input"`
 	Bank      int     `toml:"bank" json:"bank"`
-	Precision string  `toml:"precision" json:"precision"`  // of the bank
+	Precision string  `toml:"precision" json:"precision"` // of the bank
+	Score     string  `toml:"score,omitempty" json:"score,omitempty"`
+	Network   string  `toml:"backbone_precision,omitempty" json:"backbone_precision,omitempty"`
 	Measured  int     `toml:"measured" json:"inspections"` // few where they were enough to give it up
 	P50       float64 `toml:"p50" json:"p50_ms"`
 	P99       float64 `toml:"p99" json:"p99_ms"`

@@ -117,7 +117,7 @@ func number(v float64) *float64 {
 // would silently leave out a defect.
 func Run(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, set Set, progress inspect.Progress) (*Report, error) {
 	rep := &Report{
-		Recipe: r.Name, Version: r.Version, Hash: r.Hash, Method: r.Method.Name + ", " + r.Method.Score + ", " + r.Method.Precision, Backbone: r.Manifest.Backbone.Name,
+		Recipe: r.Name, Version: r.Version, Hash: r.Hash, Method: r.Method.Name + ", " + r.Method.Score + ", " + i.Precision(), Backbone: r.Manifest.Backbone.Name,
 		At: time.Now().UTC().Truncate(time.Second), Threshold: r.Threshold.Value,
 	}
 	pixels, err := newPixels(r, set)
