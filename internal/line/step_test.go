@@ -154,6 +154,8 @@ func TestGaps(t *testing.T) {
 		{"16 bits wrap to zero", part.Sequence{Value: 65534, Bits: 16}, part.Sequence{Value: 0, Bits: 16}, 1, 65535},
 		{"32 bits wrap", part.Sequence{Value: 1<<32 - 1, Bits: 32}, part.Sequence{Value: 1, Bits: 32}, 1, 0},
 		{"PLC restarted", part.Sequence{Value: 500, Bits: 32}, part.Sequence{Value: 1, Bits: 32}, 0, 0},
+		{"PLC restarted, high in 16 bits", part.Sequence{Value: 40000, Bits: 16}, part.Sequence{Value: 1, Bits: 16}, 0, 0},
+		{"another PLC", part.Sequence{Value: 500, Bits: 32}, part.Sequence{Value: 4_000_000, Bits: 32}, 0, 0},
 		{"another width", part.Sequence{Value: 500, Bits: 16}, part.Sequence{Value: 700, Bits: 32}, 0, 0},
 		{"first part ever", part.Sequence{}, part.Sequence{Value: 9, Bits: 32}, 0, 0},
 	}
