@@ -33,7 +33,7 @@ func TestEchoProvesLittle(t *testing.T) {
 
 		state := NewState(testSettings(Auto), part.Count{Last: last})
 		state, actions := Step(state, Connected{At{}, part.Snapshot{Trigger: part.Trigger{Sequence: trigger}, Present: present, Told: part.Told{Sequence: echo}}})
-		notes, missed, answers := 0, uint32(0), 0
+		notes, missed, answers, rows := 0, uint32(0), 0, uint32(0)
 		for _, a := range actions {
 			switch a := a.(type) {
 			case Note:
@@ -42,6 +42,7 @@ func TestEchoProvesLittle(t *testing.T) {
 				answers++
 			case Insert:
 				missed += a.Record.Missed
+				rows += max(a.Record.Missed, 1)
 				if at, _ := a.Record.Trigger.Sequence.Since(last); follows && (at == 0 || at > ran) {
 					t.Fatalf("last %v, trigger %v, echo %v of %d bits: a row for %v", last, trigger, echo, bits, a.Record.Trigger.Sequence)
 				}
@@ -52,6 +53,12 @@ func TestEchoProvesLittle(t *testing.T) {
 			goes++
 			if missed > ran || notes != 0 || ran == 0 && answers != 0 {
 				t.Fatalf("last %v, trigger %v, echo %v of %d bits: %d missed, %d answers, %d notes", last, trigger, echo, bits, missed, answers, notes)
+			}
+			if told, _ := echo.Since(last); echo.Value != 0 && told > 0 && told <= ran {
+				rows++ // the store's, for what the PLC was told; it makes none of an echo of 0
+			}
+			if accounted, _ := state.last.Since(last); rows != accounted {
+				t.Fatalf("last %v, trigger %v, echo %v of %d bits: %d rows for %d counter values", last, trigger, echo, bits, rows, accounted)
 			}
 		default:
 			restarts++
