@@ -137,6 +137,39 @@ func TestCableFaults(t *testing.T) {
 	}
 }
 
+// A connection that is accepted and never answered ends with its greeting, so that the link is back within 5 s
+// of the end of the fault, whichever of an attempt's connections it met.
+func TestSwallowedConnections(t *testing.T) {
+	for spared, name := range []string{"from discovery on", "from the session on"} {
+		for _, lasts := range []time.Duration{time.Second, 2300 * time.Millisecond} {
+			t.Run(name+" for "+lasts.String(), func(t *testing.T) {
+				t.Parallel()
+				p := startPLC(t, plc.Config{IgnoreWatchdog: true, ResultLimit: patience})
+				cable, err := plc.NewCable(p.Address())
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { cable.Close() })
+				cfg := configFor(p)
+				cfg.Endpoint = "opc.tcp://" + cable.Address()
+				_, heard, stop := runLinkWithin(t, cfg, usual())
+				t.Cleanup(stop)
+				heard.want(t, "connected")
+				cable.Cut()
+				cable.Swallow(spared)
+				time.Sleep(lasts)
+				cable.Plug()
+				over := time.Now()
+				connectedAgain(t, heard)
+				if took := time.Since(over); took > 5*time.Second {
+					t.Errorf("connected again after %s", took)
+				}
+				atRest(t, p)
+			})
+		}
+	}
+}
+
 // connectedAgain waits for a new session, past the failures on the way to it.
 func connectedAgain(t *testing.T, heard ear) {
 	t.Helper()

@@ -57,7 +57,7 @@ func usual() limits {
 		write:    time.Second,
 		farewell: 300 * time.Millisecond,
 		retry:    100 * time.Millisecond,
-		longest:  2 * time.Second,
+		longest:  time.Second, // with a greeting that was swallowed just before, 5 s hold
 	}
 }
 

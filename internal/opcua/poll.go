@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/gopcua/opcua/ua"
@@ -139,5 +140,6 @@ func (s *session) readSoon(ctx context.Context, wanted []signal) (values, error)
 }
 
 func timedOut(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ua.StatusBadTimeout)
+	var network net.Error // a context's end is one, too
+	return errors.Is(err, ua.StatusBadTimeout) || errors.As(err, &network) && network.Timeout()
 }
