@@ -267,6 +267,56 @@ func TestSilentPLC(t *testing.T) {
 	recovered(t, p, l, heard)
 }
 
+// A part whose names the PLC does not tell has been seen all the same: its time runs, three times are silence, and
+// what is gone by then is no part.
+func TestNamesTakeLong(t *testing.T) {
+	p := startPLC(t, plc.Config{})
+	peer, err := know(configFor(p), certificates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := peer.connect(t.Context(), calm())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	w := newWatch(sample{sequence: part.Sequence{Bits: 16}}, false, time.Hour)
+	heard := make(ear, 10)
+	p.Present(plc.Part{ID: "A7"})
+	first := time.Now()
+	at := first
+	see := func(within time.Duration) error {
+		s.limits.read = within
+		defer func() { at = at.Add(time.Second) }()
+		return s.tell(t.Context(), &w, sample{present: true, sequence: part.Sequence{Value: 1, Bits: 16}, at: at}, heard)
+	}
+	for range 2 {
+		if err := see(time.Nanosecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := see(patience); err != nil {
+		t.Fatal(err)
+	}
+	if got := heard.want(t, "triggered").trigger; got.PartID != "A7" || got.SeenAt != first {
+		t.Errorf("%+v, seen %s late", got, got.SeenAt.Sub(first))
+	}
+
+	w = newWatch(sample{sequence: part.Sequence{Bits: 16}}, false, time.Hour)
+	p.Withdraw()
+	if err := see(patience); err != nil || len(heard) > 0 {
+		t.Errorf("a part that is gone: %v, %d heard", err, len(heard))
+	}
+	for range 2 {
+		if err := see(time.Nanosecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := see(time.Nanosecond); outage(err, Failed) != Silent {
+		t.Errorf("the names were not told three times: %v", err)
+	}
+}
+
 func TestDoubtfulInputIsNeverFalse(t *testing.T) {
 	p := startPLC(t, plc.Config{})
 	for _, c := range []struct {

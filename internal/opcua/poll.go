@@ -114,14 +114,22 @@ func (s *session) tell(ctx context.Context, w *watch, now sample, listener Liste
 	v, err := s.latch(ctx)
 	switch {
 	case timedOut(err):
-		return nil // the next poll sees the same part again, or counts as silence
+		if s.unnamed++; s.unnamed >= s.limits.patience { // a part that cannot be named gets no verdict
+			return in(Silent, fmt.Errorf("the PLC did not tell the part's names %d times, for %s each", s.unnamed, s.limits.read))
+		}
+		return nil // the next sample sees the same part again
 	case err != nil:
 		return fmt.Errorf("read the part's names: %w", err)
+	}
+	s.unnamed = 0
+	switch {
 	case v.sequence(triggerSeq) != now.sequence:
 		return nil // the PLC went on: this part went by unseen, and the next poll sees the one after it
+	case len(s.latched) > 0 && !v.is(partPresent) && !w.byAck:
+		return nil // it is gone, and the names may be those of the next one
 	}
 	w.taken()
-	listener.Triggered(v.trigger(now.sequence, now.at))
+	listener.Triggered(v.trigger(now.sequence, w.since)) // the deadline runs from there, however long the names took
 	return nil
 }
 

@@ -37,6 +37,7 @@ type session struct {
 	types   [signals]ua.TypeID
 	polled  []signal // read every time
 	latched []signal // read once for each part
+	unnamed int      // so many readings of a part's names had no answer, one after the other
 
 	turn chan struct{} // holds one token: writes go one after the other
 
@@ -64,6 +65,9 @@ func newSession(cfg Config, limits limits) *session {
 		if cfg.Tags.has(l) {
 			s.latched = append(s.latched, l)
 		}
+	}
+	if len(s.latched) > 0 { // last, so that it comes after the names where they take two requests
+		s.latched = append(s.latched, partPresent)
 	}
 	return s
 }

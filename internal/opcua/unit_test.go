@@ -230,9 +230,13 @@ func TestWatch(t *testing.T) {
 func TestWatchAsksAgain(t *testing.T) {
 	for _, sequence := range []part.Sequence{{}, {Value: 5, Bits: 16}} {
 		w := newWatch(sample{}, false, time.Second)
-		for range 3 {
-			if !w.see(sample{present: true, sequence: sequence}).triggered {
+		first := time.Now()
+		for n := range 3 {
+			if !w.see(sample{present: true, sequence: sequence, at: first.Add(time.Duration(n) * time.Second)}).triggered {
 				t.Fatalf("sequence %s: forgotten", sequence)
+			}
+			if w.since != first {
+				t.Errorf("sequence %s: seen %s after it was", sequence, w.since.Sub(first))
 			}
 		}
 		w.taken()

@@ -27,6 +27,8 @@ type watch struct {
 	open  bool          // the newest part was neither acknowledged nor given up
 	seen  part.Sequence // of the newest part; unknown where there was none yet
 	armed bool          // part_present was FALSE since the newest part
+	asked bool          // the last sample told of a part that nobody has taken yet
+	since time.Time     // when it was first seen
 	beat  time.Time     // when the heartbeat changed
 	stale bool
 }
@@ -63,6 +65,10 @@ func (w *watch) see(s sample) changes {
 	if s.sequence.Known() {
 		c.triggered = s.present && s.sequence != w.seen
 	}
+	if c.triggered && !(w.asked && s.sequence == w.last.sequence) {
+		w.since = s.at
+	}
+	w.asked = c.triggered
 	gone := !s.present
 	if w.byAck {
 		gone = s.ack && !w.last.ack
@@ -76,5 +82,5 @@ func (w *watch) see(s sample) changes {
 
 // taken says that the part of the last sample was reported.
 func (w *watch) taken() {
-	w.seen, w.open, w.armed = w.last.sequence, true, false
+	w.seen, w.open, w.armed, w.asked = w.last.sequence, true, false, false
 }
