@@ -160,6 +160,8 @@ type (
 	}
 	// Note adds an event to the record.
 	Note struct{ Kind, Detail string }
+	// GiveUp ends the line: what inspects does not work any more, and nothing here can repair it.
+	GiveUp struct{ Err error }
 	// Alive tells the supervisor of the process that the line's loop and its workers turn.
 	Alive struct{}
 )
@@ -174,4 +176,5 @@ func (Deliver) action()    {}
 func (KeepLate) action()   {}
 func (Recover) action()    {}
 func (Note) action()       {}
+func (GiveUp) action()     {}
 func (Alive) action()      {}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"linectl/internal/hint"
 	"linectl/internal/part"
 )
 
@@ -41,6 +42,7 @@ type Runner struct {
 	events   *queue[happening]
 	speaker  *speaker
 	recorder *recorder
+	giveUp   func(error) // ends Run
 
 	session struct { // of the PLC, as the link reports it
 		sync.Mutex
@@ -112,6 +114,9 @@ func (r *Runner) Note(kind, detail string) { r.recorder.put(Note{kind, detail}) 
 // still in use and must not be closed.
 var ErrHangs = errors.New("an inspection did not return; camera and network are still in use")
 
+// ErrBroken says that the line ended by itself, since every inspection failed.
+var ErrBroken = errors.New("the inspection fails, whatever the part")
+
 // Run turns the line until ctx ends; then the part in view gets its verdict and the record is completed.
 func (r *Runner) Run(ctx context.Context) error {
 	last, err := r.deps.Store.Last(ctx, r.config.Name)
@@ -133,6 +138,11 @@ func (r *Runner) Run(ctx context.Context) error {
 		Software:    r.deps.Software,
 	}, last)
 
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	r.giveUp = func(err error) {
+		giveUp(hint.New(hint.Failure, fmt.Errorf("%w: %v", ErrBroken, err), part.InspectionFault.Hint()))
+	}
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var workers sync.WaitGroup
 	workers.Go(func() { r.speaker.run(working) })
@@ -150,6 +160,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	record.Wait()
 	if hangs {
 		return ErrHangs
+	}
+	if err := context.Cause(ctx); errors.Is(err, ErrBroken) {
+		return err
 	}
 	return nil
 }
@@ -200,6 +213,8 @@ func (r *Runner) carryOut(a Action, session context.Context) {
 		r.speaker.say(a, session)
 	case Report:
 		r.speaker.report(a.Status, session)
+	case GiveUp:
+		r.giveUp(a.Err)
 	case Alive:
 		r.deps.Alive()
 	default:

@@ -69,6 +69,7 @@ type State struct {
 	working int       // cycle whose inspection runs, 0 if none: it may outlive its cycle
 	since   time.Time // when it began
 	stage   string    // which stage it is in
+	failed  int       // inspections that failed by themselves, one after the other
 
 	beat           uint16
 	missed         uint32

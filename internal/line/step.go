@@ -30,6 +30,7 @@ func Step(s State, e Event) (State, []Action) {
 			m.stage = e.Stage
 		}
 	case Inspected:
+		m.countFailures(e)
 		m.inspected(e)
 	case Stored:
 		m.stored(e)

@@ -287,3 +287,42 @@ func TestNotSent(t *testing.T) {
 		t.Errorf("not ready: %+v", w.state.Status())
 	}
 }
+
+// TestBrokenInspection: inspections that fail one after the other make a fault and end the line; one that works
+// between them shows that they were accidents.
+func TestBrokenInspection(t *testing.T) {
+	const fails, works, noFrame = 38, 3, 8
+	for _, test := range []struct {
+		name   string
+		kinds  []byte
+		broken bool
+	}{
+		{"three in a row", []byte{fails, fails, fails}, true},
+		{"the camera between them", []byte{fails, noFrame, fails, noFrame, fails}, true},
+		{"one works", []byte{fails, fails, works, fails, fails}, false},
+		{"no frame", []byte{noFrame, noFrame, noFrame, noFrame}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := connected(t, Auto)
+			for _, kind := range test.kinds {
+				w.part()
+				w.inspected(kind)
+				w.speak(true)
+				w.present = false
+				w.step(Withdrawn{w.at()})
+				w.speak(true)
+			}
+			s := w.state.Status()
+			if s.Fault != test.broken || s.Ready == test.broken || test.broken && s.FaultCode != part.InspectionFault || (w.gaveUp == 1) != test.broken {
+				t.Errorf("%+v, gave up %d times", s, w.gaveUp)
+			}
+			w.part()
+			if inspects := len(w.inspections) == 1; inspects == test.broken {
+				t.Errorf("the next part is inspected: %v", inspects)
+			}
+			if _, answer := w.last(); test.broken && answer.Result.Reason != part.InspectionFault {
+				t.Errorf("the next part is told %q", answer.Result.Reason)
+			}
+		})
+	}
+}
