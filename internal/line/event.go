@@ -112,8 +112,9 @@ type Action interface{ action() }
 type (
 	// Inspect grabs a frame and inspects it. At most one runs at a time.
 	Inspect struct {
-		Cycle   int
-		Trigger part.Trigger
+		Cycle    int
+		Trigger  part.Trigger
+		Deadline time.Time
 	}
 	// StartTimer asks for an Expired event.
 	StartTimer struct {

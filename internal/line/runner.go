@@ -236,7 +236,7 @@ func (r *Runner) inspect(a Inspect) {
 	}()
 	// A frame that comes in the last tenth could not be inspected in time; ending the grab before the
 	// deadline gives the part the camera's own reason instead of "deadline".
-	enough := (r.config.Cycle - r.config.WriteMargin).Std() * 9 / 10
+	enough := a.Deadline.Sub(a.Trigger.SeenAt) * 9 / 10
 	ctx, cancel := context.WithDeadline(context.Background(), a.Trigger.SeenAt.Add(enough))
 	defer cancel()
 	begun := time.Now()

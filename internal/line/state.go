@@ -11,7 +11,7 @@ import (
 type Settings struct {
 	Station     string
 	Cycle       time.Duration // trigger seen to verdict at the PLC
-	WriteMargin time.Duration // of which kept back for the write
+	WriteMargin time.Duration // of which kept back for the write, or more where the PLC is slow
 	AckTimeout  time.Duration
 	HangLimit   time.Duration // an inspection that runs longer will not return: the process should be restarted
 	Mode        Mode
@@ -52,10 +52,11 @@ type fault struct {
 type State struct {
 	settings Settings
 
-	link      bool // a session is up and its outputs are safe
-	session   int  // counts sessions
-	recovered bool // the PLC's record of its last result has been compared with the store's in this session
-	stale     bool // the PLC's program stands
+	link      bool          // a session is up and its outputs are safe
+	session   int           // counts sessions
+	margin    time.Duration // kept back from each cycle for the write, in this session
+	recovered bool          // the PLC's record of its last result has been compared with the store's in this session
+	stale     bool          // the PLC's program stands
 	faults    []fault
 	stopping  bool
 

@@ -72,6 +72,7 @@ func (m *machine) connected(e Connected) {
 	m.disconnected(Disconnected{At: e.At}) // a session that ends unheard ends here
 	m.link, m.recovered, m.stale, m.raised = true, false, false, false
 	m.session++
+	m.margin = max(m.settings.WriteMargin, e.Snapshot.Margin)
 	t, told := e.Snapshot.Trigger, e.Snapshot.Told.Sequence
 	switch distance := m.distance(told); {
 	case !m.follows(told) || !e.Snapshot.Told.Written() || distance > m.distance(t.Sequence): // no echo is ahead of its trigger
@@ -176,7 +177,7 @@ func (m *machine) triggered(t part.Trigger) {
 	}
 	m.cycle.phase = inspecting
 	m.working, m.since, m.stage = m.count, m.now, "grab"
-	m.do(Inspect{m.count, t}, StartTimer{m.count, DeadlineTimer, m.cycle.deadline})
+	m.do(Inspect{m.count, t, m.cycle.deadline}, StartTimer{m.count, DeadlineTimer, m.cycle.deadline})
 	m.report()
 }
 
@@ -191,7 +192,7 @@ func (m *machine) open(t part.Trigger, distance uint32) {
 	m.cycle = cycle{
 		number:   m.count,
 		trigger:  t,
-		deadline: t.SeenAt.Add(m.settings.Cycle - m.settings.WriteMargin),
+		deadline: t.SeenAt.Add(m.settings.Cycle - m.margin),
 		end:      t.SeenAt.Add(m.settings.Cycle),
 		score:    notScored,
 	}

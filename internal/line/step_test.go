@@ -326,3 +326,24 @@ func TestBrokenInspection(t *testing.T) {
 		})
 	}
 }
+
+// TestSlowPLC: what a PLC takes longer to be told than the margin is kept back as well, for as long as it is that slow.
+func TestSlowPLC(t *testing.T) {
+	for _, margin := range []time.Duration{0, testMargin / 2, 4 * testMargin} {
+		w := connected(t, Auto)
+		w.disconnect()
+		w.step(Connected{w.at(), part.Snapshot{Trigger: w.trigger(), Margin: margin}})
+		w.link = true
+		w.recover()
+		w.part()
+		kept := max(margin, testMargin)
+		if begun := w.inspections[0]; begun.Deadline != begun.Trigger.SeenAt.Add(testCycle-kept) {
+			t.Errorf("margin %s: decided by %s", margin, begun.Deadline.Sub(begun.Trigger.SeenAt))
+		}
+		w.advance(testCycle-kept, true)
+		w.inspected(0)
+		if _, answer := w.last(); answer.Result.Reason != part.Deadline {
+			t.Errorf("margin %s: told %s %q", margin, answer.Result.Verdict, answer.Result.Reason)
+		}
+	}
+}

@@ -48,7 +48,9 @@ func TestHandshake(t *testing.T) {
 			var written writes
 			p := startPLC(t, plc.Config{Width: width, OnWrite: written.add, ResultLimit: patience})
 			l, heard := calmLink(t, configFor(p))
-			heard.want(t, "connected")
+			if s := heard.want(t, "connected").snapshot; s.Margin <= 0 || s.Margin != l.Status().Path.Margin() {
+				t.Errorf("%s is kept back, the path is %+v", s.Margin, l.Status().Path)
+			}
 			if got, want := written.take(), []string{
 				"result_valid=false",
 				"accept=false busy=false last_outage=0 ready=false reject=true station_state=1",

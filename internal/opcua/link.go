@@ -275,7 +275,9 @@ func (l *Link) serve(ctx context.Context) (lasted time.Duration, err error) {
 	l.status.Path = s.path
 	l.mu.Unlock()
 	l.enter(Up, nil)
-	l.listener.Connected(first.snapshot())
+	snapshot := first.snapshot()
+	snapshot.Margin = s.path.Margin()
+	l.listener.Connected(snapshot)
 
 	listen := s.poll
 	if s.feed != nil {

@@ -130,6 +130,7 @@ type Snapshot struct {
 	Trigger Trigger // the counter and the names as found; SeenAt is the time of the reading
 	Present bool    // part_present was already TRUE: when the part came is unknown
 	Told    Told
+	Margin  time.Duration // to be kept back from the cycle for telling this PLC, as measured; 0 where nothing was
 }
 
 // Status is what the PLC is told about the station itself.
