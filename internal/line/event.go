@@ -40,7 +40,7 @@ type (
 	}
 	// Withdrawn says that the PLC took the result or gave up: part_present fell.
 	Withdrawn struct{ At }
-	// Stale says that the PLC's program stopped (its heartbeat stands) or runs again.
+	// Stale says that the PLC's program stopped (its heartbeat stands) or runs.
 	Stale struct {
 		At
 		Stale bool

@@ -56,6 +56,7 @@ type State struct {
 	session   int           // counts sessions
 	margin    time.Duration // kept back from each cycle for the write, in this session
 	recovered bool          // the PLC's record of its last result has been compared with the store's in this session
+	unproven  bool          // the PLC's program has not been seen to run in this session
 	stale     bool          // the PLC's program stands
 	faults    []fault
 	stopping  bool
@@ -115,7 +116,7 @@ func (s State) refusal(t part.Trigger) part.Reason {
 		return part.Maintenance
 	case len(s.faults) > 0:
 		return s.faults[0].reason
-	case s.stale || !s.recovered:
+	case s.stale || s.unproven || !s.recovered:
 		return part.NotReady
 	case s.working != 0:
 		return part.Busy

@@ -23,7 +23,7 @@ func Step(s State, e Event) (State, []Action) {
 	case Withdrawn:
 		m.withdraw()
 	case Stale:
-		m.stale = e.Stale
+		m.stale, m.unproven = e.Stale, false
 		m.report()
 	case Began:
 		if e.Cycle == m.working {
@@ -72,6 +72,7 @@ func (m *machine) connected(e Connected) {
 	m.disconnected(Disconnected{At: e.At}) // a session that ends unheard ends here
 	m.link, m.recovered, m.stale, m.raised = true, false, false, false
 	m.session++
+	m.unproven = e.Snapshot.Unproven
 	m.margin = max(m.settings.WriteMargin, e.Snapshot.Margin)
 	t, told := e.Snapshot.Trigger, e.Snapshot.Told.Sequence
 	switch distance := m.distance(told); {

@@ -76,6 +76,25 @@ func TestReasons(t *testing.T) {
 		}, part.PresentAtStart, part.PresentAtStart, ""},
 		{"before the self-read-back", Auto, func(w *world) { w.disconnect(); w.connect(); w.part() }, part.NotReady, part.NotReady, ""},
 		{"PLC's program stands", Auto, func(w *world) { w.step(Stale{w.at(), true}); w.part() }, part.NotReady, part.NotReady, ""},
+		{"PLC's program not seen to run yet", Auto, func(w *world) {
+			w.disconnect()
+			w.link = true
+			w.step(Connected{w.at(), part.Snapshot{Trigger: w.trigger(), Unproven: true}})
+			w.recover()
+			if s := w.state.Status(); s.Ready || s.Fault {
+				w.t.Errorf("%+v", s)
+			}
+			w.part()
+		}, part.NotReady, part.NotReady, ""},
+		{"PLC's program seen to run", Auto, func(w *world) {
+			w.disconnect()
+			w.link = true
+			w.step(Connected{w.at(), part.Snapshot{Trigger: w.trigger(), Unproven: true}})
+			w.recover()
+			w.step(Stale{w.at(), false})
+			w.part()
+			w.inspected(3)
+		}, part.Anomaly, part.Anomaly, ""},
 		{"camera down", Auto, func(w *world) { w.step(Health{w.at(), "camera", part.NoFrame, errors.New("unplugged")}); w.part() }, part.NoFrame, part.NoFrame, ""},
 		{"recipe that the PLC asks for", Auto, func(w *world) {
 			w.sequence++

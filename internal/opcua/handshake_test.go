@@ -169,7 +169,10 @@ func TestPLCProgramStops(t *testing.T) {
 	p := startPLC(t, plc.Config{})
 	cfg := configFor(p)
 	_, heard := calmLink(t, cfg)
-	heard.want(t, "connected")
+	if s := heard.want(t, "connected").snapshot; !s.Unproven {
+		t.Error("the PLC's program is taken to run before it was seen to")
+	}
+	heard.want(t, "fresh")
 	p.StopHeartbeat(true)
 	heard.want(t, "stale")
 	heard.silent(t)

@@ -27,7 +27,8 @@ type Listener interface {
 	Triggered(part.Trigger)
 	// Withdrawn: the PLC took the result or gave up. At most one for each part.
 	Withdrawn()
-	// Stale: the PLC's program stopped, though its server still answers; or it runs again.
+	// Stale: the PLC's program stopped, though its server still answers; or it runs, again or for the first time
+	// since a snapshot that was Unproven.
 	Stale(stale bool)
 }
 

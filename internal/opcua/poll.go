@@ -39,7 +39,7 @@ func (f first) snapshot() part.Snapshot {
 	if rejected, known := v[reject].(bool); known && !rejected && (v[accept] == nil || v.is(accept)) {
 		told.Verdict = part.Pass
 	}
-	return part.Snapshot{Trigger: f.trigger(), Present: v.is(partPresent), Told: told}
+	return part.Snapshot{Trigger: f.trigger(), Present: v.is(partPresent), Told: told, Unproven: v[plcHeartbeat] != nil}
 }
 
 // begin reads the snapshot and then makes the outputs safe, in that order: the tags are the record of

@@ -267,6 +267,12 @@ func TestHeartbeatStands(t *testing.T) {
 			t.Errorf("after %s: stale %t, changed %t", c.after, w.stale, changed)
 		}
 	}
+	w = newWatch(sample{beat: false, at: start}, false, time.Second)
+	for i, beat := range []bool{false, true, true, false} {
+		if told := w.see(sample{beat: beat, at: start}).stale; told != (i == 1) || w.stale {
+			t.Errorf("sample %d: told %t, stale %t; a PLC that runs is told once", i, told, w.stale)
+		}
+	}
 	w = newWatch(sample{at: start}, false, time.Second)
 	if w.see(sample{at: start.Add(time.Hour)}).stale {
 		t.Error("a PLC without a heartbeat is stale")

@@ -130,7 +130,9 @@ type Snapshot struct {
 	Trigger Trigger // the counter and the names as found; SeenAt is the time of the reading
 	Present bool    // part_present was already TRUE: when the part came is unknown
 	Told    Told
-	Margin  time.Duration // to be kept back from the cycle for telling this PLC, as measured; 0 where nothing was
+	// Unproven: whether the PLC's program runs is still to be seen. A PLC in STOP answers all of this.
+	Unproven bool
+	Margin   time.Duration // to be kept back from the cycle for telling this PLC, as measured; 0 where nothing was
 }
 
 // Status is what the PLC is told about the station itself.
