@@ -53,6 +53,15 @@ func TestConfigMistakes(t *testing.T) {
 		{func(c *Config) { c.SecurityMode = "auto" }, `security_mode: "auto" is not a mode; choose SignAndEncrypt, Sign or None`},
 		{func(c *Config) { c.SecurityMode = "None" }, `security_mode: "None" does not go with security_policy "Basic256Sha256"; None stands in both or in neither`},
 		{func(c *Config) { c.SecurityPolicy, c.SecurityMode = "None", "None" }, "security_policy: is None, so anybody on the network could pass parts; choose Basic256Sha256, or accept the risk with insecure = true"},
+		{func(c *Config) {
+			c.SecurityPolicy, c.SecurityMode, c.Insecure, c.ServerCertificate = "None", "None", true, "plc.der"
+		}, "server_certificate: would be ignored, because security_policy is None: the PLC shows no certificate; remove it, or choose Basic256Sha256"},
+		{func(c *Config) {
+			c.SecurityPolicy, c.SecurityMode, c.Insecure, c.ServerSHA256 = "None", "None", true, strings.Repeat("0a", 32)
+		}, "server_sha256: would be ignored, because security_policy is None: the PLC shows no certificate; remove it, or choose Basic256Sha256"},
+		{func(c *Config) {
+			c.SecurityPolicy, c.SecurityMode, c.Insecure, c.Revoked = "None", "None", true, "plc.crl"
+		}, "revoked: would be ignored, because security_policy is None: the PLC shows no certificate; remove it, or choose Basic256Sha256"},
 		{func(c *Config) { c.Insecure = true }, "insecure: is true, but the security policy is Basic256Sha256; remove it, or write None for security_policy and security_mode"},
 		{func(c *Config) { c.ServerCertificate, c.ServerSHA256 = "plc.der", strings.Repeat("0a", 32) }, "server_sha256: is set beside server_certificate; one of them is enough"},
 		{func(c *Config) { c.ServerSHA256 = "0a:0b" }, `server_sha256: "0a:0b" is no SHA-256 fingerprint; write its 64 hex digits, with or without colons`},
