@@ -142,6 +142,7 @@ func (s *session) verify(ctx context.Context, nodes [signals]node) error {
 		wrong = append(wrong, fmt.Sprintf("plc.tags.%s: %s: %s", table[sig].key, nodes[sig], fmt.Sprintf(format, args...)))
 	}
 	var used []signal
+	taken := map[string]signal{}
 	for sig := range signals {
 		if nodes[sig].make == nil {
 			continue
@@ -151,6 +152,11 @@ func (s *session) verify(ctx context.Context, nodes [signals]node) error {
 			say(sig, "%v", err)
 			continue
 		}
+		if other, double := taken[id.String()]; double { // however each of the two is written
+			say(sig, "is the same node as plc.tags.%s", table[other].key)
+			continue
+		}
+		taken[id.String()] = sig
 		s.ids[sig], s.own[sig] = id, id
 		used = append(used, sig)
 	}
