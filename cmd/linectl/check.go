@@ -118,7 +118,7 @@ func (p *program) printTrials(trials []trial) error {
 		if t.OK {
 			continue
 		}
-		fmt.Fprintf(p.out, "\n%s: %s\n", t.What, strings.ReplaceAll(t.Error, "\n", "\n  "))
+		fmt.Fprintf(p.out, "\n%s: %s\n", t.What, strings.ReplaceAll(lines(t.Error), "\n", "\n  "))
 		if t.Hint != "" {
 			fmt.Fprintf(p.out, "  next: %s\n", t.Hint)
 		}
