@@ -212,12 +212,12 @@ func TestJournal(t *testing.T) {
 	}})
 	_, heard := calmLink(t, configFor(p))
 	got := heard.want(t, "connected").snapshot
-	got.Trigger.SeenAt = time.Time{}
+	got.Trigger.SeenAt, got.Margin = time.Time{}, 0
 	sequence := part.Sequence{Value: 41, Bits: 16}
 	if want := (part.Snapshot{
 		Trigger: part.Trigger{Sequence: sequence, PartID: "P-41"},
-		Present: true,
-		Told:    part.Told{Sequence: sequence, PartID: "P-41", Verdict: part.Pass, Reason: part.None, Score: 0.5, Valid: true},
+		Present: true, Unproven: true,
+		Told: part.Told{Sequence: sequence, PartID: "P-41", Verdict: part.Pass, Reason: part.None, Score: 0.5, Valid: true},
 	}); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
