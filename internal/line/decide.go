@@ -159,6 +159,10 @@ func (m *machine) answered(e Answered) {
 		e.Err = fmt.Errorf("not sent: the PLC had gone on")
 	}
 	m.deliver(e)
+	if e.Err == nil {
+		// A PLC that was slow when the session began may be faster since. A hiccup keeps back no more than that.
+		m.margin = max(m.settings.WriteMargin, min(m.slowest, max(2*e.Took, m.margin*3/4)))
+	}
 	if !current {
 		return
 	}

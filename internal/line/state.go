@@ -54,7 +54,8 @@ type State struct {
 
 	link      bool          // a session is up and its outputs are safe
 	session   int           // counts sessions
-	margin    time.Duration // kept back from each cycle for the write, in this session
+	slowest   time.Duration // twice what writing a result took when the session began
+	margin    time.Duration // kept back from a cycle for the write
 	recovered bool          // the PLC's record of its last result has been compared with the store's in this session
 	unproven  bool          // the PLC's program has not been seen to run in this session
 	stale     bool          // the PLC's program stands

@@ -365,4 +365,28 @@ func TestSlowPLC(t *testing.T) {
 			t.Errorf("margin %s: told %s %q", margin, answer.Result.Verdict, answer.Result.Reason)
 		}
 	}
+	// It may be faster later, in which case less is kept back, and slow again, but never more than at first.
+	w := connected(t, Auto)
+	w.disconnect()
+	w.step(Connected{w.at(), part.Snapshot{Trigger: w.trigger(), Margin: 4 * testMargin}})
+	w.link = true
+	w.recover()
+	kept := func(took time.Duration) time.Duration {
+		w.part()
+		deadline := w.state.cycle.deadline.Sub(w.state.cycle.trigger.SeenAt)
+		w.inspected(3)
+		_, answer := w.last()
+		w.step(Answered{At: w.at(), Answer: answer, Begun: true, Took: took})
+		w.step(Withdrawn{w.at()})
+		return testCycle - deadline
+	}
+	for i, want := range []time.Duration{40, 30, 22, 16, 12, 10, 10} {
+		if got := kept(time.Millisecond); got.Truncate(time.Millisecond) != want*time.Millisecond {
+			t.Errorf("part %d: %s is kept back, want %dms", i, got, want)
+		}
+	}
+	kept(testCycle)
+	if got := kept(time.Millisecond); got != 4*testMargin {
+		t.Errorf("after a hiccup %s is kept back", got)
+	}
 }
