@@ -57,11 +57,11 @@ func (p *program) serve(ctx context.Context) error {
 		var next *reading
 		next, err = p.serveUntilReload(ctx, station, now, hup, log)
 		if err != nil || next == nil {
-			notify(log, daemon.SdNotifyStopping)
 			break
 		}
 		station, now, err = p.change(ctx, now, next, log)
 	}
+	notify(log, daemon.SdNotifyStopping)
 	return err
 }
 
