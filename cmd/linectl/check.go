@@ -67,7 +67,7 @@ func (p *program) tryAll(ctx context.Context, cfg *config.Config) error {
 		trials = append(trials, t)
 	}
 	if cfg.Vision.Serves() {
-		try("vision", cfg.Vision.Listen, func() error { return tryVision(cfg) })
+		try("vision", cfg.Vision.Listen, func() error { return tryVision(cfg.Vision.Listen) })
 	} else {
 		try("plc", cfg.PLC.Endpoint+notSecure(cfg), func() error { return opcua.Check(ctx, cfg.PLC, cfg.PKI(), cfg.Line.Cycle.Std()) })
 	}
@@ -118,7 +118,7 @@ func (p *program) printTrials(trials []trial) error {
 		if t.OK {
 			continue
 		}
-		fmt.Fprintf(p.out, "\n%s: %s\n", t.What, strings.ReplaceAll(t.Error, "\n", "\n  "))
+		fmt.Fprintf(p.out, "\n%s: %s\n", t.What, strings.ReplaceAll(lines(t.Error), "\n", "\n  "))
 		if t.Hint != "" {
 			fmt.Fprintf(p.out, "  next: %s\n", t.Hint)
 		}

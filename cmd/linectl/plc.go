@@ -114,8 +114,8 @@ func (p *program) trustPLC(ctx context.Context, cfg config.Config, yes bool) err
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.out, "%s shows a certificate\n  subject      %s\n  valid until  %s\n  SHA-256      %s\n  SHA-1        %s\n",
-		cfg.PLC.Endpoint, parsed.Subject, parsed.NotAfter.Format(time.DateOnly), pki.Fingerprint(certificate), pki.Thumbprint(certificate))
+	fmt.Fprintf(p.out, "%s shows a certificate\n  subject      \"%s\"\n  valid until  %s\n  SHA-256      %s\n  SHA-1        %s\n",
+		cfg.PLC.Endpoint, shown(parsed.Subject.String(), 100), parsed.NotAfter.Format(time.DateOnly), pki.Fingerprint(certificate), pki.Thumbprint(certificate))
 	fmt.Fprintf(p.out, "linectl's own, which the PLC has to trust\n  file         %s\n  SHA-256      %s\n  SHA-1        %s\n",
 		own.File, pki.Fingerprint(own.Certificate), pki.Thumbprint(own.Certificate))
 	if time.Now().After(parsed.NotAfter) {

@@ -52,7 +52,7 @@ func (p *program) probePLC(ctx context.Context, cfg config.Config) error {
 		if t.Found {
 			note = cmp.Or(note, "not configured; found by its name")
 		}
-		rows = append(rows, []string{t.Key, cmp.Or(t.Type, "-"), cmp.Or(t.Rights, "-"), clip(t.Value, 24), t.Node, note})
+		rows = append(rows, []string{t.Key, cmp.Or(t.Type, "-"), cmp.Or(t.Rights, "-"), cmp.Or(shown(t.Value, 24), "-"), shown(t.Node, 200), shown(note, 400)})
 	}
 	header := []string{"signal", "type", "rights", "value", "node", "note"}
 	if p.output != "table" {
@@ -63,7 +63,7 @@ func (p *program) probePLC(ctx context.Context, cfg config.Config) error {
 	}
 	var offers [][]string
 	for _, o := range report.Offers {
-		offers = append(offers, []string{o.Policy, o.Mode, strings.Join(o.Users, ", "), o.SHA256})
+		offers = append(offers, []string{shown(o.Policy, 80), o.Mode, strings.Join(o.Users, ", "), o.SHA256})
 	}
 	if len(offers) > 0 {
 		if err := p.print(nil, []string{"policy", "mode", "users", "sha-256 of the certificate"}, offers); err != nil {
@@ -76,12 +76,12 @@ func (p *program) probePLC(ctx context.Context, cfg config.Config) error {
 	for _, notice := range cfg.PLC.Notices() {
 		fmt.Fprintf(p.out, "\n%s\n", notice)
 	}
-	fmt.Fprintf(p.out, "\nnamespaces  %s\n\n", strings.Join(report.Namespaces, "  "))
+	fmt.Fprintf(p.out, "\nnamespaces  %s\n\n", shown(strings.Join(report.Namespaces, "  "), 2000))
 	if err := p.print(nil, header, rows); err != nil {
 		return err
 	}
 	for _, other := range report.Others {
-		fmt.Fprintf(p.out, "\nThe same names are at %s once more, another line's perhaps. Is that one meant? Write its part_present into [plc.tags] and probe again.\n", other)
+		fmt.Fprintf(p.out, "\nThe same names are at %s once more, another line's perhaps. Is that one meant? Write its part_present into [plc.tags] and probe again.\n", shown(other, 200))
 	}
 	fmt.Fprintf(p.out, "\npoll         %s\n%s", roundTrips(report), histogram(report.Rounds))
 	fmt.Fprintf(p.out, "subscription %s\nclock        %s\n\n", granted(report), offset(report))
@@ -126,14 +126,6 @@ func (p *program) addressed(args []string) (config.Config, error) {
 		}
 	}
 	return cfg, nil
-}
-
-// clip cuts a text that is too long for a table.
-func clip(text string, length int) string {
-	if runes := []rune(text); len(runes) > length {
-		return string(runes[:length-1]) + "…"
-	}
-	return cmp.Or(text, "-")
 }
 
 func inMilliseconds(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/1e6) }
@@ -194,6 +186,6 @@ func offset(r opcua.Report) string {
 
 func (p *program) watchPLC(ctx context.Context, cfg config.Config) error {
 	return opcua.Watch(ctx, cfg.PLC, cfg.PKI(), func(c opcua.Change) {
-		fmt.Fprintf(p.out, "%s  %-16s  %s\n", c.At.Format("15:04:05.000"), c.Key, c.Value)
+		fmt.Fprintf(p.out, "%s  %-16s  %s\n", c.At.Format("15:04:05.000"), c.Key, shown(c.Value, 200))
 	})
 }

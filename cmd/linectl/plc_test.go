@@ -3,6 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -257,5 +261,45 @@ func TestPLCFromAnAddress(t *testing.T) {
 	}
 	if err := opcua.Check(t.Context(), cfg.PLC, cfg.PKI(), 0); err != nil {
 		t.Error(err)
+	}
+}
+
+// What a PLC calls itself and its tags cannot look like a line of linectl's: nobody vouches for it before it is trusted.
+func TestPLCCannotForgeALine(t *testing.T) {
+	folder := t.TempDir()
+	own, err := pki.Open(folder, "plc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	template, err := x509.ParseCertificate(own.Certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template.RawSubject, template.Subject = nil, pkix.Name{CommonName: "plc\n  SHA-256      AA:BB\x1b[8m"}
+	forged, err := x509.CreateCertificate(rand.Reader, template, template, own.Key.Public(), own.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(own.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: forged})...)
+	if err := os.WriteFile(filepath.Join(folder, "plc.pem"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sim, err := plc.Start(plc.Config{Folder: folder, Tags: map[string]any{"part_id": "A\x1b[2K\nB"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sim.Close()
+	p, _ := plcProgram(t, sim, "")
+	out, err := plcCommandLine(p, "y\n", "trust")
+	if err != nil || strings.Count(out, "\n  SHA-256 ") != 2 || strings.Contains(out, "\x1b") || !strings.Contains(out, `plc\n  SHA-256`) {
+		t.Errorf("trust: %v\n%q", err, out)
+	}
+	out, err = plcCommandLine(p, "", "probe")
+	if err != nil || strings.Contains(out, "\x1b") || !strings.Contains(out, `A\x1b[2K\nB`) {
+		t.Errorf("probe: %v\n%q", err, out)
 	}
 }

@@ -43,7 +43,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 		fmt.Fprintln(p.err, "linectl: interrupted")
 		return int(hint.Canceled)
 	}
-	fmt.Fprintf(p.err, "linectl: %v\n", err)
+	fmt.Fprintf(p.err, "linectl: %s\n", lines(err.Error()))
 	if next := hint.Of(err); next != "" {
 		fmt.Fprintf(p.err, "linectl: hint: %s\n", next)
 	}

@@ -331,6 +331,15 @@ func shown(text string, width int) string {
 	return b.String()
 }
 
+// lines does so for text of several lines.
+func lines(text string) string {
+	all := strings.Split(text, "\n")
+	for i := range all {
+		all[i] = shown(all[i], math.MaxInt)
+	}
+	return strings.Join(all, "\n")
+}
+
 func (p *program) query(ctx context.Context, q question, parquet, pictures string) error {
 	f, reader, err := p.ask(ctx, q)
 	if err != nil {

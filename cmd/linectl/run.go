@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,8 +34,8 @@ func (p *program) runCommand() *cobra.Command {
 		Long: `Run is the daemon. It speaks systemd's protocol where systemd started it, and works without.
 
 SIGTERM and SIGINT end it: the part in view gets its verdict, the PLC's outputs are left safe, the
-record is completed. SIGHUP reads the config again: a good one takes effect between two parts, a bad
-one changes nothing and is reported in the log.`,
+record is completed. SIGHUP reads the config again: a good one takes effect between two parts; one with
+which no line can be opened changes nothing and is reported in the log.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return p.serve(c.Context()) },
 	}
@@ -45,34 +44,33 @@ one changes nothing and is reported in the log.`,
 // serve runs the line, and runs it anew for each good config that a SIGHUP brings.
 func (p *program) serve(ctx context.Context) error {
 	log := slog.New(newLogHandler(p.err))
-	cfg, err := p.load()
+	now, err := p.read()
 	if err != nil {
 		return err
 	}
-	reload := make(chan os.Signal, 1)
-	signal.Notify(reload, syscall.SIGHUP)
-	defer signal.Stop(reload)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 
-	for {
-		next, err := p.serveUntilReload(ctx, cfg, reload, log)
+	station, err := openStation(ctx, now.Config, log)
+	for err == nil {
+		var next *reading
+		next, err = p.serveUntilReload(ctx, station, now, hup, log)
 		if err != nil || next == nil {
-			notify(log, daemon.SdNotifyStopping)
-			return err
+			break
 		}
-		cfg = next
+		station, now, err = p.change(ctx, now, next, log)
 	}
+	notify(log, daemon.SdNotifyStopping)
+	return err
 }
 
-// serveUntilReload runs the line until ctx ends (nil config) or a SIGHUP brings a good config.
-func (p *program) serveUntilReload(ctx context.Context, cfg *config.Config, reload <-chan os.Signal, log *slog.Logger) (*config.Config, error) {
-	station, err := openStation(ctx, cfg, log)
-	if err != nil {
-		return nil, err
-	}
+// serveUntilReload runs the line until ctx ends (nil) or a SIGHUP brings a good config, and closes it.
+func (p *program) serveUntilReload(ctx context.Context, station *station, now *reading, hup <-chan os.Signal, log *slog.Logger) (*reading, error) {
 	defer station.close()
-	station.store.Event("config", "linectl", p.configSum())
-	notify(log, daemon.SdNotifyReady+"\nSTATUS=line "+cfg.Line.Name+" in mode "+string(cfg.Line.Mode)+notSecure(cfg))
-	log.Info("line runs", "line", cfg.Line.Name, "mode", cfg.Line.Mode, "cycle", cfg.Line.Cycle, "version", version, "config", p.configPath)
+	station.store.Event("config", "linectl", now.sum)
+	notify(log, daemon.SdNotifyReady+"\nSTATUS=line "+now.Line.Name+" in mode "+string(now.Line.Mode)+notSecure(now.Config))
+	log.Info("line runs", "line", now.Line.Name, "mode", now.Line.Mode, "cycle", now.Line.Cycle, "version", version, "config", p.configPath)
 
 	running, stop := context.WithCancel(ctx)
 	defer stop()
@@ -82,41 +80,19 @@ func (p *program) serveUntilReload(ctx context.Context, cfg *config.Config, relo
 		select {
 		case err := <-ended:
 			return nil, err
-		case <-reload:
+		case <-hup:
 			notify(log, daemon.SdNotifyReloading+fmt.Sprintf("\nMONOTONIC_USEC=%d", monotonic().Microseconds()))
-			next, err := p.reload(cfg)
+			next, err := p.reload(now)
 			if err != nil {
-				log.Error("config not reloaded; the line goes on with the old one", "error", err)
-				station.store.Event("config-refused", "SIGHUP", err.Error())
+				refuse(station, err, log)
 				notify(log, daemon.SdNotifyReady)
 				continue
 			}
-			log.Info("config reloaded", "config", p.configPath)
-			station.store.Event("config-reloaded", "SIGHUP", p.configPath)
+			defer keepAwake(log)()
 			stop()
 			return next, <-ended
 		}
 	}
-}
-
-// reload reads the config again and tries what can be tried while the old line still runs: a config
-// that names a recipe which cannot be opened must not take a working line down.
-func (p *program) reload(old *config.Config) (*config.Config, error) {
-	next, err := p.load()
-	if err != nil {
-		return nil, err
-	}
-	if next.State != old.State {
-		return nil, errors.New("state: a running daemon cannot move to another folder; restart it")
-	}
-	if !next.Line.Mode.Inspects() {
-		return next, nil
-	}
-	inspector, err := inspect.Open(next.Inspect, next.Folders(), slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil, err
-	}
-	return next, inspector.Close()
 }
 
 // station is a line with everything that it works with.
@@ -196,15 +172,6 @@ func activation(folder, name string, version int) string {
 		}
 	}
 	return ""
-}
-
-// configSum ties the config to the record: a file that is kept elsewhere is shown to be the one that ran.
-func (p *program) configSum() string {
-	text, err := os.ReadFile(p.configPath)
-	if err != nil {
-		return fmt.Sprintf("%s: %v", p.configPath, err)
-	}
-	return fmt.Sprintf("%s SHA-256 %x", p.configPath, sha256.Sum256(text))
 }
 
 // run runs the line until ctx ends. The link outlives the line, so that the last verdict can still reach

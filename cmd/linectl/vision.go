@@ -10,6 +10,7 @@ import (
 	"linectl/internal/config"
 	"linectl/internal/hint"
 	"linectl/internal/line"
+	"linectl/internal/opcua"
 	"linectl/internal/part"
 	"linectl/internal/vision"
 )
@@ -40,18 +41,22 @@ func (s *station) openVision(ctx context.Context, cfg *config.Config, log *slog.
 	numbers := vision.Numbers{Last: last.Last, Reserved: reserved, Reserve: func(ctx context.Context, last part.Sequence) error {
 		return s.store.Reserve(ctx, cfg.Line.Name, last)
 	}}
-	stdlog.SetOutput(io.Discard) // the server library reports its own start there
 	recipe := ""
 	if s.inspector != nil {
 		recipe = s.inspector.Recipe().Name
 	}
-	s.called, err = vision.New(cfg.Vision, cfg.PKI(), numbers, cfg.Line.Cycle.Std(), recipe, s.runner, log)
+	s.called, err = newVision(cfg, numbers, recipe, s.runner, log)
 	return err
 }
 
+func newVision(cfg *config.Config, numbers vision.Numbers, recipe string, listener opcua.Listener, log *slog.Logger) (*vision.Station, error) {
+	stdlog.SetOutput(io.Discard) // the server library reports its own start there
+	return vision.New(cfg.Vision, cfg.PKI(), numbers, cfg.Line.Cycle.Std(), recipe, listener, log)
+}
+
 // tryVision tries whether the server could listen; one that runs holds its address.
-func tryVision(cfg *config.Config) error {
-	l, err := net.Listen("tcp", cfg.Vision.Listen)
+func tryVision(listen string) error {
+	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return hint.New(hint.Failure, err, "is linectl running already? Otherwise correct vision.listen")
 	}

@@ -39,25 +39,41 @@ type source interface {
 	close() error
 }
 
-// Open opens the camera that the config names. A live camera that is not there yet is not an error: it
+// Open opens the camera that the config names. A live camera that gives no frame yet is not an error: it
 // is tried again for as long as the camera is open, and Healthy says so.
 func Open(c Config, log *slog.Logger) (Camera, error) {
+	if err := Try(c); err != nil {
+		return nil, err
+	}
 	log = log.With("camera", c.Name)
 	var s source
 	var err error
-	kind, rest := c.split()
-	switch kind {
+	switch kind, rest := c.split(); kind {
 	case kindFolder:
-		s, err = openFolder(rest)
+		s = openFolder(rest)
 	case kindDrop:
 		s, err = openDrop(rest, c.Latency.Std(), c.DeleteTaken, log)
 	default:
-		s, err = openLive(c, log)
+		s = openLive(c, log)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open camera %q: %w", c.Name, err)
 	}
 	return &guard{name: c.Name, timeout: c.Timeout.Std(), source: s}, nil
+}
+
+// Try looks whether what the config names is there. It opens no device: a running line may be using it.
+func Try(c Config) (err error) {
+	switch kind, rest := c.split(); kind {
+	case kindFolder, kindDrop:
+		err = checkFolder(rest)
+	case kindV4L2:
+		err = checkDevice(rest)
+	}
+	if err != nil {
+		return fmt.Errorf("open camera %q: %w", c.Name, err)
+	}
+	return nil
 }
 
 // remembered is how many frames back a repeated one is recognised: a driver that is stuck hands out

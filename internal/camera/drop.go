@@ -50,9 +50,6 @@ const (
 )
 
 func openDrop(path string, latency time.Duration, remove bool, log *slog.Logger) (source, error) {
-	if err := checkFolder(path); err != nil {
-		return nil, err
-	}
 	d := &drop{path: path, latency: latency, remove: remove, log: log, past: map[string]file{}}
 	entries, err := look(path)
 	if err != nil {

@@ -23,12 +23,7 @@ type folder struct {
 // lookEvery is how often a folder that has nothing new is looked at again.
 const lookEvery = 10 * time.Millisecond
 
-func openFolder(path string) (source, error) {
-	if err := checkFolder(path); err != nil {
-		return nil, err
-	}
-	return &folder{path: path, used: map[string]bool{}}, nil
-}
+func openFolder(path string) source { return &folder{path: path, used: map[string]bool{}} }
 
 // grab reads the next picture. One that cannot be read may still be being written and is tried again;
 // when its time is over, the next grab goes on with the next picture.

@@ -56,16 +56,11 @@ const (
 	silence      = 3 * time.Second // without a frame that counts: the camera is not healthy
 )
 
-func openLive(c Config, log *slog.Logger) (source, error) {
-	if kind, device := c.split(); kind == kindV4L2 {
-		if err := checkDevice(device); err != nil {
-			return nil, err
-		}
-	}
+func openLive(c Config, log *slog.Logger) source {
 	ctx, stop := context.WithCancel(context.Background())
 	l := &live{config: c, log: log, stop: stop, done: make(chan struct{}), last: time.Now(), fault: errors.New("it has not given a frame yet")}
 	go l.run(ctx)
-	return l, nil
+	return l
 }
 
 // checkDevice tells a device that is missing from one that is only gone for a moment: at start the

@@ -37,7 +37,7 @@ type Config struct {
 	Name string `toml:"name"`
 	// Cycle is the time from the trigger's arrival to the verdict at the PLC, everything included.
 	Cycle setting.Duration `toml:"cycle"`
-	// WriteMargin is kept back from the cycle for writing the verdict: what is not decided by then is rejected.
+	// WriteMargin is kept back at least from the cycle for writing the verdict: what is not decided by then is rejected.
 	WriteMargin setting.Duration `toml:"write_margin"`
 	// AckTimeout is how long a result stays valid while the PLC does not take it.
 	AckTimeout setting.Duration `toml:"ack_timeout"`

@@ -39,6 +39,26 @@ func (m *machine) inspected(e Inspected) {
 	m.decide(verdict, reason, detail, &e)
 }
 
+// mostFailures is how many inspections in a row may fail by themselves: more are no accident of a part.
+const mostFailures = 3
+
+// countFailures notices that inspections fail whatever the part, as after the loss of a device. The station is
+// not ready then, and the line ends: the process that is started next is ready only if the recipe proves itself.
+func (m *machine) countFailures(e Inspected) {
+	switch {
+	case e.Finding != nil:
+		m.failed = 0
+		return
+	case part.ReasonOf(e.Err, part.InspectionFault) != part.InspectionFault:
+		return // of the camera or the picture
+	}
+	if m.failed++; m.failed != mostFailures {
+		return
+	}
+	m.faults, _ = m.withFault("inspection", part.InspectionFault)
+	m.do(Note{"fault", fmt.Sprintf("inspection: failed %d times in a row: %v", m.failed, e.Err)}, GiveUp{e.Err})
+}
+
 // judge is the law for one inspected part: None, and so a pass, only if every condition holds.
 func (m *machine) judge(e Inspected) (part.Reason, string) {
 	f := e.Finding
@@ -151,6 +171,10 @@ func (m *machine) answered(e Answered) {
 		e.Err = fmt.Errorf("not sent: the PLC had gone on")
 	}
 	m.deliver(e)
+	if e.Err == nil {
+		// A PLC that was slow when the session began may be faster since. A hiccup keeps back no more than that.
+		m.margin = max(m.settings.WriteMargin, min(m.slowest, max(2*e.Took, m.margin*3/4)))
+	}
 	if !current {
 		return
 	}

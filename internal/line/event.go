@@ -40,7 +40,7 @@ type (
 	}
 	// Withdrawn says that the PLC took the result or gave up: part_present fell.
 	Withdrawn struct{ At }
-	// Stale says that the PLC's program stopped (its heartbeat stands) or runs again.
+	// Stale says that the PLC's program stopped (its heartbeat stands) or runs.
 	Stale struct {
 		At
 		Stale bool
@@ -113,8 +113,9 @@ type Action interface{ action() }
 type (
 	// Inspect grabs a frame and inspects it. At most one runs at a time.
 	Inspect struct {
-		Cycle   int
-		Trigger part.Trigger
+		Cycle    int
+		Trigger  part.Trigger
+		Deadline time.Time
 	}
 	// StartTimer asks for an Expired event.
 	StartTimer struct {
@@ -162,6 +163,8 @@ type (
 	}
 	// Note adds an event to the record.
 	Note struct{ Kind, Detail string }
+	// GiveUp ends the line: what inspects does not work any more, and nothing here can repair it.
+	GiveUp struct{ Err error }
 	// Alive tells the supervisor of the process that the line's loop and its workers turn.
 	Alive struct{}
 )
@@ -176,4 +179,5 @@ func (Deliver) action()    {}
 func (KeepLate) action()   {}
 func (Recover) action()    {}
 func (Note) action()       {}
+func (GiveUp) action()     {}
 func (Alive) action()      {}

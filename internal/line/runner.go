@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"linectl/internal/hint"
 	"linectl/internal/part"
 )
 
@@ -42,6 +43,7 @@ type Runner struct {
 	events   *queue[happening]
 	speaker  *speaker
 	recorder *recorder
+	giveUp   func(error) // ends Run
 
 	session struct { // of the PLC, as the link reports it
 		sync.Mutex
@@ -113,6 +115,9 @@ func (r *Runner) Note(kind, detail string) { r.recorder.put(Note{kind, detail}) 
 // still in use and must not be closed.
 var ErrHangs = errors.New("an inspection did not return; camera and network are still in use")
 
+// ErrBroken says that the line ended by itself, since every inspection failed.
+var ErrBroken = errors.New("the inspection fails, whatever the part")
+
 // Run turns the line until ctx ends; then the part in view gets its verdict and the record is completed.
 func (r *Runner) Run(ctx context.Context) error {
 	last, err := r.deps.Store.Last(ctx, r.config.Name)
@@ -135,6 +140,11 @@ func (r *Runner) Run(ctx context.Context) error {
 		NoJournal:   r.deps.NoJournal,
 	}, last)
 
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	r.giveUp = func(err error) {
+		giveUp(hint.New(hint.Failure, fmt.Errorf("%w: %v", ErrBroken, err), part.InspectionFault.Hint()))
+	}
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var workers sync.WaitGroup
 	workers.Go(func() { r.speaker.run(working) })
@@ -152,6 +162,9 @@ func (r *Runner) Run(ctx context.Context) error {
 	record.Wait()
 	if hangs {
 		return ErrHangs
+	}
+	if err := context.Cause(ctx); errors.Is(err, ErrBroken) {
+		return err
 	}
 	return nil
 }
@@ -202,6 +215,8 @@ func (r *Runner) carryOut(a Action, session context.Context) {
 		r.speaker.say(a, session)
 	case Report:
 		r.speaker.report(a.Status, session)
+	case GiveUp:
+		r.giveUp(a.Err)
 	case Alive:
 		r.deps.Alive()
 	default:
@@ -223,7 +238,7 @@ func (r *Runner) inspect(a Inspect) {
 	}()
 	// A frame that comes in the last tenth could not be inspected in time; ending the grab before the
 	// deadline gives the part the camera's own reason instead of "deadline".
-	enough := (r.config.Cycle - r.config.WriteMargin).Std() * 9 / 10
+	enough := a.Deadline.Sub(a.Trigger.SeenAt) * 9 / 10
 	ctx, cancel := context.WithDeadline(context.Background(), a.Trigger.SeenAt.Add(enough))
 	defer cancel()
 	begun := time.Now()

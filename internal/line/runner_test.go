@@ -30,6 +30,7 @@ type station struct {
 	rows    int64
 	kept    []int64 // of which a picture was handed over
 	lost    []int64
+	ends    error // with which Run ends
 }
 
 func (s *station) note(format string, args ...any) {
@@ -109,8 +110,8 @@ func running(t *testing.T, s *station, test func(r *Runner)) []string {
 		s.begun = time.Now()
 		test(r)
 		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
+		if err := <-ended; !errors.Is(err, s.ends) {
+			t.Errorf("Run: %v, want %v", err, s.ends)
 		}
 	})
 	return s.diary
@@ -146,6 +147,22 @@ func TestRunnerRejectWaitsForNoRow(t *testing.T) {
 	}
 	diary := running(t, s, func(r *Runner) { bring(r, 7); time.Sleep(2 * time.Second) })
 	wantDiary(t, diary, "3ms answer 7 reject anomaly", "1000ms row 7 reject anomaly", "1000ms delivery 1 reject anomaly written")
+}
+
+// TestRunnerBroken: a line whose inspections fail ends by itself, with the last reject told.
+func TestRunnerBroken(t *testing.T) {
+	s := &station{ends: ErrBroken, inspect: func() (part.Finding, error) { return part.Finding{}, errors.New("the device is gone") }}
+	diary := running(t, s, func(r *Runner) {
+		for n := range uint32(mostFailures) {
+			bring(r, 7+n)
+			time.Sleep(10 * time.Millisecond)
+			r.Withdrawn()
+			time.Sleep(10 * time.Millisecond)
+		}
+	})
+	if told := fmt.Sprint(diary); strings.Count(told, "reject inspection-fault written") != mostFailures {
+		t.Errorf("%s", told)
+	}
 }
 
 func TestRunnerDeadline(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 type Settings struct {
 	Station     string
 	Cycle       time.Duration // trigger seen to verdict at the PLC
-	WriteMargin time.Duration // of which kept back for the write
+	WriteMargin time.Duration // of which kept back for the write, or more where the PLC is slow
 	AckTimeout  time.Duration
 	HangLimit   time.Duration // an inspection that runs longer will not return: the process should be restarted
 	Mode        Mode
@@ -56,10 +56,13 @@ type fault struct {
 type State struct {
 	settings Settings
 
-	link      bool // a session is up and its outputs are safe
-	session   int  // counts sessions
-	recovered bool // the PLC's record of its last result has been compared with the store's in this session
-	stale     bool // the PLC's program stands
+	link      bool          // a session is up and its outputs are safe
+	session   int           // counts sessions
+	slowest   time.Duration // twice what writing a result took when the session began
+	margin    time.Duration // kept back from a cycle for the write
+	recovered bool          // the PLC's record of its last result has been compared with the store's in this session
+	unproven  bool          // the PLC's program has not been seen to run in this session
+	stale     bool          // the PLC's program stands
 	faults    []fault
 	stopping  bool
 
@@ -73,6 +76,7 @@ type State struct {
 	working int       // cycle whose inspection runs, 0 if none: it may outlive its cycle
 	since   time.Time // when it began
 	stage   string    // which stage it is in
+	failed  int       // inspections that failed by themselves, one after the other
 
 	beat           uint16
 	missed         uint32
@@ -119,7 +123,7 @@ func (s State) refusal(t part.Trigger) part.Reason {
 		return part.Maintenance
 	case len(s.faults) > 0:
 		return s.faults[0].reason
-	case s.stale || !s.recovered:
+	case s.stale || s.unproven || !s.recovered:
 		return part.NotReady
 	case s.working != 0:
 		return part.Busy

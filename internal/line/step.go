@@ -23,13 +23,14 @@ func Step(s State, e Event) (State, []Action) {
 	case Withdrawn:
 		m.withdraw()
 	case Stale:
-		m.stale = e.Stale
+		m.stale, m.unproven = e.Stale, false
 		m.report()
 	case Began:
 		if e.Cycle == m.working {
 			m.stage = e.Stage
 		}
 	case Inspected:
+		m.countFailures(e)
 		m.inspected(e)
 	case Stored:
 		m.stored(e)
@@ -71,15 +72,19 @@ func (m *machine) connected(e Connected) {
 	m.disconnected(Disconnected{At: e.At}) // a session that ends unheard ends here
 	m.link, m.recovered, m.stale, m.raised = true, false, false, false
 	m.session++
+	m.unproven = e.Snapshot.Unproven
+	m.slowest = e.Snapshot.Margin
+	m.margin = max(m.settings.WriteMargin, m.slowest)
 	t, told := e.Snapshot.Trigger, e.Snapshot.Told.Sequence
 	switch distance := m.distance(told); {
-	case !m.follows(told):
+	case !m.follows(told) || !e.Snapshot.Told.Written() || distance > m.distance(t.Sequence): // no echo is ahead of its trigger
 	case distance > 0:
 		m.unseen(told.Previous(), distance-1)
 		m.last, m.baseline = told, false
 	case e.Snapshot.Told.Valid:
 		m.baseline = false // where counting began is answered too
 	}
+	m.noteRestart(t.Sequence)
 	begins := m.begins(e.Snapshot)
 	m.do(Recover{m.session, e.Snapshot.Told, begins})
 	if begins.Last.Known() {
@@ -111,7 +116,7 @@ func (m *machine) begins(s part.Snapshot) part.Count {
 	switch {
 	case !t.Known() || m.follows(t):
 		return part.Count{}
-	case !m.last.Known() && s.Told.Sequence == t && (s.Told.Valid || t.Value != 0): // it has had its answer; an echo of 0 may be a tag that nobody has written
+	case !m.last.Known() && s.Told.Sequence == t && s.Told.Written(): // it has had its answer
 		return part.Count{Last: t}
 	case s.Present:
 		return part.Count{Last: t.Previous()}
@@ -153,6 +158,7 @@ func (m *machine) triggered(t part.Trigger) {
 	if m.raised { // a PLC that goes on has taken the result
 		m.clear()
 	}
+	m.noteRestart(t.Sequence)
 	m.open(t, distance)
 	reason := m.refusal(t)
 	if busy && reason == part.None {
@@ -173,7 +179,7 @@ func (m *machine) triggered(t part.Trigger) {
 	}
 	m.cycle.phase = inspecting
 	m.working, m.since, m.stage = m.count, m.now, "grab"
-	m.do(Inspect{m.count, t}, StartTimer{m.count, DeadlineTimer, m.cycle.deadline})
+	m.do(Inspect{m.count, t, m.cycle.deadline}, StartTimer{m.count, DeadlineTimer, m.cycle.deadline})
 	m.report()
 }
 
@@ -188,14 +194,21 @@ func (m *machine) open(t part.Trigger, distance uint32) {
 	m.cycle = cycle{
 		number:   m.count,
 		trigger:  t,
-		deadline: t.SeenAt.Add(m.settings.Cycle - m.settings.WriteMargin),
+		deadline: t.SeenAt.Add(m.settings.Cycle - m.margin),
 		end:      t.SeenAt.Add(m.settings.Cycle),
 		score:    notScored,
 	}
 }
 
+// noteRestart leaves in the record that the PLC counts anew: what went by before that cannot be counted.
+func (m *machine) noteRestart(to part.Sequence) {
+	if to.Known() && m.last.Known() && !m.follows(to) {
+		m.do(Note{"counter-restarted", fmt.Sprintf("trigger_seq went from %s to %s; parts that went by between are not counted", m.last, to)})
+	}
+}
+
 // follows tells whether a counter value is one of the same count as the last, and not before it. A
-// counter that is new, went back or changed its width has been restarted.
+// counter that is new, went back, leapt or changed its width has been restarted.
 func (m *machine) follows(to part.Sequence) bool {
 	if !to.Known() || to.Bits != m.last.Bits {
 		return false

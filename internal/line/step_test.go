@@ -113,6 +113,25 @@ func TestReasons(t *testing.T) {
 		}, part.PresentAtStart, part.PresentAtStart, ""},
 		{"before the self-read-back", Auto, func(w *world) { w.disconnect(); w.connect(); w.part() }, part.NotReady, part.NotReady, ""},
 		{"PLC's program stands", Auto, func(w *world) { w.step(Stale{w.at(), true}); w.part() }, part.NotReady, part.NotReady, ""},
+		{"PLC's program not seen to run yet", Auto, func(w *world) {
+			w.disconnect()
+			w.link = true
+			w.step(Connected{w.at(), part.Snapshot{Trigger: w.trigger(), Unproven: true}})
+			w.recover()
+			if s := w.state.Status(); s.Ready || s.Fault {
+				w.t.Errorf("%+v", s)
+			}
+			w.part()
+		}, part.NotReady, part.NotReady, ""},
+		{"PLC's program seen to run", Auto, func(w *world) {
+			w.disconnect()
+			w.link = true
+			w.step(Connected{w.at(), part.Snapshot{Trigger: w.trigger(), Unproven: true}})
+			w.recover()
+			w.step(Stale{w.at(), false})
+			w.part()
+			w.inspected(3)
+		}, part.Anomaly, part.Anomaly, ""},
 		{"camera down", Auto, func(w *world) { w.step(Health{w.at(), "camera", part.NoFrame, errors.New("unplugged")}); w.part() }, part.NoFrame, part.NoFrame, ""},
 		{"recipe that the PLC asks for", Auto, func(w *world) {
 			w.sequence++
@@ -191,6 +210,8 @@ func TestGaps(t *testing.T) {
 		{"16 bits wrap to zero", part.Sequence{Value: 65534, Bits: 16}, part.Sequence{Value: 0, Bits: 16}, 1, 65535},
 		{"32 bits wrap", part.Sequence{Value: 1<<32 - 1, Bits: 32}, part.Sequence{Value: 1, Bits: 32}, 1, 0},
 		{"PLC restarted", part.Sequence{Value: 500, Bits: 32}, part.Sequence{Value: 1, Bits: 32}, 0, 0},
+		{"PLC restarted, high in 16 bits", part.Sequence{Value: 40000, Bits: 16}, part.Sequence{Value: 1, Bits: 16}, 0, 0},
+		{"another PLC", part.Sequence{Value: 500, Bits: 32}, part.Sequence{Value: 4_000_000, Bits: 32}, 0, 0},
 		{"another width", part.Sequence{Value: 500, Bits: 16}, part.Sequence{Value: 700, Bits: 32}, 0, 0},
 		{"first part ever", part.Sequence{}, part.Sequence{Value: 9, Bits: 32}, 0, 0},
 	}
@@ -320,5 +341,89 @@ func TestNotSent(t *testing.T) {
 	w.step(Answered{At: w.at(), Answer: answer, Err: part.ErrNotSent})
 	if !w.state.Status().Ready {
 		t.Errorf("not ready: %+v", w.state.Status())
+	}
+}
+
+// TestBrokenInspection: inspections that fail one after the other make a fault and end the line; one that works
+// between them shows that they were accidents.
+func TestBrokenInspection(t *testing.T) {
+	const fails, works, noFrame = 38, 3, 8
+	for _, test := range []struct {
+		name   string
+		kinds  []byte
+		broken bool
+	}{
+		{"three in a row", []byte{fails, fails, fails}, true},
+		{"the camera between them", []byte{fails, noFrame, fails, noFrame, fails}, true},
+		{"one works", []byte{fails, fails, works, fails, fails}, false},
+		{"no frame", []byte{noFrame, noFrame, noFrame, noFrame}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := connected(t, Auto)
+			for _, kind := range test.kinds {
+				w.part()
+				w.inspected(kind)
+				w.speak(true)
+				w.present = false
+				w.step(Withdrawn{w.at()})
+				w.speak(true)
+			}
+			s := w.state.Status()
+			if s.Fault != test.broken || s.Ready == test.broken || test.broken && s.FaultCode != part.InspectionFault || (w.gaveUp == 1) != test.broken {
+				t.Errorf("%+v, gave up %d times", s, w.gaveUp)
+			}
+			w.part()
+			if inspects := len(w.inspections) == 1; inspects == test.broken {
+				t.Errorf("the next part is inspected: %v", inspects)
+			}
+			if _, answer := w.last(); test.broken && answer.Result.Reason != part.InspectionFault {
+				t.Errorf("the next part is told %q", answer.Result.Reason)
+			}
+		})
+	}
+}
+
+// TestSlowPLC: what a PLC takes longer to be told than the margin is kept back as well, for as long as it is that slow.
+func TestSlowPLC(t *testing.T) {
+	for _, margin := range []time.Duration{0, testMargin / 2, 4 * testMargin} {
+		w := connected(t, Auto)
+		w.disconnect()
+		w.step(Connected{w.at(), part.Snapshot{Trigger: w.trigger(), Margin: margin}})
+		w.link = true
+		w.recover()
+		w.part()
+		kept := max(margin, testMargin)
+		if begun := w.inspections[0]; begun.Deadline != begun.Trigger.SeenAt.Add(testCycle-kept) {
+			t.Errorf("margin %s: decided by %s", margin, begun.Deadline.Sub(begun.Trigger.SeenAt))
+		}
+		w.advance(testCycle-kept, true)
+		w.inspected(0)
+		if _, answer := w.last(); answer.Result.Reason != part.Deadline {
+			t.Errorf("margin %s: told %s %q", margin, answer.Result.Verdict, answer.Result.Reason)
+		}
+	}
+	// It may be faster later, in which case less is kept back, and slow again, but never more than at first.
+	w := connected(t, Auto)
+	w.disconnect()
+	w.step(Connected{w.at(), part.Snapshot{Trigger: w.trigger(), Margin: 4 * testMargin}})
+	w.link = true
+	w.recover()
+	kept := func(took time.Duration) time.Duration {
+		w.part()
+		deadline := w.state.cycle.deadline.Sub(w.state.cycle.trigger.SeenAt)
+		w.inspected(3)
+		_, answer := w.last()
+		w.step(Answered{At: w.at(), Answer: answer, Begun: true, Took: took})
+		w.step(Withdrawn{w.at()})
+		return testCycle - deadline
+	}
+	for i, want := range []time.Duration{40, 30, 22, 16, 12, 10, 10} {
+		if got := kept(time.Millisecond); got.Truncate(time.Millisecond) != want*time.Millisecond {
+			t.Errorf("part %d: %s is kept back, want %dms", i, got, want)
+		}
+	}
+	kept(testCycle)
+	if got := kept(time.Millisecond); got != 4*testMargin {
+		t.Errorf("after a hiccup %s is kept back", got)
 	}
 }

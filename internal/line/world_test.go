@@ -42,6 +42,7 @@ type world struct {
 	speech      []Action
 	timers      []StartTimer
 	recovers    []recovery
+	gaveUp      int
 }
 
 // recovery is a self-read-back that waits for the rows before it.
@@ -126,6 +127,8 @@ func (w *world) take(a Action) {
 		if _, ok := w.inserted[a.Cycle]; !ok {
 			w.t.Fatalf("a late score without a row, cycle %d", a.Cycle)
 		}
+	case GiveUp:
+		w.gaveUp++
 	case Recover:
 		w.recovers = append(w.recovers, recovery{a, len(w.inserts)})
 	}
@@ -328,6 +331,9 @@ func (w *world) inspected(kind byte) {
 		finding.Reason = part.TooDark
 	case 8:
 		done.Finding, done.Err = nil, part.Because(part.NoFrame, errors.New("no frame"))
+		if kind/10%4 == 3 {
+			done.Err = errors.New("the device is gone")
+		}
 	case 9:
 		finding.Recipe.Version = 2
 	}

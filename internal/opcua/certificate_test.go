@@ -243,7 +243,7 @@ func TestOwnCertificateIsRenewed(t *testing.T) {
 func TestInsecureIsTold(t *testing.T) {
 	p := startPLC(t, plc.Config{Policy: "None", Mode: 1})
 	cfg := configFor(p)
-	cfg.SecurityPolicy, cfg.SecurityMode, cfg.Insecure = "None", "None", true
+	cfg.SecurityPolicy, cfg.SecurityMode, cfg.Insecure, cfg.ServerCertificate = "None", "None", true, ""
 	k := keeper{make(ear, 100), make(chan string, 10)}
 	l, err := New(cfg, certificates, k, slog.New(slog.DiscardHandler))
 	if err != nil {

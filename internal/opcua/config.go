@@ -175,6 +175,11 @@ func (c Config) checkSecurity(say func(key, format string, args ...any)) {
 	case !open && c.Insecure:
 		say("insecure", "is true, but the security policy is %s; remove it, or write None for security_policy and security_mode", c.SecurityPolicy)
 	}
+	for _, set := range [][2]string{{"server_certificate", c.ServerCertificate}, {"server_sha256", c.ServerSHA256}, {"revoked", c.Revoked}} {
+		if open && set[1] != "" {
+			say(set[0], "would be ignored, because security_policy is None: the PLC shows no certificate; remove it, or choose %s", policies[0])
+		}
+	}
 	if c.ServerCertificate != "" && c.ServerSHA256 != "" {
 		say("server_sha256", "is set beside server_certificate; one of them is enough")
 	}

@@ -25,6 +25,8 @@ const (
 	// Without this option of Linux, what was sent into a dead network waits for minutes (tcp(7)).
 	tcpUserTimeout = 18
 	unacknowledged = 2 * time.Second
+	// A greeting costs the PLC no cryptography: one that is not answered by then was swallowed.
+	greeted = 2 * time.Second
 )
 
 // dialer notices a dead network within seconds.
@@ -40,6 +42,23 @@ func dialer() *uacp.Dialer {
 			return errors.Join(err, failed)
 		},
 	}}
+}
+
+// greeting is a context whose deadline is that of the greeting. Only there does the library look at a context's
+// deadline; what follows, which may take the PLC longer, ends with the context itself.
+type greeting struct {
+	context.Context
+	until time.Time
+}
+
+func greet(ctx context.Context) context.Context { return greeting{ctx, time.Now().Add(greeted)} }
+
+// Deadline is when the greeting must have been answered.
+func (g greeting) Deadline() (time.Time, bool) {
+	if end, limited := g.Context.Deadline(); limited && end.Before(g.until) {
+		return end, true
+	}
+	return g.until, true
 }
 
 // connect opens a session with a fresh client and verifies every tag. Nothing is written.
@@ -141,7 +160,7 @@ func dial(ctx context.Context, client *opcua.Client) (err error) {
 			client.Close(ctx)
 		}
 	}()
-	return client.Connect(ctx)
+	return client.Connect(greet(ctx))
 }
 
 func (p peer) options(endpoint *ua.EndpointDescription, limits limits) ([]opcua.Option, error) {

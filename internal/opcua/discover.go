@@ -52,7 +52,7 @@ func ask(ctx context.Context, address string, renew bool) ([]*ua.EndpointDescrip
 	if err != nil {
 		return nil, err
 	}
-	if err := client.Dial(ctx); err != nil {
+	if err := client.Dial(greet(ctx)); err != nil {
 		return nil, err
 	}
 	defer client.Close(ctx)

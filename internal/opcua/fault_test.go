@@ -137,6 +137,39 @@ func TestCableFaults(t *testing.T) {
 	}
 }
 
+// A connection that is accepted and never answered ends with its greeting, so that the link is back within 5 s
+// of the end of the fault, whichever of an attempt's connections it met.
+func TestSwallowedConnections(t *testing.T) {
+	for spared, name := range []string{"from discovery on", "from the session on"} {
+		for _, lasts := range []time.Duration{time.Second, 2300 * time.Millisecond} {
+			t.Run(name+" for "+lasts.String(), func(t *testing.T) {
+				t.Parallel()
+				p := startPLC(t, plc.Config{IgnoreWatchdog: true, ResultLimit: patience})
+				cable, err := plc.NewCable(p.Address())
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { cable.Close() })
+				cfg := configFor(p)
+				cfg.Endpoint = "opc.tcp://" + cable.Address()
+				_, heard, stop := runLinkWithin(t, cfg, usual())
+				t.Cleanup(stop)
+				heard.want(t, "connected")
+				cable.Cut()
+				cable.Swallow(spared)
+				time.Sleep(lasts)
+				cable.Plug()
+				over := time.Now()
+				connectedAgain(t, heard)
+				if took := time.Since(over); took > 5*time.Second {
+					t.Errorf("connected again after %s", took)
+				}
+				atRest(t, p)
+			})
+		}
+	}
+}
+
 // connectedAgain waits for a new session, past the failures on the way to it.
 func connectedAgain(t *testing.T, heard ear) {
 	t.Helper()
@@ -232,6 +265,56 @@ func TestSilentPLC(t *testing.T) {
 	heard.want(t, "disconnected: the PLC did not answer 3 times, for 250ms each")
 	p.DelayReads(0)
 	recovered(t, p, l, heard)
+}
+
+// A part whose names the PLC does not tell has been seen all the same: its time runs, three times are silence, and
+// what is gone by then is no part.
+func TestNamesTakeLong(t *testing.T) {
+	p := startPLC(t, plc.Config{})
+	peer, err := know(configFor(p), certificates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := peer.connect(t.Context(), calm())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	w := newWatch(sample{sequence: part.Sequence{Bits: 16}}, false, time.Hour)
+	heard := make(ear, 10)
+	p.Present(plc.Part{ID: "A7"})
+	first := time.Now()
+	at := first
+	see := func(within time.Duration) error {
+		s.limits.read = within
+		defer func() { at = at.Add(time.Second) }()
+		return s.tell(t.Context(), &w, sample{present: true, sequence: part.Sequence{Value: 1, Bits: 16}, at: at}, heard)
+	}
+	for range 2 {
+		if err := see(time.Nanosecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := see(patience); err != nil {
+		t.Fatal(err)
+	}
+	if got := heard.want(t, "triggered").trigger; got.PartID != "A7" || got.SeenAt != first {
+		t.Errorf("%+v, seen %s late", got, got.SeenAt.Sub(first))
+	}
+
+	w = newWatch(sample{sequence: part.Sequence{Bits: 16}}, false, time.Hour)
+	p.Withdraw()
+	if err := see(patience); err != nil || len(heard) > 0 {
+		t.Errorf("a part that is gone: %v, %d heard", err, len(heard))
+	}
+	for range 2 {
+		if err := see(time.Nanosecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := see(time.Nanosecond); outage(err, Failed) != Silent {
+		t.Errorf("the names were not told three times: %v", err)
+	}
 }
 
 func TestDoubtfulInputIsNeverFalse(t *testing.T) {

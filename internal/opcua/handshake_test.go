@@ -48,7 +48,9 @@ func TestHandshake(t *testing.T) {
 			var written writes
 			p := startPLC(t, plc.Config{Width: width, OnWrite: written.add, ResultLimit: patience})
 			l, heard := calmLink(t, configFor(p))
-			heard.want(t, "connected")
+			if s := heard.want(t, "connected").snapshot; s.Margin <= 0 || s.Margin != l.Status().Path.Margin() {
+				t.Errorf("%s is kept back, the path is %+v", s.Margin, l.Status().Path)
+			}
 			if got, want := written.take(), []string{
 				"result_valid=false",
 				"accept=false busy=false last_outage=0 ready=false reject=true station_state=1",
@@ -167,7 +169,10 @@ func TestPLCProgramStops(t *testing.T) {
 	p := startPLC(t, plc.Config{})
 	cfg := configFor(p)
 	_, heard := calmLink(t, cfg)
-	heard.want(t, "connected")
+	if s := heard.want(t, "connected").snapshot; !s.Unproven {
+		t.Error("the PLC's program is taken to run before it was seen to")
+	}
+	heard.want(t, "fresh")
 	p.StopHeartbeat(true)
 	heard.want(t, "stale")
 	heard.silent(t)
@@ -207,12 +212,12 @@ func TestJournal(t *testing.T) {
 	}})
 	_, heard := calmLink(t, configFor(p))
 	got := heard.want(t, "connected").snapshot
-	got.Trigger.SeenAt = time.Time{}
+	got.Trigger.SeenAt, got.Margin = time.Time{}, 0
 	sequence := part.Sequence{Value: 41, Bits: 16}
 	if want := (part.Snapshot{
 		Trigger: part.Trigger{Sequence: sequence, PartID: "P-41"},
-		Present: true,
-		Told:    part.Told{Sequence: sequence, PartID: "P-41", Verdict: part.Pass, Reason: part.None, Score: 0.5, Valid: true},
+		Present: true, Unproven: true,
+		Told: part.Told{Sequence: sequence, PartID: "P-41", Verdict: part.Pass, Reason: part.None, Score: 0.5, Valid: true},
 	}); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}

@@ -97,7 +97,7 @@ func startForeignWith(t testing.TB, name string, profile Profile, parts int, use
 	p.line(t, &begun)
 	p.cfg.Endpoint, p.cfg.Profile, p.cfg.ServerCertificate = begun.Endpoint, profile, filepath.Join(certificates, "plc.der")
 	if open {
-		p.cfg.SecurityPolicy, p.cfg.SecurityMode, p.cfg.Insecure = policyNone, modeNone, true
+		p.cfg.SecurityPolicy, p.cfg.SecurityMode, p.cfg.Insecure, p.cfg.ServerCertificate = policyNone, modeNone, true, ""
 	}
 	tags := reflect.ValueOf(&p.cfg.Tags).Elem()
 	for i := range tags.NumField() {

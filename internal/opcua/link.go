@@ -27,7 +27,8 @@ type Listener interface {
 	Triggered(part.Trigger)
 	// Withdrawn: the PLC took the result or gave up. At most one for each part.
 	Withdrawn()
-	// Stale: the PLC's program stopped, though its server still answers; or it runs again.
+	// Stale: the PLC's program stopped, though its server still answers; or it runs, again or for the first time
+	// since a snapshot that was Unproven.
 	Stale(stale bool)
 }
 
@@ -57,7 +58,7 @@ func usual() limits {
 		write:    time.Second,
 		farewell: 300 * time.Millisecond,
 		retry:    100 * time.Millisecond,
-		longest:  2 * time.Second,
+		longest:  time.Second, // with a greeting that was swallowed just before, 5 s hold
 	}
 }
 
@@ -243,7 +244,9 @@ func (l *Link) serve(ctx context.Context) (lasted time.Duration, err error) {
 	l.status.Path = s.path
 	l.mu.Unlock()
 	l.enter(Up, nil)
-	l.listener.Connected(first.snapshot())
+	snapshot := first.snapshot()
+	snapshot.Margin = s.path.Margin()
+	l.listener.Connected(snapshot)
 
 	listen := s.poll
 	if s.feed != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/gopcua/opcua/ua"
@@ -38,7 +39,7 @@ func (f first) snapshot() part.Snapshot {
 	if rejected, known := v[reject].(bool); known && !rejected && (v[accept] == nil || v.is(accept)) {
 		told.Verdict = part.Pass
 	}
-	return part.Snapshot{Trigger: f.trigger(), Present: v.is(partPresent), Told: told}
+	return part.Snapshot{Trigger: f.trigger(), Present: v.is(partPresent), Told: told, Unproven: v[plcHeartbeat] != nil}
 }
 
 // begin reads the snapshot and then makes the outputs safe, in that order: the tags are the record of
@@ -113,14 +114,22 @@ func (s *session) tell(ctx context.Context, w *watch, now sample, listener Liste
 	v, err := s.latch(ctx)
 	switch {
 	case timedOut(err):
-		return nil // the next poll sees the same part again, or counts as silence
+		if s.unnamed++; s.unnamed >= s.limits.patience { // a part that cannot be named gets no verdict
+			return in(Silent, fmt.Errorf("the PLC did not tell the part's names %d times, for %s each", s.unnamed, s.limits.read))
+		}
+		return nil // the next sample sees the same part again
 	case err != nil:
 		return fmt.Errorf("read the part's names: %w", err)
+	}
+	s.unnamed = 0
+	switch {
 	case v.sequence(triggerSeq) != now.sequence:
 		return nil // the PLC went on: this part went by unseen, and the next poll sees the one after it
+	case len(s.latched) > 0 && !v.is(partPresent) && !w.byAck:
+		return nil // it is gone, and the names may be those of the next one
 	}
 	w.taken()
-	listener.Triggered(v.trigger(now.sequence, now.at))
+	listener.Triggered(v.trigger(now.sequence, w.since)) // the deadline runs from there, however long the names took
 	return nil
 }
 
@@ -139,5 +148,6 @@ func (s *session) readSoon(ctx context.Context, wanted []signal) (values, error)
 }
 
 func timedOut(err error) bool {
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ua.StatusBadTimeout)
+	var network net.Error // a context's end is one, too
+	return errors.Is(err, ua.StatusBadTimeout) || errors.As(err, &network) && network.Timeout()
 }

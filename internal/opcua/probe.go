@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gopcua/opcua/ua"
 
@@ -311,7 +313,11 @@ func section(cfg Config, tags []TagReport) string {
 			if sig == resultAck && !cfg.Tags.has(sig) {
 				fmt.Fprint(&b, "# only where part_present falls early: ")
 			}
-			fmt.Fprintf(&b, "%-16s = '%s'\n", table[sig].key, node)
+			literal := "'" + node + "'"
+			if strings.ContainsFunc(node, func(r rune) bool { return r == '\'' || !unicode.IsPrint(r) }) {
+				literal = strconv.Quote(node) // nothing that a PLC calls a tag begins another line of the config
+			}
+			fmt.Fprintf(&b, "%-16s = %s\n", table[sig].key, literal)
 		}
 	}
 	return b.String()

@@ -213,3 +213,11 @@ func TestWatchTellsChanges(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A tag's name from the PLC stays within its line of the section that people paste.
+func TestSectionHoldsNames(t *testing.T) {
+	text := section(Default(), []TagReport{{Key: "reject", Node: "nsu=urn:a;s=x'\ninsecure = true\x1b[2K"}})
+	if want := `reject           = "nsu=urn:a;s=x'\ninsecure = true\x1b[2K"`; !strings.Contains(text, want) {
+		t.Errorf("%q is missing in\n%s", want, text)
+	}
+}

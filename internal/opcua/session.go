@@ -37,6 +37,7 @@ type session struct {
 	types   [signals]ua.TypeID
 	polled  []signal // read every time
 	latched []signal // read once for each part
+	unnamed int      // so many readings of a part's names had no answer, one after the other
 
 	turn chan struct{} // holds one token: writes go one after the other
 
@@ -64,6 +65,9 @@ func newSession(cfg Config, limits limits) *session {
 		if cfg.Tags.has(l) {
 			s.latched = append(s.latched, l)
 		}
+	}
+	if len(s.latched) > 0 { // last, so that it comes after the names where they take two requests
+		s.latched = append(s.latched, partPresent)
 	}
 	return s
 }
@@ -138,6 +142,7 @@ func (s *session) verify(ctx context.Context, nodes [signals]node) error {
 		wrong = append(wrong, fmt.Sprintf("plc.tags.%s: %s: %s", table[sig].key, nodes[sig], fmt.Sprintf(format, args...)))
 	}
 	var used []signal
+	taken := map[string]signal{}
 	for sig := range signals {
 		if nodes[sig].make == nil {
 			continue
@@ -147,6 +152,11 @@ func (s *session) verify(ctx context.Context, nodes [signals]node) error {
 			say(sig, "%v", err)
 			continue
 		}
+		if other, double := taken[id.String()]; double { // however each of the two is written
+			say(sig, "is the same node as plc.tags.%s", table[other].key)
+			continue
+		}
+		taken[id.String()] = sig
 		s.ids[sig], s.own[sig] = id, id
 		used = append(used, sig)
 	}

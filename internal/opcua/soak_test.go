@@ -66,14 +66,19 @@ func (s *soakLine) handshake(ctx context.Context) error {
 }
 
 func (s *soakLine) hear(kind string) (event, error) {
-	select {
-	case e := <-s.heard:
-		if e.kind != kind {
-			return e, fmt.Errorf("heard %q, want %s", e, kind)
+	for end := time.After(patience); ; {
+		select {
+		case e := <-s.heard:
+			switch e.kind {
+			case kind:
+				return e, nil
+			case "fresh": // the PLC's sign of life, once
+			default:
+				return e, fmt.Errorf("heard %q, want %s", e, kind)
+			}
+		case <-end:
+			return event{}, fmt.Errorf("%s was never heard", kind)
 		}
-		return e, nil
-	case <-time.After(patience):
-		return event{}, fmt.Errorf("%s was never heard", kind)
 	}
 }
 

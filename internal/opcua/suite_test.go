@@ -57,6 +57,7 @@ var faultKinds = []faultKind{
 	cableFault("delay 30 ms", func(c *plc.Cable) { c.Slow(30 * time.Millisecond) }),
 	cableFault("delay 400 ms", func(c *plc.Cable) { c.Slow(400 * time.Millisecond) }),
 	cableFault("loss", (*plc.Cable).Lose),
+	cableFault("never answered", func(c *plc.Cable) { c.Cut(); c.Swallow(0) }),
 	cableFault("partial frame", (*plc.Cable).Tear),
 	cableFault("garbage", (*plc.Cable).Garble),
 	restart("restart, port moved", func(r *suiteRig, cfg *plc.Config) {}),
@@ -87,7 +88,7 @@ type stateKind struct {
 
 // What a row may say: before linectl has seen the part, while it inspects, and once it has decided.
 var (
-	unseen  = []string{pass, part.PresentAtStart.String(), part.MissedTrigger.String(), part.LinkLost.String(), part.Deadline.String()}
+	unseen  = []string{pass, part.PresentAtStart.String(), part.MissedTrigger.String(), part.LinkLost.String(), part.Deadline.String(), part.NotReady.String()}
 	open    = []string{pass, part.LinkLost.String(), part.Overrun.String(), part.Deadline.String()}
 	decided = []string{pass}
 )

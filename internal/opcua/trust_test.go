@@ -51,6 +51,8 @@ func TestWrongTags(t *testing.T) {
 			`plc.tags.score: ns=1;s="Inspect"."Sorce": does not exist on the PLC; there is nsu=urn:linectl:simulated-plc;s="Inspect"."Score"`},
 		{"unknown namespace", nil, func(t *Tags) { t.Score = `nsu=urn:other;s=Score` },
 			`plc.tags.score: nsu=urn:other;s=Score: the PLC has no namespace urn:other; it has http://opcfoundation.org/UA/, urn:linectl:simulated-plc`},
+		{"the same node", nil, func(t *Tags) { t.Score = `ns=01;s="Inspect"."Reject"` },
+			`plc.tags.score: ns=01;s="Inspect"."Reject": is the same node as plc.tags.reject`},
 		{"all at once", map[string]any{"reject": "no", "accept": float32(1)}, func(t *Tags) { t.Ready = "ns=7;i=1" },
 			`3 tags are wrong:
 plc.tags.accept: nsu=urn:linectl:simulated-plc;s="Inspect"."Accept": is Float; allowed is Boolean
@@ -145,7 +147,9 @@ func TestCertificates(t *testing.T) {
 		{"another policy", plc.Config{Policy: "Aes256_Sha256_RsaPss", Mode: ua.MessageSecurityModeSignAndEncrypt}, func(c *Config) { c.SecurityPolicy = "Aes256_Sha256_RsaPss" }, "", "", 0},
 		{"only signed", plc.Config{Policy: "Basic256Sha256", Mode: ua.MessageSecurityModeSign}, func(c *Config) { c.SecurityMode = "Sign" }, "", "", 0},
 		{"no security", plc.Config{Policy: "None", Mode: ua.MessageSecurityModeNone},
-			func(c *Config) { c.SecurityPolicy, c.SecurityMode, c.Insecure = "None", "None", true }, "", "", 0},
+			func(c *Config) {
+				c.SecurityPolicy, c.SecurityMode, c.Insecure, c.ServerCertificate = "None", "None", true, ""
+			}, "", "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := usual

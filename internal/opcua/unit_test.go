@@ -53,6 +53,15 @@ func TestConfigMistakes(t *testing.T) {
 		{func(c *Config) { c.SecurityMode = "auto" }, `security_mode: "auto" is not a mode; choose SignAndEncrypt, Sign or None`},
 		{func(c *Config) { c.SecurityMode = "None" }, `security_mode: "None" does not go with security_policy "Basic256Sha256"; None stands in both or in neither`},
 		{func(c *Config) { c.SecurityPolicy, c.SecurityMode = "None", "None" }, "security_policy: is None, so anybody on the network could pass parts; choose Basic256Sha256, or accept the risk with insecure = true"},
+		{func(c *Config) {
+			c.SecurityPolicy, c.SecurityMode, c.Insecure, c.ServerCertificate = "None", "None", true, "plc.der"
+		}, "server_certificate: would be ignored, because security_policy is None: the PLC shows no certificate; remove it, or choose Basic256Sha256"},
+		{func(c *Config) {
+			c.SecurityPolicy, c.SecurityMode, c.Insecure, c.ServerSHA256 = "None", "None", true, strings.Repeat("0a", 32)
+		}, "server_sha256: would be ignored, because security_policy is None: the PLC shows no certificate; remove it, or choose Basic256Sha256"},
+		{func(c *Config) {
+			c.SecurityPolicy, c.SecurityMode, c.Insecure, c.Revoked = "None", "None", true, "plc.crl"
+		}, "revoked: would be ignored, because security_policy is None: the PLC shows no certificate; remove it, or choose Basic256Sha256"},
 		{func(c *Config) { c.Insecure = true }, "insecure: is true, but the security policy is Basic256Sha256; remove it, or write None for security_policy and security_mode"},
 		{func(c *Config) { c.ServerCertificate, c.ServerSHA256 = "plc.der", strings.Repeat("0a", 32) }, "server_sha256: is set beside server_certificate; one of them is enough"},
 		{func(c *Config) { c.ServerSHA256 = "0a:0b" }, `server_sha256: "0a:0b" is no SHA-256 fingerprint; write its 64 hex digits, with or without colons`},
@@ -230,9 +239,13 @@ func TestWatch(t *testing.T) {
 func TestWatchAsksAgain(t *testing.T) {
 	for _, sequence := range []part.Sequence{{}, {Value: 5, Bits: 16}} {
 		w := newWatch(sample{}, false, time.Second)
-		for range 3 {
-			if !w.see(sample{present: true, sequence: sequence}).triggered {
+		first := time.Now()
+		for n := range 3 {
+			if !w.see(sample{present: true, sequence: sequence, at: first.Add(time.Duration(n) * time.Second)}).triggered {
 				t.Fatalf("sequence %s: forgotten", sequence)
+			}
+			if w.since != first {
+				t.Errorf("sequence %s: seen %s after it was", sequence, w.since.Sub(first))
 			}
 		}
 		w.taken()
@@ -261,6 +274,12 @@ func TestHeartbeatStands(t *testing.T) {
 		changed := w.see(sample{beat: c.beat, at: start.Add(c.after)}).stale
 		if w.stale != c.stale || changed != (before != c.stale) {
 			t.Errorf("after %s: stale %t, changed %t", c.after, w.stale, changed)
+		}
+	}
+	w = newWatch(sample{beat: false, at: start}, false, time.Second)
+	for i, beat := range []bool{false, true, true, false} {
+		if told := w.see(sample{beat: beat, at: start}).stale; told != (i == 1) || w.stale {
+			t.Errorf("sample %d: told %t, stale %t; a PLC that runs is told once", i, told, w.stale)
 		}
 	}
 	w = newWatch(sample{at: start}, false, time.Second)

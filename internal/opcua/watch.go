@@ -27,7 +27,10 @@ type watch struct {
 	open  bool          // the newest part was neither acknowledged nor given up
 	seen  part.Sequence // of the newest part; unknown where there was none yet
 	armed bool          // part_present was FALSE since the newest part
+	asked bool          // the last sample told of a part that nobody has taken yet
+	since time.Time     // when it was first seen
 	beat  time.Time     // when the heartbeat changed
+	beats bool          // it has changed since the session began
 	stale bool
 }
 
@@ -43,7 +46,7 @@ func newWatch(first sample, byAck bool, limit time.Duration) watch {
 
 // changes is what a sample says, in the order in which it happened.
 type changes struct {
-	stale     bool // w.stale has changed
+	stale     bool // w.stale has changed, or is known for the first time
 	withdrawn bool
 	triggered bool // until taken is called, every further sample says so again
 }
@@ -52,10 +55,12 @@ type changes struct {
 // even where part_present was not seen to fall; without one, only its rise is.
 func (w *watch) see(s sample) changes {
 	var c changes
+	first := false
 	if s.beat != w.last.beat {
-		w.beat = s.at
+		first = !w.beats
+		w.beat, w.beats = s.at, true
 	}
-	if stale := s.beat != nil && s.at.Sub(w.beat) >= w.limit; stale != w.stale {
+	if stale := s.beat != nil && s.at.Sub(w.beat) >= w.limit; stale != w.stale || first {
 		w.stale, c.stale = stale, true
 	}
 	w.armed = w.armed || !s.present
@@ -63,6 +68,10 @@ func (w *watch) see(s sample) changes {
 	if s.sequence.Known() {
 		c.triggered = s.present && s.sequence != w.seen
 	}
+	if c.triggered && !(w.asked && s.sequence == w.last.sequence) {
+		w.since = s.at
+	}
+	w.asked = c.triggered
 	gone := !s.present
 	if w.byAck {
 		gone = s.ack && !w.last.ack
@@ -76,5 +85,5 @@ func (w *watch) see(s sample) changes {
 
 // taken says that the part of the last sample was reported.
 func (w *watch) taken() {
-	w.seen, w.open, w.armed = w.last.sequence, true, false
+	w.seen, w.open, w.armed, w.asked = w.last.sequence, true, false, false
 }

@@ -34,12 +34,22 @@ func (s Sequence) String() string {
 	return fmt.Sprint(s.Value)
 }
 
-// Since returns how far the counter has run from the earlier value, modulo its own width. A
-// distance of more than half the range means that the counter went back: forward is false.
+// How far a counter may run between two looks at it. One that has come round looks like one that began
+// again at 0, so a way across 0 is believed only where it is short.
+const (
+	mostSteps  = 1 << 16
+	mostAcross = 1 << 12
+)
+
+// Since returns how far the counter has run from the earlier value, modulo its own width. Forward is false
+// where it went back, or further than a counter runs between two looks: it was set anew then.
 func (s Sequence) Since(earlier Sequence) (distance uint32, forward bool) {
 	mask := uint32(uint64(1)<<s.Bits - 1)
 	distance = (s.Value - earlier.Value) & mask
-	return distance, distance <= mask/2
+	if s.Value < earlier.Value {
+		return distance, distance <= mostAcross
+	}
+	return distance, distance <= min(mask/2, mostSteps)
 }
 
 // Trigger is "a part is here", as the PLC said it. Everything that names the part is latched with it.
@@ -120,6 +130,9 @@ type Told struct {
 	Valid    bool     // result_valid as found
 }
 
+// Written tells whether the echo was ever written: tags start with 0, and so does a PLC that did not keep them.
+func (t Told) Written() bool { return t.Valid || t.Sequence.Value != 0 || t.PartID != "" }
+
 // Count is how far the record has come in the PLC's counting. The zero value: it has not begun.
 type Count struct {
 	Last  Sequence // newest counter value that is accounted for
@@ -131,6 +144,9 @@ type Snapshot struct {
 	Trigger Trigger // the counter and the names as found; SeenAt is the time of the reading
 	Present bool    // part_present was already TRUE: when the part came is unknown
 	Told    Told
+	// Unproven: whether the PLC's program runs is still to be seen. A PLC in STOP answers all of this.
+	Unproven bool
+	Margin   time.Duration // to be kept back from the cycle for telling this PLC, as measured; 0 where nothing was
 }
 
 // Status is what the PLC is told about the station itself.

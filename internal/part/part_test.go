@@ -78,20 +78,33 @@ func TestReasonOf(t *testing.T) {
 	}
 }
 
-// TestSequence: n steps forward are n steps, whatever the width and wherever the counter comes round.
+// TestSequence: n steps forward are n steps, whatever the width and wherever the counter comes round; more than
+// a counter runs between two looks, and less than none, are a counter that was set anew.
 func TestSequence(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 100_000 {
 		bits := []int{16, 32}[random.IntN(2)]
 		mask := uint32(uint64(1)<<bits - 1)
 		from := Sequence{random.Uint32() & mask, bits}
-		steps := random.Uint32() & (mask / 2)
+		most := min(mask/2, mostSteps)
+		if random.IntN(2) == 0 { // about to come round
+			from.Value, most = mask-random.Uint32N(mostAcross/2), mostAcross
+		}
+		steps := random.Uint32N(most + 1)
 		to := Sequence{(from.Value + steps) & mask, bits}
+		if to.Value < from.Value && steps > mostAcross {
+			continue
+		}
 		if distance, forward := to.Since(from); distance != steps || !forward {
 			t.Fatalf("from %v to %v: %d, %v; want %d", from, to, distance, forward, steps)
 		}
-		if _, forward := from.Since(to); forward && steps > 0 && steps <= mask/2 && from != to {
+		if _, forward := from.Since(to); forward && steps > 0 {
 			t.Fatalf("from %v back to %v counts as forward", to, from)
+		}
+		if from.Value > mostAcross && from.Value < mask-mostAcross {
+			if _, forward := (Sequence{random.Uint32N(4), bits}).Since(from); forward {
+				t.Fatalf("a restart at 0 from %v counts as forward", from)
+			}
 		}
 		if distance, _ := from.Since(from.Previous()); distance != 1 {
 			t.Fatalf("%v is %d after its previous", from, distance)

@@ -1,6 +1,7 @@
 package plc
 
 import (
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -18,6 +19,8 @@ type Cable struct {
 	cut    bool          // new connections are closed at once
 	slow   time.Duration // how much later everything arrives
 	harm   harm          // what becomes of everything that is sent
+	deaf   bool          // new connections are accepted and never answered
+	spared int           // but for so many
 	conns  map[*net.TCPConn]bool
 }
 
@@ -80,11 +83,18 @@ func (c *Cable) Tear() { c.set(func() { c.harm = torn }) }
 // Garble lets something else arrive than was sent, as long as that.
 func (c *Cable) Garble() { c.set(func() { c.harm = garbled }) }
 
+// Swallow accepts new connections, but for the next few, and never answers them, not even after Plug.
+func (c *Cable) Swallow(next int) {
+	c.set(func() { c.held, c.cut, c.deaf, c.spared = false, false, true, next })
+}
+
 // Move lets new connections lead to another address, HOST:PORT.
 func (c *Cable) Move(target string) { c.set(func() { c.target = target }) }
 
 // Plug repairs the cable. What was held by Hang is delivered then.
-func (c *Cable) Plug() { c.set(func() { c.held, c.cut, c.slow, c.harm = false, false, 0, whole }) }
+func (c *Cable) Plug() {
+	c.set(func() { c.held, c.cut, c.slow, c.harm, c.deaf = false, false, 0, whole, false })
+}
 
 func (c *Cable) set(f func()) {
 	c.mu.Lock()
@@ -115,8 +125,18 @@ func (c *Cable) accept() {
 func (c *Cable) join(in *net.TCPConn) {
 	defer in.Close()
 	c.mu.Lock()
-	target := c.target
+	target, deaf := c.target, c.deaf && c.spared == 0
+	if !deaf && c.spared > 0 {
+		c.spared--
+	}
 	c.mu.Unlock()
+	if deaf {
+		if c.enter(in) {
+			io.Copy(io.Discard, in) // until one side has enough
+		}
+		c.leave(in)
+		return
+	}
 	out, err := net.Dial("tcp", target)
 	if err != nil {
 		return
@@ -129,10 +149,7 @@ func (c *Cable) join(in *net.TCPConn) {
 	both.Go(func() { c.carry(in, out); out.Close() })
 	both.Go(func() { c.carry(out, in); in.Close() })
 	both.Wait()
-	c.mu.Lock()
-	delete(c.conns, in)
-	delete(c.conns, out.(*net.TCPConn))
-	c.mu.Unlock()
+	c.leave(in, out.(*net.TCPConn))
 }
 
 func (c *Cable) enter(conns ...*net.TCPConn) bool {
@@ -145,6 +162,14 @@ func (c *Cable) enter(conns ...*net.TCPConn) bool {
 		c.conns[conn] = true
 	}
 	return true
+}
+
+func (c *Cable) leave(conns ...*net.TCPConn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, conn := range conns {
+		delete(c.conns, conn)
+	}
 }
 
 func (c *Cable) carry(from, to net.Conn) {
