@@ -102,7 +102,7 @@ func (p *program) change(ctx context.Context, old, next *reading, log *slog.Logg
 	}
 	station, again := openStation(ctx, old.Config, log)
 	if again != nil {
-		return nil, nil, errors.Join(err, fmt.Errorf("open the line with the old config: %w", again))
+		return nil, nil, fmt.Errorf("%w; nor can the line with the old config be opened: %v", err, again)
 	}
 	refuse(station, err, log)
 	return station, old, nil
@@ -114,13 +114,13 @@ func refuse(s *station, err error, log *slog.Logger) {
 }
 
 const (
-	feedEvery = 2 * time.Second // the unit's WatchdogSec is 10
-	longest   = 2 * time.Minute // for a line to end or begin, the unit's TimeoutStartSec: what takes longer hangs
+	feedEvery     = 2 * time.Second // the unit's WatchdogSec is 10
+	longestChange = 2 * time.Minute // for a line to end or begin, the unit's TimeoutStartSec: what takes longer hangs
 )
 
 // keepAwake feeds the watchdog while no line does, until done is called.
 func keepAwake(log *slog.Logger) (done func()) {
-	ctx, cancel := context.WithTimeout(context.Background(), longest)
+	ctx, cancel := context.WithTimeout(context.Background(), longestChange)
 	go func() {
 		ticker := time.NewTicker(feedEvery)
 		defer ticker.Stop()

@@ -87,7 +87,7 @@ type State struct {
 // NewState is a line without a session. Last is how far the record has come, so that parts that went by
 // while linectl was not running are noticed.
 func NewState(settings Settings, last part.Count) State {
-	return State{settings: settings, last: last.Last, baseline: last.Fresh}
+	return State{settings: settings, margin: settings.WriteMargin, last: last.Last, baseline: last.Fresh}
 }
 
 // Status is what the PLC is told about the station: ready only if a trigger at this moment would be inspected.
