@@ -277,7 +277,8 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 	if n := slices.Max(g.groups()) + 1; n < calibrate.Minimum {
 		return nil, hint.New(hint.Usage, fmt.Errorf("the %d pictures in %s show about %d different parts; at least %d are needed", len(g.shots), o.Good, n, calibrate.Minimum), "take pictures of more good parts")
 	}
-	if err := t.firstLook(ctx, g, l); err != nil {
+	looked, err := t.firstLook(ctx, g, l)
+	if err != nil {
 		return nil, err
 	}
 	if draft.Method.Choice, err = t.choose(ctx, g, l); err != nil {
@@ -285,7 +286,7 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 	}
 	draft.Method.Score, draft.Method.TopK = t.options.Score, t.options.TopK
 	held, err := t.holdOut(ctx, g, l, heldOut, t.tryInt8())
-	if err == nil {
+	if err == nil && !looked {
 		held, err = t.trim(ctx, g, l, held)
 	}
 	if err != nil {

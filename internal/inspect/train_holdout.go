@@ -29,37 +29,35 @@ func (h heldScores) String() string {
 	return text
 }
 
-// quick is the share of the memory bank that is enough to see which patches lie apart.
-const quick = 0.25
-
 // heldOut is what progress calls it when pictures are scored by what was learned of the others.
 const heldOut = "hold out"
 
 // mostLooks bounds how often pictures are held out before what is learned of them counts.
 const mostLooks = 2
 
-// firstLook holds the pictures out against small banks, and leaves out the patches that lie apart and the pictures that are
+// firstLook holds the pictures out against little that is quickly learned, where the method can, and leaves out the patches that lie apart and the pictures that are
 // unlike the rest, so that they are in no bank that anything is judged by: a bad picture hides others of its kind. A second
 // look shows those that were hidden. It is the trimming of least trimmed squares, by concentration (Rousseeuw and Van Driessen,
 // "Computing LTS regression for large data sets", 2006).
-func (t *trainer) firstLook(ctx context.Context, g *gathered, l learner) error {
-	p, ok := l.(*patchcoreLearner)
-	if !ok || t.options.KeepSuspects {
-		return nil
+func (t *trainer) firstLook(ctx context.Context, g *gathered, l learner) (looked bool, err error) {
+	if t.options.KeepSuspects {
+		return false, nil
 	}
-	whole := p.size
-	defer func() { p.size = whole }()
-	p.size = max(1, int(quick*float64(whole)))
+	whole := l.quick()
+	if whole == nil {
+		return false, nil
+	}
+	defer whole()
 	for range mostLooks {
 		if _, err := t.holdOut(ctx, g, l, "first look", false); err != nil {
-			return err
+			return false, err
 		}
-		p.strike(g)
+		l.strike(g)
 		if !g.leave(calibrate.Suspects(g.scores())) {
 			break
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // holdOut gives every picture the score and the map that it has where neither it nor another picture of its
@@ -106,9 +104,9 @@ func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner, what stri
 	return held, nil
 }
 
-// trim holds all pictures out anew without those that are unlike the rest. PatchCore has left them out at its first look.
+// trim holds all pictures out anew without those that are unlike the rest.
 func (t *trainer) trim(ctx context.Context, g *gathered, l learner, held heldScores) (heldScores, error) {
-	if _, looked := l.(*patchcoreLearner); looked || t.options.KeepSuspects || !g.leave(calibrate.Suspects(g.scores())) {
+	if t.options.KeepSuspects || !g.leave(calibrate.Suspects(g.scores())) {
 		return held, nil
 	}
 	return t.holdOut(ctx, g, l, heldOut, t.tryInt8())

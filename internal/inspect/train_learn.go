@@ -28,6 +28,8 @@ type learner interface {
 	taker
 	// learn learns from the numbered pictures.
 	learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error)
+	// quick has it learn little and fast until whole is called; whole is nil where little takes as long.
+	quick() (whole func())
 	// strike leaves out what lies apart in the pictures' maps from now on, where the method can.
 	strike(g *gathered)
 	close()
@@ -117,6 +119,15 @@ func (l *patchcoreLearner) rows(pictures []int) (rows []int) {
 	return rows
 }
 
+// quickShare is the share of the memory bank that is enough to see which patches lie apart.
+const quickShare = 0.25
+
+func (l *patchcoreLearner) quick() (whole func()) {
+	size := l.size
+	l.size = max(1, int(quickShare*float64(size)))
+	return func() { l.size = size }
+}
+
 // struck tells whether a patch lies apart. Where patches do in a picture, its changed copies are not learned at all:
 // nobody knows where those patches are in them.
 func (l *patchcoreLearner) struck(row int) bool {
@@ -203,6 +214,9 @@ type padimLearner struct {
 }
 
 func (l *padimLearner) close() {}
+
+// quick is nothing: what takes time is the pictures, all of which it needs.
+func (l *padimLearner) quick() (whole func()) { return nil }
 
 // strike does nothing: a Gaussian for each place needs every picture whole.
 func (l *padimLearner) strike(*gathered) {}

@@ -76,7 +76,7 @@ func (s *Store) Recover(ctx context.Context, station string, told part.Told, beg
 }
 
 func recoverTold(tx *ledger, at time.Time, station string, told part.Told) (recovered bool, err error) {
-	if !told.Valid && !told.Sequence.Known() && told.PartID == "" || !told.Valid && told.Sequence.Value == 0 && told.PartID == "" {
+	if !told.Written() {
 		return false, nil
 	}
 	known, err := hasRows(tx, station)

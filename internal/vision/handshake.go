@@ -39,8 +39,6 @@ type handshake struct {
 	over    bool // the PLC took its result or gave up, or it was cleared
 }
 
-const mostMissed = 1 << 16 // a counter that jumps further was set anew
-
 // told is the newest part of this way that has a verdict.
 func (h *handshake) told() *job {
 	if h.job != nil && h.job.over() {
@@ -153,8 +151,11 @@ func (s *Station) step(before written) ua.StatusCode {
 		arrived = h.now.present && (h.job == nil || h.now.counter != h.counter)
 	}
 	gap := uint32(1)
-	if jump := h.now.counter - h.counter; arrived && h.now.counts && h.job != nil && jump <= mostMissed {
-		gap = jump
+	if arrived && h.now.counts && h.job != nil {
+		now, newest := part.Sequence{Value: h.now.counter, Bits: bits}, part.Sequence{Value: h.counter, Bits: bits}
+		if distance, forward := now.Since(newest); forward {
+			gap = distance
+		}
 	}
 	if arrived && !s.accepts(gap) {
 		return ua.StatusBadInvalidState

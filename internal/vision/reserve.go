@@ -26,7 +26,7 @@ func (n Numbers) next() (last uint32, lost bool) {
 		return n.Reserved.Value, n.Reserved.Value > 0
 	}
 	distance, forward := n.Reserved.Since(n.Last)
-	if n.Reserved.Bits != bits || !forward || distance == 0 || distance > mostMissed {
+	if n.Reserved.Bits != bits || !forward || distance == 0 {
 		return n.Last.Value, false
 	}
 	return n.Reserved.Value, true
