@@ -2,6 +2,7 @@ package calibrate
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -288,6 +289,25 @@ func TestGroup(t *testing.T) {
 		}
 		if float64(together) < 0.95*float64(pairs) || wrong > 3 {
 			t.Errorf("%d parts, %d shots of each: %d of %d pairs found, %d wrong", test.parts, test.shots, together, pairs, wrong)
+		}
+	}
+	// Parts that are all but alike and lie at any angle form a closed curve: those that happen to lie alike may count as
+	// one, but they must not hang together all the way round.
+	for _, n := range []int{100, 300, 1000} {
+		var turned []float32
+		for range n {
+			angle := 2 * math.Pi * random.Float64()
+			for h := 1.0; h <= dim/2; h++ {
+				weight := math.Pow(h, -1.2)
+				turned = append(turned, float32(weight*math.Cos(h*angle)+0.02*random.NormFloat64()), float32(weight*math.Sin(h*angle)+0.02*random.NormFloat64()))
+			}
+		}
+		sizes := make(map[int]int)
+		for _, g := range Group(turned, dim) {
+			sizes[g]++
+		}
+		if most := slices.Max(slices.Collect(maps.Values(sizes))); most > n/8 || len(sizes) < n/10 {
+			t.Errorf("%d turned parts are %d groups, the greatest of %d", n, len(sizes), most)
 		}
 	}
 	for _, n := range []int{0, 1, 5, 20} { // nothing varies
