@@ -67,6 +67,8 @@ func (p *program) serve(ctx context.Context) error {
 
 // serveUntilReload runs the line until ctx ends (nil) or a SIGHUP brings a good config, and closes it.
 func (p *program) serveUntilReload(ctx context.Context, station *station, now *reading, hup <-chan os.Signal, log *slog.Logger) (*reading, error) {
+	awake := func() {}
+	defer func() { awake() }() // closing writes what waits, which can take longer than the watchdog allows
 	defer station.close()
 	station.store.Event("config", "linectl", now.sum)
 	notify(log, daemon.SdNotifyReady+"\nSTATUS=line "+now.Line.Name+" in mode "+string(now.Line.Mode)+notSecure(now.Config))
@@ -79,6 +81,7 @@ func (p *program) serveUntilReload(ctx context.Context, station *station, now *r
 	for {
 		select {
 		case err := <-ended:
+			awake = keepAwake(log)
 			return nil, err
 		case <-hup:
 			notify(log, daemon.SdNotifyReloading+fmt.Sprintf("\nMONOTONIC_USEC=%d", monotonic().Microseconds()))
@@ -88,7 +91,7 @@ func (p *program) serveUntilReload(ctx context.Context, station *station, now *r
 				notify(log, daemon.SdNotifyReady)
 				continue
 			}
-			defer keepAwake(log)()
+			awake = keepAwake(log)
 			stop()
 			return next, <-ended
 		}

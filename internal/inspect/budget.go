@@ -57,6 +57,9 @@ func (t *trainer) measureAgain(ctx context.Context, r *recipe.Recipe) (exceeded,
 	defer i.scorer.Close() // the extractor is the trainer's
 	is := recipe.Trial{Backbone: r.Manifest.Backbone.Name, Input: r.Input.Size().String(), Bank: r.Bank.Rows,
 		Precision: i.precision, Score: r.Method.Score, Network: cmp.Or(r.Manifest.Backbone.Precision, patchcore.FP32)}
+	if len(b.Trials) == 0 { // of another's making: nothing to hold it against
+		return nil, nil
+	}
 	if was := b.Trials[len(b.Trials)-1]; was.Precision == is.Precision && cmp.Or(was.Score, patchcore.Max) == is.Score &&
 		cmp.Or(was.Network, patchcore.FP32) == is.Network && was.Bank >= is.Bank {
 		return nil, nil

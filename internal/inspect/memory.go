@@ -18,8 +18,20 @@ func checkMemory(need, free int64, next string) error {
 	return hint.New(hint.Failure, fmt.Errorf("training would take about %v of memory; %v are free", setting.Bytes(need), setting.Bytes(free)), next)
 }
 
-// freeMemory is how much memory programs can still have without one of them being ended, in bytes.
-func freeMemory() (int64, error) {
+// room refuses a training that takes more memory than is free.
+func (t *trainer) room(need int64, next string) error {
+	free, err := freeMemory()
+	if err != nil {
+		return err
+	}
+	if t.options.Budget != nil {
+		next = "leave --budget out and " + next
+	}
+	return checkMemory(need, free, next)
+}
+
+// freeMemory is how much memory programs can still have without one of them being ended, in bytes, swap included.
+func freeMemory() (free int64, err error) {
 	const file = "/proc/meminfo"
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -27,9 +39,14 @@ func freeMemory() (int64, error) {
 	}
 	for line := range strings.Lines(string(text)) {
 		var kB int64
-		if n, _ := fmt.Sscanf(line, "MemAvailable: %d kB", &kB); n == 1 {
-			return kB << 10, nil
+		for _, form := range []string{"MemAvailable: %d kB", "SwapFree: %d kB"} {
+			if n, _ := fmt.Sscanf(line, form, &kB); n == 1 {
+				free += kB << 10
+			}
 		}
 	}
-	return 0, fmt.Errorf("free memory: %s does not say what is available", file)
+	if free == 0 {
+		return 0, fmt.Errorf("free memory: %s does not say what is available", file)
+	}
+	return free, nil
 }

@@ -52,7 +52,7 @@ func TestTooLargeIsRefused(t *testing.T) {
 	for method, flags := range map[string][]string{recipe.PatchCore: {"--bank", "--size", "--layers"}, recipe.PaDiM: {"--size", "--layers"}} {
 		tr := &trainer{options: TrainOptions{Method: method, Bank: MostBank, Size: picture.Size{Width: 8 * side, Height: 8 * side}},
 			runtime: new(network.Runtime), extractor: &extractor{network: &network.Network{Features: features}}}
-		_, err := tr.newLearner()
+		_, err := tr.newLearner(100)
 		if err == nil || !strings.Contains(err.Error(), "of memory; ") {
 			t.Errorf("%s: %v", method, err)
 		}

@@ -260,7 +260,7 @@ func (t *trainer) note(format string, args ...any) {
 
 func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []string) (*recipe.Recipe, error) {
 	o := t.options
-	l, err := t.newLearner()
+	l, err := t.newLearner(len(files))
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,9 @@ import (
 // seeded sample of each picture is taken.
 const trainBytes = 512 << 20
 
+// patchBytes is what a patch takes until the memory bank is chosen.
+func patchBytes(dim int) int64 { return 4 * int64(dim+patchcore.ProjectedDim) }
+
 // taker takes what it needs of the picture that the features hold now, one of about so many.
 type taker interface {
 	take(number int, file string, pictures int) error
@@ -41,25 +44,24 @@ type model interface {
 	into(*recipe.Recipe)
 }
 
-func (t *trainer) newLearner() (learner, error) {
+// newLearner makes what learns from so many pictures.
+func (t *trainer) newLearner(pictures int) (learner, error) {
 	features := t.extractor.network.Features
-	free, err := freeMemory()
-	if err != nil {
-		return nil, err
-	}
 	if t.options.Method == recipe.PaDiM {
 		channels := 0
 		for _, f := range features {
 			channels += f.Channels
 		}
 		dims := padim.DefaultDims(channels)
-		if err := checkMemory(padim.Memory(features, dims), free, "choose a smaller --size, or fewer or coarser --layers"); err != nil {
+		if err := t.room(padim.Memory(features, dims), "choose a smaller --size, or fewer or coarser --layers"); err != nil {
 			return nil, err
 		}
 		return &padimLearner{t: t, dims: padim.ChooseDims(channels, dims, t.options.Seed)}, nil
 	}
 	if !t.runtime.Device().OwnMemory() {
-		if err := checkMemory(patchcore.Memory(features, t.options.Bank), free, "choose a smaller --bank or --size, or coarser --layers"); err != nil {
+		patches := features[0].Width * features[0].Height * pictures * t.versions()
+		need := patchcore.Memory(features, t.options.Bank) + min(trainBytes, int64(patches)*patchBytes(patchcore.Dim(features)))
+		if err := t.room(need, "choose a smaller --bank or --size, or coarser --layers"); err != nil {
 			return nil, err
 		}
 	}
@@ -88,7 +90,7 @@ func (l *patchcoreLearner) close() { l.embedder.Close() }
 func (l *patchcoreLearner) take(number int, _ string, pictures int) error {
 	e := l.embedder
 	if l.each == 0 {
-		l.each = min(e.Grid, max(1, trainBytes/4/(e.Dim+patchcore.ProjectedDim)/pictures))
+		l.each = min(e.Grid, max(1, int(trainBytes/patchBytes(e.Dim))/pictures))
 		l.patches = make([]float32, 0, pictures*l.each*e.Dim)
 		l.projected = make([]float32, 0, pictures*l.each*patchcore.ProjectedDim)
 	}

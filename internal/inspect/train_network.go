@@ -114,7 +114,7 @@ func (t *trainer) try(ctx context.Context, stage string, backbone network.Backbo
 	if own.extractor, err = newExtractor(t.runtime, backbone, layers, in); err != nil {
 		return nil, err
 	}
-	if a.learner, err = own.newLearner(); err != nil {
+	if a.learner, err = own.newLearner(len(files)); err != nil {
 		return nil, err
 	}
 	var learned []int

@@ -35,11 +35,10 @@ func embedding(g *onnx.Graph, features []network.Feature) (dim, grid int) {
 			name = layer + ".resized"
 		}
 		joined = append(joined, name)
-		dim += f.Channels
 	}
 	g.Node("Concat", "joined", joined, onnx.Int("axis", 1))
 	g.Node("Reshape", "patches", []string{"joined", "flat"})
-	return dim, grid
+	return Dim(features), grid
 }
 
 // inputs binds the features to the inputs that embedding declares.

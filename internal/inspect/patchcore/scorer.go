@@ -25,14 +25,19 @@ type Scorer struct {
 	patch         []float32 // the column of patches that was asked for last
 }
 
+// Dim is how many numbers a patch of the features has.
+func Dim(features []network.Feature) (dim int) {
+	for _, f := range features {
+		dim += f.Channels
+	}
+	return dim
+}
+
 // Memory is about how many bytes a scorer of what the features hold against so many vectors takes, and their training:
 // the products of all patches with all vectors, the bank ten times (measured; as it is given, in the model that is made of
 // it, and as ONNX Runtime keeps that), and the patches four times, once a step of the embedding.
 func Memory(features []network.Feature, rows int) int64 {
-	dim, grid := 0, features[0].Width*features[0].Height
-	for _, f := range features {
-		dim += f.Channels
-	}
+	dim, grid := Dim(features), features[0].Width*features[0].Height
 	return 4 * (int64(grid)*int64(rows) + 10*int64(rows)*int64(dim) + 4*int64(grid)*int64(dim))
 }
 
