@@ -147,6 +147,9 @@ func drawStory(s store.Story, path string) drawing {
 // readKept reads a kept picture if it still is what was kept.
 func readKept(p store.Picture) (part.Frame, error) {
 	data, err := p.Read()
+	if errors.Is(err, store.ErrRemoved) {
+		return part.Frame{}, fmt.Errorf("the picture %w", err)
+	}
 	if err != nil {
 		return part.Frame{}, fmt.Errorf("the picture %s %w", p.Path, err)
 	}
