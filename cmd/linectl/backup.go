@@ -51,7 +51,7 @@ func (p *program) restoreCommand() *cobra.Command {
 is named, with its pictures to where the config has them. There must be no record yet. Where the folder has copies
 of several records, one must be named. The chain and every picture are verified first. Where a row is not as it was
 written nothing is restored; where pictures are gone or changed they are named, the rest is restored, and it ends
-with code 4.`,
+with code 4. Counts that are not those of the rows are worked out anew.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return p.restore(c.Context(), args[0]) },
 	}

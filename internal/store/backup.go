@@ -244,12 +244,21 @@ func Restore(ctx context.Context, config Config, from string, report func(proble
 	if err != nil {
 		return c, err
 	}
-	if wrong := v.Problems - v.Lost; wrong > 0 {
+	if wrong := v.Problems - v.Lost - v.Counts; wrong > 0 {
 		return c, hint.New(hint.Damage, fmt.Errorf("restore: %s is not what was written: %d problems", source.path, wrong),
 			"try an older copy: name its file; 'linectl salvage' takes out what can be read")
 	}
 	c.Missing = v.Lost
-	if err := errors.Join(reader.Close(), os.Rename(part, config.Path), whole.Settle(filepath.Dir(config.Path))); err != nil {
+	if err := reader.Close(); err != nil {
+		return c, fmt.Errorf("restore: %w", err)
+	}
+	if v.Counts > 0 { // every row is as it was written: what is worked out of the rows costs nobody the record
+		report("slot and reject are worked out anew from the rows")
+		if err := recountIn(ctx, part); err != nil {
+			return c, fmt.Errorf("restore: count the parts anew: %w", explain(part, err))
+		}
+	}
+	if err := errors.Join(os.Rename(part, config.Path), whole.Settle(filepath.Dir(config.Path))); err != nil {
 		return c, fmt.Errorf("restore: %w", err)
 	}
 	return c, closeCopy(ctx, config.Path)
@@ -270,6 +279,14 @@ func bringUpToDate(ctx context.Context, path string) error {
 		return err
 	}
 	return errors.Join(migrate(ctx, db), db.Close())
+}
+
+func recountIn(ctx context.Context, path string) error {
+	db, err := openWriter(ctx, path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(recountAll(ctx, db), db.Close())
 }
 
 // closeCopy notes that the copy was not cut off, though the daemon was running when it was made.

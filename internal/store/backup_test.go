@@ -269,3 +269,27 @@ func TestAPictureRemovedDuringABackupIsNotMissing(t *testing.T) {
 		t.Errorf("%+v, %v", copied, err)
 	}
 }
+
+// Counts are in no chain: where they are wrong, a record whose rows are all as they were written is brought back with right ones.
+func TestWrongCountsDoNotKeepARecordFromBeingRestored(t *testing.T) {
+	c := configIn(t.TempDir())
+	evidence(t, c, nil)
+	r, err := OpenReader(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	made, err := r.Backup(t.Context(), t.TempDir(), 7, noon, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tamper(t, made.File, "UPDATE slot SET parts = parts + 1", "DELETE FROM reject", "INSERT INTO reject VALUES (99, 'L9', 'anomaly')")
+	place := configIn(t.TempDir())
+	var problems []string
+	if _, err := Restore(t.Context(), place, made.File, func(p string) { problems = append(problems, p) }); err != nil || len(problems) < 4 || problems[len(problems)-1] != "slot and reject are worked out anew from the rows" {
+		t.Errorf("%v: %q", err, problems)
+	}
+	if v, problems := verify(t, place, VerifyOptions{Read: true}); problems != nil || v.Parts != 7 {
+		t.Errorf("%+v: %q", v, problems)
+	}
+}
