@@ -154,7 +154,7 @@ func TestVerifyBackupRestorePruneAtTheCommandLine(t *testing.T) {
 	if err := os.Remove(picture); err != nil {
 		t.Fatal(err)
 	}
-	if out, errs := ask(t, 4, "-c", config, "backup", "later", "-o", "json"); !strings.Contains(out, `"missing": 1`) || !strings.Contains(errs, "1 pictures are gone that were not removed by retention") {
+	if out, errs := ask(t, 4, "-c", config, "backup", "later", "-o", "json"); !strings.Contains(out, `"missing": 1`) || !strings.Contains(errs, "1 pictures are gone or changed that were not removed by retention") {
 		t.Errorf("%s%s", out, errs)
 	}
 	for _, file := range []string{"linectl.db", "linectl.db-wal", "linectl.db-shm"} {
