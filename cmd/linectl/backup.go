@@ -18,9 +18,10 @@ func (p *program) backupCommand() *cobra.Command {
 		Use:   "backup FOLDER",
 		Short: "a consistent copy of record and pictures, also while the daemon runs",
 		Long: `Backup writes a checked copy of the record, record-TIME.db, into the folder, and those pictures that are not
-there yet below FOLDER/pictures. Of the copies whose rows are all in this one, the newest are left: copies of
-another record, as after one was damaged, stay until you remove them. Pictures are never removed from the folder.
-Where pictures are gone that retention has not removed, the backup is made and ends with code 4.
+there yet below FOLDER/pictures, where their names end with the beginning of their SHA-256. Of the copies whose rows
+are all in this one, the newest are left: copies of another record, as after one was damaged, stay until you remove
+them. Pictures are never removed from the folder. Where pictures are gone or changed that retention has not removed,
+the backup is made without them and ends with code 4.
 Recipes, certificates and the config are files: copy them as such.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -51,7 +52,7 @@ func (p *program) restoreCommand() *cobra.Command {
 is named, with its pictures to where the config has them. There must be no record yet. Where the folder has copies
 of several records, one must be named. The chain and every picture are verified first. Where a row is not as it was
 written nothing is restored; where pictures are gone or changed they are named, the rest is restored, and it ends
-with code 4.`,
+with code 4. Counts that are not those of the rows are worked out anew.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return p.restore(c.Context(), args[0]) },
 	}
@@ -74,12 +75,12 @@ func (p *program) restore(ctx context.Context, from string) error {
 
 func (p *program) problem(text string) { fmt.Fprintln(p.err, shown(text, 400)) }
 
-// lostPictures is an error where pictures of the record are gone.
+// lostPictures is an error where pictures of the record are gone or changed.
 func lostPictures(n int64) error {
 	if n == 0 {
 		return nil
 	}
-	return hint.New(hint.Damage, fmt.Errorf("%d pictures are gone that were not removed by retention", n), "'linectl verify' names them; a backup may have them")
+	return hint.New(hint.Damage, fmt.Errorf("%d pictures are gone or changed that were not removed by retention", n), "'linectl verify --pictures' names them; a backup may have them")
 }
 
 // copied tells what was brought, and then what is wrong with it; the keys are a contract.

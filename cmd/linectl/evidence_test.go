@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"database/sql"
 	"encoding/json"
+	"fmt"
 	"image/png"
 	"log/slog"
 	"os"
@@ -153,7 +154,7 @@ func TestVerifyBackupRestorePruneAtTheCommandLine(t *testing.T) {
 	if err := os.Remove(picture); err != nil {
 		t.Fatal(err)
 	}
-	if out, errs := ask(t, 4, "-c", config, "backup", "later", "-o", "json"); !strings.Contains(out, `"missing": 1`) || !strings.Contains(errs, "1 pictures are gone that were not removed by retention") {
+	if out, errs := ask(t, 4, "-c", config, "backup", "later", "-o", "json"); !strings.Contains(out, `"missing": 1`) || !strings.Contains(errs, "1 pictures are gone or changed that were not removed by retention") {
 		t.Errorf("%s%s", out, errs)
 	}
 	for _, file := range []string{"linectl.db", "linectl.db-wal", "linectl.db-shm"} {
@@ -199,8 +200,14 @@ func TestTheLoggedSealIsTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	numbers := strings.Trim(strings.ReplaceAll(fmt.Sprint([]byte("\x1b[0m"+strings.TrimPrefix(journal.String(), "<6>"))), " ", ","), "\n") // as it prints bytes
+	others := []string{
+		`{"MESSAGE":[27,91,48,109]}`, `{"MESSAGE":null}`, `{"MESSAGE":["one","two"]}`, `{"hash":5}`, `{"seal":{"a":1}}`, `{"record":"a","hash":null}`,
+		`{"msg":"recipe ready","hash":"0123456789ab"}`, `{ not JSON`, `{`, `{"MESSAGE":"` + strings.Repeat("long ", 1<<19) + `"}`, strings.Repeat("x", 1<<20),
+	}
 	for name, text := range map[string]string{
 		"log": log.String(), "journal": journal.String(), "printed": printed, "coded": coded.String(), "entry": string(entry) + "\n",
+		"numbers": `{"MESSAGE":` + numbers + "}\n", "others": strings.Join(others, "\n") + "\n" + string(entry), "windows": "one\r\n" + strings.TrimSpace(log.String()) + "\r\n",
 		"behind": "Nov 23 00:00:01 press4 linectl[812]: " + coded.String(),
 		"among":  "-- Boot 1 --\n\nlevel=INFO msg=\"a { brace\"\n{\"msg\":\"other\"}\n" + log.String(),
 	} {
@@ -219,6 +226,8 @@ func TestTheLoggedSealIsTaken(t *testing.T) {
 		log.String()[:len(log.String())-20]: "kept.log:1: the seal is cut off",
 		"nothing\n":                         "kept.log: there is no seal in it",
 		"{\"record\":":                      "kept.log:1: unexpected end of JSON input",
+		"\n" + string(entry[:len(entry)-9]): "kept.log:2: unexpected end of JSON input",
+		`{"record":"a","hash":"b"}`:         "kept.log:1: it is not a seal",
 	} {
 		if err := os.WriteFile("kept.log", []byte(text), 0o600); err != nil {
 			t.Fatal(err)

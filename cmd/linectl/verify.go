@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -142,6 +143,9 @@ func (p *program) verifyExport(ctx context.Context, path string, options store.V
 	return nil
 }
 
+// longestLine is more than any line with a seal has: a longer one is of another program.
+const longestLine = 1 << 20
+
 // readSeals reads the seals out of a log; other lines of it are passed over.
 func readSeals(path string) (seals []store.Seal, err error) {
 	f, err := os.Open(path)
@@ -149,19 +153,29 @@ func readSeals(path string) (seals []store.Seal, err error) {
 		return nil, err
 	}
 	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for n := 1; lines.Scan(); n++ {
-		s, err := sealIn(lines.Text())
+	lines := bufio.NewReaderSize(f, longestLine)
+	for n := 1; ; n++ {
+		line, long, err := lines.ReadLine()
+		text := string(line)
+		for rest := long; rest && err == nil; {
+			_, rest, err = lines.ReadLine()
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if long {
+			continue
+		}
+		s, err := sealIn(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
 		}
 		if s != nil {
 			seals = append(seals, *s)
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if len(seals) == 0 {
 		return nil, fmt.Errorf("%s: there is no seal in it", path)
@@ -170,7 +184,7 @@ func readSeals(path string) (seals []store.Seal, err error) {
 }
 
 // sealIn finds the seal in a line: as the daemon logs it, whatever a journal puts before; in a line of a log in JSON;
-// or alone. It is nil where there is none.
+// or alone. It is nil where there is none, also in what other programs have logged.
 func sealIn(line string) (*store.Seal, error) {
 	if _, after, found := strings.Cut(" "+line, " seal=\""); found {
 		quoted, err := strconv.QuotedPrefix(`"` + after)
@@ -188,24 +202,45 @@ func sealIn(line string) (*store.Seal, error) {
 		return nil, nil
 	}
 	var entry struct {
-		Hash    *string `json:"hash"`
-		Seal    string  `json:"seal"`
-		Message string  `json:"MESSAGE"` // journalctl -o json
+		Record  json.RawMessage `json:"record"`
+		Hash    json.RawMessage `json:"hash"`
+		Seal    json.RawMessage `json:"seal"`
+		Message json.RawMessage `json:"MESSAGE"` // journalctl -o json
 	}
-	err := json.Unmarshal([]byte(line[begin:]), &entry)
-	switch {
-	case err != nil && begin == 0:
-		return nil, err
-	case err != nil:
-		return nil, nil // text with a brace in it
-	case entry.Seal != "":
-		return readSeal(entry.Seal)
-	case entry.Message != "":
-		return sealIn(entry.Message)
-	case entry.Hash != nil:
+	if err := json.Unmarshal([]byte(line[begin:]), &entry); err != nil {
+		if namesSeal(line) {
+			return nil, err
+		}
+		return nil, nil
+	}
+	if text := textOf(entry.Seal); text != "" {
+		return readSeal(text)
+	}
+	if text := textOf(entry.Message); text != "" {
+		return sealIn(text)
+	}
+	if textOf(entry.Record) != "" && textOf(entry.Hash) != "" { // a recipe has a hash, too
 		return readSeal(line[begin:])
 	}
 	return nil, nil
+}
+
+// namesSeal tells whether a line that is no JSON, or cut off, may have been one with a seal.
+func namesSeal(line string) bool {
+	return strings.Contains(line, `"record":`) || strings.Contains(line, `"seal":`) || strings.Contains(line, ` seal=\"`)
+}
+
+// textOf is a field that is a text. A journal prints one with bytes that cannot be printed as an array of their numbers.
+func textOf(field json.RawMessage) string {
+	var text string
+	if json.Unmarshal(field, &text) == nil {
+		return text
+	}
+	var bytes []byte
+	if json.Unmarshal(field, &bytes) == nil {
+		return string(bytes)
+	}
+	return ""
 }
 
 func readSeal(text string) (*store.Seal, error) {

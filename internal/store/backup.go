@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,7 +28,7 @@ type Copied struct {
 	Bytes    int64     `json:"bytes"`    // of the record
 	Pictures int64     `json:"pictures"` // copied this time
 	Present  int64     `json:"present"`  // pictures that were there already
-	Missing  int64     `json:"missing"`  // pictures that are gone without having been removed; in a restore also the changed ones
+	Missing  int64     `json:"missing"`  // pictures that are gone without having been removed, or changed
 }
 
 // Backup copies the record and the pictures that are not there yet into a folder, while the daemon runs.
@@ -42,14 +43,13 @@ func (r *Reader) Backup(ctx context.Context, folder string, keep int, at time.Ti
 		return c, fmt.Errorf("backup: %w", r.explain(err))
 	}
 	defer lock.Close()
-	c.File = filepath.Join(folder, at.UTC().Format(backupName))
-	if _, err := os.Stat(c.File); err == nil {
-		return c, hint.New(hint.Failure, fmt.Errorf("backup: %s is there already", c.File), "try again in a second")
-	}
 	if err := r.db.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'uuid'`).Scan(&c.UUID); err != nil {
 		return c, r.explain(err)
 	}
 	part := filepath.Join(folder, "record-"+plain(c.UUID)+".unfinished") // what has this name was left by a backup that was killed
+	if err := removeUnfinished(folder); err != nil {
+		return c, fmt.Errorf("backup: %w", err)
+	}
 	if err := errors.Join(removeRecord(part), r.copyRecord(ctx, part), checkCopy(ctx, part)); err != nil {
 		return c, errors.Join(fmt.Errorf("backup to %s: %w", part, explain(part, err)), removeIfThere(part))
 	}
@@ -58,11 +58,14 @@ func (r *Reader) Backup(ctx context.Context, folder string, keep int, at time.Ti
 	if err != nil {
 		return c, err
 	}
-	err = copyOf.copyPictures(ctx, r, r.pictures, filepath.Join(folder, "pictures"), &c)
+	err = copyOf.savePictures(ctx, r, r.pictures, filepath.Join(folder, "pictures"), &c)
 	if err := errors.Join(err, copyOf.Close()); err != nil {
 		return c, errors.Join(fmt.Errorf("backup: %w", err), removeIfThere(part))
 	}
-	if err := errors.Join(syncFile(part), os.Rename(part, c.File), whole.Settle(folder)); err != nil {
+	if err = syncFile(part); err == nil {
+		c.File, err = nameCopy(part, at)
+	}
+	if err != nil {
 		return c, fmt.Errorf("backup: %w", err)
 	}
 	made, err := readCopy(ctx, c.File)
@@ -143,9 +146,8 @@ func syncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// copyPictures copies what the record names and has not removed. One that is gone is missing unless the live record says
-// that retention has removed it since.
-func (r *Reader) copyPictures(ctx context.Context, live *Reader, from, to string, c *Copied) error {
+// eachKept calls do for every picture that the record names and has not removed.
+func (r *Reader) eachKept(ctx context.Context, do func(kept) error) error {
 	for after := int64(0); ; {
 		slice, err := r.keptAfter(ctx, after)
 		if err != nil || len(slice) == 0 {
@@ -156,42 +158,109 @@ func (r *Reader) copyPictures(ctx context.Context, live *Reader, from, to string
 			if !filepath.IsLocal(k.path) {
 				return hint.New(hint.Damage, fmt.Errorf("the path of a picture leads out of its folder: %s", k.path), "'linectl verify' tells what was changed")
 			}
-			target := filepath.Join(to, k.path)
-			if info, err := os.Stat(target); err == nil && info.Size() == k.bytes {
-				c.Present++
-				continue
-			}
-			switch err := copyFile(filepath.Join(from, k.path), target); {
-			case errors.Is(err, fs.ErrNotExist):
-				removed, err := live.removedSince(ctx, k.id, 0)
-				if err != nil {
-					return live.explain(err)
-				}
-				c.Missing += 1 - flag(removed)
-			case err != nil:
+			if err := do(k); err != nil {
 				return err
-			default:
-				c.Pictures++
 			}
 		}
 	}
 }
 
-// copyFile makes a durable copy that has its name only when it is whole.
-func copyFile(from, to string) (err error) {
+// inBackup is the name of a picture below pictures in the folder of backups, by its content: another record, or one that
+// was restored and went on otherwise, may have its pictures there under the same ids.
+func (k kept) inBackup() string {
+	extension := filepath.Ext(k.path)
+	return strings.TrimSuffix(k.path, extension) + "-" + plain(k.sum[:min(len(k.sum), 16)]) + extension
+}
+
+// read is the picture below a folder, under a name, if it still is what was kept.
+func (k kept) read(folder, name string) ([]byte, error) {
+	return Picture{Path: filepath.Join(folder, name), SHA256: k.sum}.Read()
+}
+
+// savePictures copies to a backup what the record names. One that is gone or changed is missing unless the live record
+// says that retention has removed it since.
+func (r *Reader) savePictures(ctx context.Context, live *Reader, from, to string, c *Copied) error {
+	return r.eachKept(ctx, func(k kept) error {
+		target := filepath.Join(to, k.inBackup())
+		if info, err := os.Stat(target); err == nil && info.Size() == k.bytes {
+			c.Present++
+			return nil
+		}
+		// A linectl before gave pictures there the names that they have in the record, the last record's in place of all.
+		if info, err := os.Stat(filepath.Join(to, k.path)); err == nil && info.Size() == k.bytes {
+			if _, err := k.read(to, k.path); err == nil && os.Rename(filepath.Join(to, k.path), target) == nil {
+				c.Present++
+				return nil
+			}
+		}
+		data, err := k.read(from, k.path)
+		switch {
+		case errors.Is(err, errGone), errors.Is(err, errChanged):
+			removed, err := live.removedSince(ctx, k.id, 0)
+			if err != nil {
+				return live.explain(err)
+			}
+			c.Missing += 1 - flag(removed)
+			return nil
+		case err != nil:
+			return err
+		}
+		c.Pictures++
+		return writePicture(target, data)
+	})
+}
+
+// bringPictures copies from a backup what the record names. What is not there, as it was kept, Verify tells.
+func (r *Reader) bringPictures(ctx context.Context, from, to string, c *Copied) error {
+	return r.eachKept(ctx, func(k kept) error {
+		if _, err := k.read(to, k.path); err == nil {
+			c.Present++
+			return nil
+		}
+		data, err := k.read(from, k.inBackup())
+		if err != nil {
+			data, err = k.read(from, k.path)
+		}
+		switch {
+		case errors.Is(err, errGone), errors.Is(err, errChanged):
+			return nil
+		case err != nil:
+			return err
+		}
+		if _, err := os.Lstat(filepath.Join(to, k.path)); err == nil { // of another record
+			if err := toOrphans(to, k.path); err != nil {
+				return err
+			}
+		}
+		c.Pictures++
+		return writePicture(filepath.Join(to, k.path), data)
+	})
+}
+
+func writePicture(path string, data []byte) error {
+	err := whole.Folder(filepath.Dir(path), 0o750)
+	if err == nil {
+		err = whole.Write(path, 0o640, whole.Bytes(data))
+	}
+	if err != nil {
+		return fmt.Errorf("copy to %s: %w", path, err)
+	}
+	return nil
+}
+
+// copyFile makes a copy that is on the disk, under a name that nothing has.
+func copyFile(from, to string) error {
 	source, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	err = whole.Folder(filepath.Dir(to), 0o750)
-	if err == nil {
-		err = whole.Write(to, 0o640, func(w io.Writer) error {
-			_, err := io.Copy(w, source)
-			return err
-		})
-	}
+	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o640)
 	if err != nil {
+		return err
+	}
+	_, err = io.Copy(target, source)
+	if err := errors.Join(err, target.Sync(), target.Close()); err != nil {
 		return fmt.Errorf("copy to %s: %w", to, err)
 	}
 	return nil
@@ -219,11 +288,11 @@ func Restore(ctx context.Context, config Config, from string, report func(proble
 		return c, err
 	}
 	defer lock.Close()
-	part := config.Path + ".unfinished"
-	if err := copyFile(source.path, part); err != nil {
+	part := config.Path + ".unfinished" // what has this name was left by a restore that was killed
+	defer removeRecord(part)
+	if err := errors.Join(removeRecord(part), copyFile(source.path, part)); err != nil {
 		return c, fmt.Errorf("restore: %w", err)
 	}
-	defer removeRecord(part)
 	if err := bringUpToDate(ctx, part); err != nil {
 		return c, fmt.Errorf("restore: %w", explain(part, err))
 	}
@@ -237,19 +306,28 @@ func Restore(ctx context.Context, config Config, from string, report func(proble
 	if err := c.note(source); err != nil {
 		return c, fmt.Errorf("restore: %w", err)
 	}
-	if err := reader.copyPictures(ctx, reader, filepath.Join(filepath.Dir(source.path), "pictures"), config.Pictures, &c); err != nil {
+	if err := reader.bringPictures(ctx, filepath.Join(filepath.Dir(source.path), "pictures"), config.Pictures, &c); err != nil {
 		return c, fmt.Errorf("restore: %w", err)
 	}
 	v, err := reader.Verify(ctx, VerifyOptions{Read: true}, report)
 	if err != nil {
 		return c, err
 	}
-	if wrong := v.Problems - v.Lost; wrong > 0 {
+	if wrong := v.Problems - v.Lost - v.Counts; wrong > 0 {
 		return c, hint.New(hint.Damage, fmt.Errorf("restore: %s is not what was written: %d problems", source.path, wrong),
 			"try an older copy: name its file; 'linectl salvage' takes out what can be read")
 	}
 	c.Missing = v.Lost
-	if err := errors.Join(reader.Close(), os.Rename(part, config.Path), whole.Settle(filepath.Dir(config.Path))); err != nil {
+	if err := reader.Close(); err != nil {
+		return c, fmt.Errorf("restore: %w", err)
+	}
+	if v.Counts > 0 { // every row is as it was written: what is worked out of the rows costs nobody the record
+		report("slot and reject are worked out anew from the rows")
+		if err := recountIn(ctx, part); err != nil {
+			return c, fmt.Errorf("restore: count the parts anew: %w", explain(part, err))
+		}
+	}
+	if err := errors.Join(os.Rename(part, config.Path), whole.Settle(filepath.Dir(config.Path))); err != nil {
 		return c, fmt.Errorf("restore: %w", err)
 	}
 	return c, closeCopy(ctx, config.Path)
@@ -270,6 +348,14 @@ func bringUpToDate(ctx context.Context, path string) error {
 		return err
 	}
 	return errors.Join(migrate(ctx, db), db.Close())
+}
+
+func recountIn(ctx context.Context, path string) error {
+	db, err := openWriter(ctx, path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(recountAll(ctx, db), db.Close())
 }
 
 // closeCopy notes that the copy was not cut off, though the daemon was running when it was made.

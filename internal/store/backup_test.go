@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -193,17 +194,22 @@ func TestBackupRemovesWhatAKilledOneLeft(t *testing.T) {
 	left := filepath.Join(folder, "record-"+s.seals.uuid+".unfinished")
 	foreign := filepath.Join(folder, "record-another.unfinished")
 	unreadable := filepath.Join(folder, "record-20260101T000000.db")
-	for _, path := range []string{left, foreign, unreadable} {
+	young := filepath.Join(folder, "record-20260102T000000.db.unfinished") // as a linectl before named it
+	old := filepath.Join(folder, "record-20260103T000000.db.unfinished")
+	for _, path := range []string{left, foreign, unreadable, young, old} {
 		if err := os.WriteFile(path, []byte("cut off"), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := os.Chtimes(old, time.Time{}, time.Now().AddDate(0, 0, -2)); err != nil {
+		t.Fatal(err)
 	}
 	var problems []string
 	made, err := s.Backup(t.Context(), folder, 1, noon, func(p string) { problems = append(problems, p) })
 	if err != nil || len(problems) != 1 || !strings.HasPrefix(problems[0], "not looked at: read "+unreadable) {
 		t.Errorf("%v: %q", err, problems)
 	}
-	if names := namesIn(t, folder); !slices.Equal(names, []string{filepath.Base(unreadable), filepath.Base(made.File), filepath.Base(foreign)}) {
+	if names := namesIn(t, folder); !slices.Equal(names, []string{filepath.Base(unreadable), filepath.Base(young), filepath.Base(made.File), filepath.Base(foreign)}) {
 		t.Errorf("there are %v", names)
 	}
 	lock, err := lockForBackup(filepath.Dir(s.path))
@@ -265,7 +271,169 @@ func TestAPictureRemovedDuringABackupIsNotMissing(t *testing.T) {
 		t.Fatalf("%+v, %v", gone, err)
 	}
 	var copied Copied
-	if err := copyOf.copyPictures(t.Context(), s.Reader, c.Pictures, t.TempDir(), &copied); err != nil || copied != (Copied{}) {
+	if err := copyOf.savePictures(t.Context(), s.Reader, c.Pictures, t.TempDir(), &copied); err != nil || copied != (Copied{}) {
 		t.Errorf("%+v, %v", copied, err)
+	}
+}
+
+// Counts are in no chain: where they are wrong, a record whose rows are all as they were written is brought back with right ones.
+func TestWrongCountsDoNotKeepARecordFromBeingRestored(t *testing.T) {
+	c := configIn(t.TempDir())
+	evidence(t, c, nil)
+	r, err := OpenReader(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	made, err := r.Backup(t.Context(), t.TempDir(), 7, noon, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tamper(t, made.File, "UPDATE slot SET parts = parts + 1", "DELETE FROM reject", "INSERT INTO reject VALUES (99, 'L9', 'anomaly')")
+	place := configIn(t.TempDir())
+	var problems []string
+	if _, err := Restore(t.Context(), place, made.File, func(p string) { problems = append(problems, p) }); err != nil || len(problems) < 4 || problems[len(problems)-1] != "slot and reject are worked out anew from the rows" {
+		t.Errorf("%v: %q", err, problems)
+	}
+	if v, problems := verify(t, place, VerifyOptions{Read: true}); problems != nil || v.Parts != 7 {
+		t.Errorf("%+v: %q", v, problems)
+	}
+}
+
+// pictured makes a record of one part whose picture is of that content.
+func pictured(t *testing.T, content int) (*Reader, Config) {
+	t.Helper()
+	c := configIn(t.TempDir())
+	s := openStore(t, c)
+	s.KeepPicture(insert(t, s, rejected(1, part.Anomaly)), frame(8, 8, content), part.Reject)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenReader(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r, c
+}
+
+func pictureIn(t *testing.T, folder string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(folder, "*", "*", "*", "*.png"))
+	if err != nil || len(found) != 1 {
+		t.Fatal(found, err)
+	}
+	return found[0]
+}
+
+// The copies of several records stay side by side in a folder, and so do their pictures, also where both are made in one second.
+func TestRecordsShareAFolderOfBackups(t *testing.T) {
+	folder := t.TempDir()
+	var copies []Copied
+	for n := range 3 {
+		s, _ := pictured(t, n)
+		for again := range int64(2) {
+			made, err := s.Backup(t.Context(), folder, 1, noon, func(p string) { t.Error(p) })
+			if err != nil || made.Missing != 0 || made.Pictures != 1-again || made.Present != again {
+				t.Fatalf("%+v, %v", made, err)
+			}
+			if again == 1 {
+				copies = append(copies, made)
+			}
+		}
+	}
+	for _, made := range copies {
+		place := configIn(t.TempDir())
+		restored, err := Restore(t.Context(), place, made.File, func(p string) { t.Error(p) })
+		if err != nil || restored.UUID != made.UUID || restored.Pictures != 1 || restored.Missing != 0 {
+			t.Errorf("%+v, %v", restored, err)
+		}
+	}
+}
+
+// A linectl before gave pictures in a backup the names that they have in the record.
+func TestPicturesUnderTheirOldNamesInABackup(t *testing.T) {
+	s, c := pictured(t, 1)
+	folder := t.TempDir()
+	backup := func(at time.Time, copied, present int64) {
+		t.Helper()
+		made, err := s.Backup(t.Context(), folder, 1, at, nil)
+		if err != nil || made.Pictures != copied || made.Present != present || made.Missing != 0 {
+			t.Fatalf("%+v, %v", made, err)
+		}
+	}
+	restore := func(missing int64) {
+		t.Helper()
+		restored, err := Restore(t.Context(), configIn(t.TempDir()), folder, func(string) {})
+		if err != nil || restored.Missing != missing || restored.Pictures != 1-missing {
+			t.Errorf("%+v, %v", restored, err)
+		}
+	}
+	backup(noon, 1, 0)
+	pictures := filepath.Join(folder, "pictures")
+	named, kept := pictureIn(t, pictures), pictureIn(t, c.Pictures)
+	old := filepath.Join(filepath.Dir(named), filepath.Base(kept))
+	if err := os.Rename(named, old); err != nil {
+		t.Fatal(err)
+	}
+	restore(0)
+	backup(noon.Add(time.Hour), 0, 1)
+	if pictureIn(t, pictures) != named {
+		t.Error("it has its old name")
+	}
+	restore(0)
+
+	// Another record's, of the same size, has taken its place.
+	data, err := os.ReadFile(named)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)-1]++
+	if err := errors.Join(os.WriteFile(old, data, 0o600), os.Remove(named)); err != nil {
+		t.Fatal(err)
+	}
+	restore(1)
+	backup(noon.Add(2*time.Hour), 1, 0)
+	restore(0)
+	if left, err := os.ReadFile(old); err != nil || !slices.Equal(left, data) {
+		t.Errorf("the other's is not left as it was: %v", err)
+	}
+
+	// What is no longer what was kept does not get its name.
+	if err := errors.Join(os.Remove(named), os.WriteFile(kept, data, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if made, err := s.Backup(t.Context(), folder, 1, noon.Add(3*time.Hour), nil); err != nil || made.Missing != 1 || made.Pictures != 0 {
+		t.Errorf("%+v, %v", made, err)
+	}
+}
+
+func TestRestoreIntoAPlaceThatIsNotEmpty(t *testing.T) {
+	s, _ := pictured(t, 1)
+	folder := t.TempDir()
+	if _, err := s.Backup(t.Context(), folder, 1, noon, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, place := pictured(t, 2)
+	another, err := os.ReadFile(pictureIn(t, place.Pictures))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := removeRecord(place.Path); err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{".unfinished", ".unfinished-wal"} { // of a restore that was killed
+		if err := os.WriteFile(place.Path+suffix, []byte("cut off"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if restored, err := Restore(t.Context(), place, folder, func(p string) { t.Error(p) }); err != nil || restored.Pictures != 1 {
+		t.Errorf("%+v, %v", restored, err)
+	}
+	if data, err := os.ReadFile(pictureIn(t, filepath.Join(place.Pictures, orphans))); err != nil || !slices.Equal(data, another) {
+		t.Errorf("the other record's picture: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(place.Path), "*unfinished*")); left != nil {
+		t.Errorf("left behind: %v", left)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,10 +15,40 @@ import (
 	"time"
 
 	"linectl/internal/hint"
+	"linectl/internal/whole"
 )
 
 // backupName is the form of the copies' names. The wall clock that it comes from may be wrong: it orders nothing.
 const backupName = "record-20060102T150405.db"
+
+// nameCopy gives a copy that is whole the name of that second, or of the next that is free: a copy of another record may
+// have it.
+func nameCopy(part string, at time.Time) (path string, err error) {
+	for {
+		path = filepath.Join(filepath.Dir(part), at.UTC().Format(backupName))
+		if err = whole.Name(part, path); !errors.Is(err, fs.ErrExist) {
+			return path, err
+		}
+		at = at.Add(time.Second)
+	}
+}
+
+// removeUnfinished removes what a linectl before left of backups that were killed. What is younger than a day may be
+// one that such a linectl of another line makes now.
+func removeUnfinished(folder string) error {
+	entries, err := os.ReadDir(folder)
+	for _, e := range entries {
+		if _, err := time.Parse(backupName+".unfinished", e.Name()); err != nil {
+			continue
+		}
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+			if err := removeRecord(filepath.Join(folder, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return err
+}
 
 // recordCopy is a copy of a record as Backup makes it.
 type recordCopy struct {

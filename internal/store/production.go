@@ -46,8 +46,8 @@ func believed(seals []sealing) (days []int64) {
 			continue
 		}
 		seen[day] = true
-		shortlyBefore := func(other sealing) bool {
-			return dayOf(other.at) != day && other.at.Before(s.at) && s.at.Sub(other.at) <= standstill
+		shortlyBefore := func(other sealing) bool { // the date last: to write it takes the longest, and each seal is compared with each
+			return other.at.Before(s.at) && s.at.Sub(other.at) <= standstill && dayOf(other.at) != day
 		}
 		if slices.ContainsFunc(seals[:i], shortlyBefore) && !slices.ContainsFunc(seals[i:], shortlyBefore) {
 			days = append(days, s.n)

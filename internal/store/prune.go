@@ -32,7 +32,7 @@ func (p *Pen) Prune(ctx context.Context, dry bool) (Pruning, error) {
 // kept is a picture that is there, with what decides over it.
 type kept struct {
 	id, part, bytes int64
-	path            string
+	path, sum       string
 	verdict         string
 	guarded         bool
 }
@@ -161,7 +161,7 @@ const guard = `(i.recovered = 1 OR EXISTS (SELECT 1 FROM review WHERE inspection
 const worth = `CASE WHEN x.inspection_id IS NULL OR x.reason = 'shadow' AND i.verdict = 'pass' THEN 'pass' ELSE 'reject' END`
 
 func (r *Reader) keptAfter(ctx context.Context, after int64) ([]kept, error) {
-	rows, err := r.db.QueryContext(ctx, `SELECT f.id, f.inspection_id, f.bytes, f.path, `+worth+`, `+guard+`
+	rows, err := r.db.QueryContext(ctx, `SELECT f.id, f.inspection_id, f.bytes, f.path, f.sha256, `+worth+`, `+guard+`
 		FROM frame f JOIN inspection i ON i.id = f.inspection_id LEFT JOIN reject x ON x.inspection_id = f.inspection_id
 		WHERE f.id > ? AND NOT EXISTS (SELECT 1 FROM removal WHERE frame_id = f.id) ORDER BY f.id LIMIT ?`, after, pruneSlice)
 	if err != nil {
@@ -171,7 +171,7 @@ func (r *Reader) keptAfter(ctx context.Context, after int64) ([]kept, error) {
 	var slice []kept
 	for rows.Next() {
 		var k kept
-		if err := rows.Scan(&k.id, &k.part, &k.bytes, &k.path, &k.verdict, &k.guarded); err != nil {
+		if err := rows.Scan(&k.id, &k.part, &k.bytes, &k.path, &k.sum, &k.verdict, &k.guarded); err != nil {
 			return nil, err
 		}
 		slice = append(slice, k)

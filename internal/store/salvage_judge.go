@@ -12,14 +12,8 @@ import (
 
 // count works out anew what is worked out of the rows, and gives the record its identity.
 func (s *salvager) count(ctx context.Context) error {
-	var newest int64
-	if err := s.db.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) FROM inspection`).Scan(&newest); err != nil {
+	if err := recountAll(ctx, s.db); err != nil {
 		return err
-	}
-	for from := int64(1); from <= newest; from += 10_000 {
-		if err := inLedger(ctx, s.db, func(tx *ledger) error { return recountAll(tx, from, from+9_999) }); err != nil {
-			return err
-		}
 	}
 	s.UUID = s.meta["uuid"]
 	meta := map[string]string{
@@ -41,7 +35,24 @@ func (s *salvager) count(ctx context.Context) error {
 	return nil
 }
 
-func recountAll(tx *ledger, from, to int64) error {
+// recountAll works out slot and reject anew, in a record that has no name yet: it takes many transactions.
+func recountAll(ctx context.Context, db *sql.DB) error {
+	if _, err := db.ExecContext(ctx, `DELETE FROM slot; DELETE FROM reject`); err != nil {
+		return err
+	}
+	var newest int64
+	if err := db.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) FROM inspection`).Scan(&newest); err != nil {
+		return err
+	}
+	for from := int64(1); from <= newest; from += 10_000 {
+		if err := inLedger(ctx, db, func(tx *ledger) error { return recountSpan(tx, from, from+9_999) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func recountSpan(tx *ledger, from, to int64) error {
 	rows, err := tx.Query(`SELECT id FROM inspection WHERE id BETWEEN ? AND ?`, from, to)
 	if err != nil {
 		return err

@@ -26,6 +26,7 @@ type Verification struct {
 	Pictures int64  `json:"pictures"`
 	Removed  int64  `json:"removed"`  // pictures, by retention
 	Lost     int64  `json:"lost"`     // pictures that are gone or changed: so many of the problems
+	Counts   int64  `json:"counts"`   // counts and rejects that are not those of the rows: so many of the problems
 	Problems int64  `json:"problems"` // as told to report
 }
 
@@ -84,9 +85,11 @@ func (v *verifier) run(ctx context.Context) error {
 	if err := v.missing(ctx); err != nil {
 		return err
 	}
+	before := v.Problems
 	if err := v.counts(ctx); err != nil {
 		return err
 	}
+	v.Counts = v.Problems - before
 	v.Head = hex.EncodeToString(v.last.hash[:])
 	for _, s := range v.Known {
 		switch {

@@ -25,18 +25,38 @@ func WriteFrom(scratch, path string, mode fs.FileMode, write func(io.Writer) err
 
 // Create is Write for a name that nothing has yet; else the error is fs.ErrExist.
 func Create(path string, mode fs.FileMode, write func(io.Writer) error) error {
-	return place(filepath.Dir(path), path, mode, write, newName(os.Link))
+	return place(filepath.Dir(path), path, mode, write, newName(os.Link, unix.Renameat2))
+}
+
+// Name gives a file that is whole and on the disk a name that nothing has yet, and takes its old one; else the error
+// is fs.ErrExist.
+func Name(from, to string) error {
+	if err := newName(os.Link, unix.Renameat2)(from, to); err != nil {
+		return err
+	}
+	if err := os.Remove(from); err != nil && !errors.Is(err, fs.ErrNotExist) { // it was linked, not renamed
+		return err
+	}
+	return Settle(filepath.Dir(to))
 }
 
 // newName gives a file a name that nothing has: a rename alone would replace what has come meanwhile. FAT, exFAT and
-// some shares have no links.
-func newName(link func(from, to string) error) func(from, to string) error {
+// some shares have no links; some of these know only the rename that replaces.
+func newName(link func(from, to string) error, rename func(fromAt int, from string, toAt int, to string, flags uint) error) func(from, to string) error {
 	return func(from, to string) error {
 		err := link(from, to)
-		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
-			if err = unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE); err != nil {
-				err = &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
+		if !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.ENOSYS) {
+			return err
+		}
+		err = rename(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+			if _, seen := os.Lstat(to); errors.Is(seen, fs.ErrNotExist) {
+				return os.Rename(from, to)
 			}
+			err = unix.EEXIST
+		}
+		if err != nil {
+			err = &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 		}
 		return err
 	}

@@ -57,9 +57,15 @@ func TestWriteReplacesAndCreateDoesNot(t *testing.T) {
 func TestANewNameWithoutLinks(t *testing.T) {
 	folder := t.TempDir()
 	from, to := filepath.Join(folder, "a"), filepath.Join(folder, "b")
-	refused := unix.EPERM
-	name := newName(func(from, to string) error { return &os.LinkError{Op: "link", Old: from, New: to, Err: refused} })
+	refused, rename := unix.EPERM, unix.Renameat2
+	name := newName(func(from, to string) error { return &os.LinkError{Op: "link", Old: from, New: to, Err: refused} },
+		func(fromAt int, from string, toAt int, to string, flags uint) error {
+			return rename(fromAt, from, toAt, to, flags)
+		})
 	for _, refused = range []unix.Errno{unix.EPERM, unix.EOPNOTSUPP, unix.ENOSYS} {
+		if refused == unix.ENOSYS { // nor a rename that replaces nothing
+			rename = func(int, string, int, string, uint) error { return unix.EINVAL }
+		}
 		if err := os.WriteFile(from, []byte("one"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -79,6 +85,25 @@ func TestANewNameWithoutLinks(t *testing.T) {
 	refused = unix.ENOSPC
 	if err := name(from, to); !errors.Is(err, unix.ENOSPC) {
 		t.Error(err)
+	}
+}
+
+func TestNameReplacesNothing(t *testing.T) {
+	folder := t.TempDir()
+	from, to := filepath.Join(folder, "a"), filepath.Join(folder, "b")
+	for _, path := range []string{from, to} {
+		if err := os.WriteFile(path, []byte(path), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Name(from, to); !errors.Is(err, fs.ErrExist) || read(t, from) != from || read(t, to) != to {
+		t.Error(err)
+	}
+	if err := Name(from, to+"c"); err != nil || read(t, to+"c") != from {
+		t.Error(err)
+	}
+	if names := entries(t, folder); len(names) != 2 {
+		t.Errorf("left behind: %v", names)
 	}
 }
 
