@@ -35,6 +35,7 @@ type handshake struct {
 	stale   bool
 	job     *job // the newest part that came this way; nil where none did
 	before  *job // the newest but one, or more, with a verdict
+	came    bool // a part came this way, here or to the station before
 	counter uint32
 	over    bool // the PLC took its result or gave up, or it was cleared
 }
@@ -148,10 +149,10 @@ func (s *Station) step(before written) ua.StatusCode {
 	h := &s.handshake
 	arrived := h.now.present && !before.present
 	if h.now.counts {
-		arrived = h.now.present && (h.job == nil || h.now.counter != h.counter)
+		arrived = h.now.present && (!h.came || h.now.counter != h.counter)
 	}
 	gap := uint32(1)
-	if arrived && h.now.counts && h.job != nil {
+	if arrived && h.now.counts && h.came {
 		now, newest := part.Sequence{Value: h.now.counter, Bits: bits}, part.Sequence{Value: h.counter, Bits: bits}
 		if distance, forward := now.Since(newest); forward {
 			gap = distance
@@ -167,15 +168,27 @@ func (s *Station) step(before written) ua.StatusCode {
 		return ua.StatusOK
 	}
 	t := part.Trigger{PartID: h.now.partID, Lot: h.now.lot, Recipe: h.now.recipe, UserData: h.now.userData}
-	t.Standing = s.numbers.Last.Bits > 0 && h.job == nil && !h.now.rested
+	t.Standing = s.numbers.Last.Bits > 0 && !h.came && !h.now.rested
 	h.before = h.told()
 	h.job = &job{trigger: t, counter: h.now.counter}
-	h.counter, h.over = h.now.counter, false
+	h.came, h.counter, h.over = true, h.now.counter, false
 	s.bring(h.job, gap)
 	if !h.now.counts {
 		h.job.counter = h.job.trigger.Sequence.Value
 	}
 	return ua.StatusOK
+}
+
+// Follow goes on with what the PLC has written to the station before, which has ended: one that writes on change does
+// not write it again. Another station's clients are other PLCs. It is called before Run.
+func (s *Station) Follow(before *Station) {
+	if !slices.Equal(s.cfg.Clients, before.cfg.Clients) {
+		return
+	}
+	before.mu.Lock()
+	defer before.mu.Unlock()
+	h := before.handshake
+	s.handshake = handshake{now: h.now, came: h.came, counter: h.counter}
 }
 
 // leave ends the newest part: the PLC took its result, or gave up.

@@ -131,6 +131,40 @@ func TestHandshakePresentAtStart(t *testing.T) {
 	}
 }
 
+// A reload keeps what a PLC has written that writes on change: its next part is no part that may have stood there for
+// long, the part before it comes no second time, and those between them are missed.
+func TestHandshakeGoesOnAfterReload(t *testing.T) {
+	put := func(s *Station, pairs ...any) {
+		t.Helper()
+		var nodes []*ua.WriteValue
+		for i := 0; i < len(pairs); i += 2 {
+			nodes = append(nodes, &ua.WriteValue{NodeID: writer{}.node(pairs[i].(string)), AttributeID: ua.AttributeIDValue,
+				Value: &ua.DataValue{Value: ua.MustVariant(pairs[i+1])}})
+		}
+		for _, status := range s.take(nodes) {
+			if status != ua.StatusOK {
+				t.Errorf("%v: %v", pairs, status)
+			}
+		}
+	}
+	for _, present := range []bool{false, true} { // while the config is reloaded
+		old, _ := station(t)
+		put(old, "PartPresent", false, "Lot", "L1")
+		put(old, "TriggerSeq", uint32(7), "PartPresent", true)
+		put(old, "PartPresent", present)
+		s, _ := station(t)
+		s.Follow(old)
+		put(s, "PlcHeartbeat", uint32(1))
+		if s.handshake.job != nil {
+			t.Errorf("present %v: a part came by the heartbeat", present)
+		}
+		put(s, "TriggerSeq", uint32(9), "PartPresent", true)
+		if j := s.handshake.job; j == nil || j.trigger.Standing || j.trigger.Lot != "L1" || s.last != 0 {
+			t.Errorf("present %v: %+v, sequence %d", present, j, s.last)
+		}
+	}
+}
+
 // A request of which one value is refused does not stand at all: no part begins with the names of the one before.
 func TestHandshakeRefusesAsAWhole(t *testing.T) {
 	t.Parallel()
