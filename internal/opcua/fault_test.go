@@ -317,6 +317,36 @@ func TestNamesTakeLong(t *testing.T) {
 	}
 }
 
+// Without a counter nothing tells later of a part that was gone before its names were read: it is told at once, without
+// names, and so is the next.
+func TestGoneBeforeItsNames(t *testing.T) {
+	p := startPLC(t, plc.Config{Tags: map[string]any{"result_seq": nil}})
+	cfg := configFor(p)
+	cfg.Profile = Minimal
+	cfg.Tags.TriggerSeq, cfg.Tags.ResultSeq = "", ""
+	peer, err := know(cfg, certificates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := peer.connect(t.Context(), calm())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	w := newWatch(sample{}, false, time.Hour)
+	heard := make(ear, 10)
+	for range 2 {
+		at := time.Now()
+		if err := s.tell(t.Context(), &w, sample{present: true, at: at}, heard); err != nil {
+			t.Fatal(err)
+		}
+		if got := heard.want(t, "triggered").trigger; got != (part.Trigger{SeenAt: at}) {
+			t.Errorf("%+v", got)
+		}
+		heard.want(t, "withdrawn")
+	}
+}
+
 func TestDoubtfulInputIsNeverFalse(t *testing.T) {
 	p := startPLC(t, plc.Config{})
 	for _, c := range []struct {
