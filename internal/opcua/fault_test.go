@@ -243,6 +243,34 @@ func TestLateWrite(t *testing.T) {
 	atRest(t, p)
 }
 
+// A pass does not become valid where the PLC would carry that out after the cycle; what it was told is made safe.
+func TestNoTimeForValidity(t *testing.T) {
+	const slow = time.Second
+	var written writes
+	p := startPLC(t, plc.Config{OnWrite: written.add, IgnoreWatchdog: true, ResultLimit: patience})
+	l, heard := calmLink(t, configFor(p))
+	heard.want(t, "connected")
+	p.Present(plc.Part{})
+	trigger := heard.want(t, "triggered").trigger
+	written.take()
+	l.session.Load().rounds = slow
+	p.DelayWrites(slow)
+	ctx, cancel := context.WithTimeout(t.Context(), slow+slow/2)
+	defer cancel()
+	if err := l.Answer(ctx, part.Result{Trigger: trigger, Verdict: part.Pass, Reason: part.None}); !errors.Is(err, errNoTime) || part.ReasonOf(err, part.Unknown) != part.LinkLost {
+		t.Errorf("Answer: %v", err)
+	}
+	heard.want(t, "disconnected")
+	p.DelayWrites(0)
+	connectedAgain(t, heard)
+	for _, w := range written.take() {
+		if strings.Contains(w, "result_valid=true") {
+			t.Errorf("the PLC saw %q", w)
+		}
+	}
+	atRest(t, p)
+}
+
 // An answer whose time is over before its turn came sends nothing and breaks nothing.
 func TestAnswerTooLateToBegin(t *testing.T) {
 	p := startPLC(t, plc.Config{})
