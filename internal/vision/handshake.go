@@ -104,16 +104,18 @@ func (s *Station) write(_ *serve.Session, r *ua.WriteRequest) (ua.Response, erro
 		return nil, ua.StatusBadTooManyOperations
 	}
 	response := &ua.WriteResponse{ResponseHeader: s.server.Header(r), DiagnosticInfos: []*ua.DiagnosticInfo{}}
-	response.Results = s.take(r.NodesToWrite)
-	if slices.Contains(response.Results, ua.StatusBadInvalidState) && s.short() && s.reserve() == nil { // the PLC's counter has jumped
-		response.Results = s.take(r.NodesToWrite)
+	results, short := s.take(r.NodesToWrite)
+	if short && s.reserve() == nil { // the PLC's counter has jumped
+		results, _ = s.take(r.NodesToWrite)
 	}
+	response.Results = results
 	return response, nil
 }
 
 // take carries out what one request writes, and then acts on it as a whole. Where any of it is refused nothing of it
-// stands, or a part would be taken for the one before; only a sign of life counts for itself.
-func (s *Station) take(nodes []*ua.WriteValue) (results []ua.StatusCode) {
+// stands, or a part would be taken for the one before; only a sign of life counts for itself. Short tells whether it was
+// refused for want of numbers, whoever reserves them then.
+func (s *Station) take(nodes []*ua.WriteValue) (results []ua.StatusCode, short bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := &s.handshake
@@ -133,6 +135,7 @@ func (s *Station) take(nodes []*ua.WriteValue) (results []ua.StatusCode) {
 		refusal = s.step(before)
 	}
 	if refusal != ua.StatusOK {
+		short = s.reserved.need > 0
 		h.now = before // nothing has happened: the PLC may try again
 		for i := range results {
 			if results[i] == ua.StatusOK {
@@ -140,7 +143,7 @@ func (s *Station) take(nodes []*ua.WriteValue) (results []ua.StatusCode) {
 			}
 		}
 	}
-	return results
+	return results, short
 }
 
 // step acts on what has changed since. With a counter a new value is a new part, without one the rise of PartPresent is.

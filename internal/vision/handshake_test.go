@@ -141,7 +141,8 @@ func TestHandshakeGoesOnAfterReload(t *testing.T) {
 			nodes = append(nodes, &ua.WriteValue{NodeID: writer{}.node(pairs[i].(string)), AttributeID: ua.AttributeIDValue,
 				Value: &ua.DataValue{Value: ua.MustVariant(pairs[i+1])}})
 		}
-		for _, status := range s.take(nodes) {
+		results, _ := s.take(nodes)
+		for _, status := range results {
 			if status != ua.StatusOK {
 				t.Errorf("%v: %v", pairs, status)
 			}
@@ -241,6 +242,7 @@ func TestHandshake(t *testing.T) {
 		if got := plc.outputs(); got != atRest {
 			t.Errorf("after part %s: %s", c.part, got)
 		}
+		ready(t, s)
 	}
 	if got := fmt.Sprint(plc.get("ResultSeq", "ResultPartId", "ResultCode")); got != "[1002 B 1]" {
 		t.Errorf("what stays: %s", got)
@@ -281,7 +283,7 @@ func TestHandshake(t *testing.T) {
 // A counter that has jumped by more than there are numbers kept is taken at once all the same.
 func TestHandshakeJump(t *testing.T) {
 	t.Parallel()
-	plc, _, w := startWriter(t)
+	plc, s, w := startWriter(t)
 	for _, c := range []struct {
 		seq  uint32
 		want string
@@ -293,6 +295,7 @@ func TestHandshakeJump(t *testing.T) {
 			t.Errorf("%s, want %s", got, c.want)
 		}
 		plc.put("PartPresent", false)
+		ready(t, s)
 	}
 	w.reasons(t, 3)
 	w.mu.Lock()
@@ -314,11 +317,7 @@ func TestHandshakeWithoutCounter(t *testing.T) {
 	if got := w.reasons(t, 1); got[0] != part.Overrun {
 		t.Errorf("given up: %s", got)
 	}
-	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
-		if _, mode := s.states(); mode == stateReady {
-			break
-		}
-	}
+	ready(t, s)
 	plc.put("PartId", "A", "PartPresent", true)
 	if got := plc.verdict(); got != "[43 true false 1 A]" {
 		t.Errorf("the next: %s", got)

@@ -62,13 +62,6 @@ func (s *Station) room(numbers uint32) bool {
 	return left >= numbers
 }
 
-// short tells whether more numbers were asked for than there were.
-func (s *Station) short() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.reserved.need > 0
-}
-
 // reserve has numbers there before they are asked for.
 func (s *Station) reserve() error {
 	s.reserved.turn.Lock()
