@@ -143,7 +143,6 @@ func TestSwallowedConnections(t *testing.T) {
 	for spared, name := range []string{"from discovery on", "from the session on"} {
 		for _, lasts := range []time.Duration{time.Second, 2300 * time.Millisecond} {
 			t.Run(name+" for "+lasts.String(), func(t *testing.T) {
-				t.Parallel()
 				p := startPLC(t, plc.Config{IgnoreWatchdog: true, ResultLimit: patience})
 				cable, err := plc.NewCable(p.Address())
 				if err != nil {
