@@ -68,14 +68,16 @@ func TestKillCalled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	for kill := range kills + 1 {
+	killed := 0
+	for ; ; killed++ {
 		daemon := exec.Command(program, "run", "-c", config)
 		daemon.Stdout, daemon.Stderr = log, log
 		if err := daemon.Start(); err != nil {
 			t.Fatal(err)
 		}
 		client := connectCalled(t, address, own, filepath.Join(folder, "state/pki/linectl.der"))
-		if kill == kills { // the last: what comes now tells what went by before it
+		// On a busy machine many rounds end before their first result.
+		if killed >= kills && (len(told) >= kills || killed == 4*kills) { // what comes now tells what went by before it
 			bring(t.Context(), client, 3)
 			client.Close(t.Context())
 			if err := daemon.Process.Signal(os.Interrupt); err != nil {
@@ -131,7 +133,7 @@ func TestKillCalled(t *testing.T) {
 			t.Errorf("number %d is accounted for %d times", number, accounted[number])
 		}
 	}
-	t.Logf("%d parts got a number, the PLC was told %d results; %d rows, %d numbers count as missed after %d kills", len(parts), len(told), len(rows), missed, kills)
+	t.Logf("%d parts got a number, the PLC was told %d results; %d rows, %d numbers count as missed after %d kills", len(parts), len(told), len(rows), missed, killed)
 	if len(told) < kills {
 		t.Error("the test did not reach what it should test")
 	}

@@ -83,7 +83,7 @@ func (p *program) probePLC(ctx context.Context, cfg config.Config) error {
 	for _, other := range report.Others {
 		fmt.Fprintf(p.out, "\nThe same names are at %s once more, another line's perhaps. Is that one meant? Write its part_present into [plc.tags] and probe again.\n", shown(other, 200))
 	}
-	fmt.Fprintf(p.out, "\npoll         %s\n%s", roundTrips(report), histogram(report.Rounds))
+	fmt.Fprintf(p.out, "\nrequests     %s\n%s", roundTrips(report), histogram(report.Rounds))
 	fmt.Fprintf(p.out, "subscription %s\nclock        %s\n\n", granted(report), offset(report))
 	if err := p.print(nil, []string{"trigger", "news after", "requests", "each", "in all", fmt.Sprintf("line.cycle %s", cfg.Line.Cycle)}, paths(report, cfg.Line.Cycle.Std())); err != nil {
 		return err

@@ -52,7 +52,7 @@ while the link is up and 1 otherwise.`,
 				rows = append(rows, []string{"security", "INSECURE: neither signed nor encrypted"})
 			}
 			if s.Path.Trigger != "" {
-				rows = append(rows, []string{"path", fmt.Sprintf("%s, %s of each part's time; %s is kept back for the result, where line.write_margin is less", s.Path.Trigger, inMilliseconds(s.Path.Whole()), inMilliseconds(s.Path.Margin()))})
+				rows = append(rows, []string{"path", fmt.Sprintf("%s, %s of each part's time", s.Path.Trigger, inMilliseconds(s.Path.Whole()))})
 			}
 			rows = append(rows, []string{"sessions", fmt.Sprint(s.Sessions)})
 			for _, name := range sortedKeys(s.Outages) {

@@ -59,7 +59,10 @@ func (p *program) serve(ctx context.Context) error {
 		if err != nil || next == nil {
 			break
 		}
-		station, now, err = p.change(ctx, now, next, log)
+		before := station.called
+		if station, now, err = p.change(ctx, now, next, log); err == nil && before != nil && station.called != nil {
+			station.called.Follow(before)
+		}
 	}
 	notify(log, daemon.SdNotifyStopping)
 	return err

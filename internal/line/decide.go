@@ -171,9 +171,9 @@ func (m *machine) answered(e Answered) {
 		e.Err = fmt.Errorf("not sent: the PLC had gone on")
 	}
 	m.deliver(e)
-	if e.Err == nil {
-		// A PLC that was slow when the session began may be faster since. A hiccup keeps back no more than that.
-		m.margin = max(m.settings.WriteMargin, min(m.slowest, max(2*e.Took, m.margin*3/4)))
+	if e.Begun {
+		// What is begun later than a PLC needs would only be cut off. One hiccup says nothing of a PLC.
+		m.margin, m.took = max(m.settings.WriteMargin, min(m.took, e.Took)), e.Took
 	}
 	if !current {
 		return

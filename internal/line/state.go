@@ -58,7 +58,7 @@ type State struct {
 
 	link      bool          // a session is up and its outputs are safe
 	session   int           // counts sessions
-	slowest   time.Duration // twice what writing a result took when the session began
+	took      time.Duration // what telling the last result took
 	margin    time.Duration // kept back from a cycle for the write
 	recovered bool          // the PLC's record of its last result has been compared with the store's in this session
 	unproven  bool          // the PLC's program has not been seen to run in this session

@@ -73,8 +73,6 @@ func (m *machine) connected(e Connected) {
 	m.link, m.recovered, m.stale, m.raised = true, false, false, false
 	m.session++
 	m.unproven = e.Snapshot.Unproven
-	m.slowest = e.Snapshot.Margin
-	m.margin = max(m.settings.WriteMargin, m.slowest)
 	t, told := e.Snapshot.Trigger, e.Snapshot.Told.Sequence
 	switch distance := m.distance(told); {
 	case !m.follows(told) || !e.Snapshot.Told.Written() || distance > m.distance(t.Sequence): // no echo is ahead of its trigger

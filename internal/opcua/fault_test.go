@@ -143,7 +143,6 @@ func TestSwallowedConnections(t *testing.T) {
 	for spared, name := range []string{"from discovery on", "from the session on"} {
 		for _, lasts := range []time.Duration{time.Second, 2300 * time.Millisecond} {
 			t.Run(name+" for "+lasts.String(), func(t *testing.T) {
-				t.Parallel()
 				p := startPLC(t, plc.Config{IgnoreWatchdog: true, ResultLimit: patience})
 				cable, err := plc.NewCable(p.Address())
 				if err != nil {
@@ -243,6 +242,34 @@ func TestLateWrite(t *testing.T) {
 	atRest(t, p)
 }
 
+// A pass does not become valid where the PLC would carry that out after the cycle; what it was told is made safe.
+func TestNoTimeForValidity(t *testing.T) {
+	const slow = time.Second
+	var written writes
+	p := startPLC(t, plc.Config{OnWrite: written.add, IgnoreWatchdog: true, ResultLimit: patience})
+	l, heard := calmLink(t, configFor(p))
+	heard.want(t, "connected")
+	p.Present(plc.Part{})
+	trigger := heard.want(t, "triggered").trigger
+	written.take()
+	l.session.Load().rounds = slow
+	p.DelayWrites(slow)
+	ctx, cancel := context.WithTimeout(t.Context(), slow+slow/2)
+	defer cancel()
+	if err := l.Answer(ctx, part.Result{Trigger: trigger, Verdict: part.Pass, Reason: part.None}); !errors.Is(err, errNoTime) || part.ReasonOf(err, part.Unknown) != part.LinkLost {
+		t.Errorf("Answer: %v", err)
+	}
+	heard.want(t, "disconnected")
+	p.DelayWrites(0)
+	connectedAgain(t, heard)
+	for _, w := range written.take() {
+		if strings.Contains(w, "result_valid=true") {
+			t.Errorf("the PLC saw %q", w)
+		}
+	}
+	atRest(t, p)
+}
+
 // An answer whose time is over before its turn came sends nothing and breaks nothing.
 func TestAnswerTooLateToBegin(t *testing.T) {
 	p := startPLC(t, plc.Config{})
@@ -314,6 +341,36 @@ func TestNamesTakeLong(t *testing.T) {
 	}
 	if err := see(time.Nanosecond); outage(err, Failed) != Silent {
 		t.Errorf("the names were not told three times: %v", err)
+	}
+}
+
+// Without a counter nothing tells later of a part that was gone before its names were read: it is told at once, without
+// names, and so is the next.
+func TestGoneBeforeItsNames(t *testing.T) {
+	p := startPLC(t, plc.Config{Tags: map[string]any{"result_seq": nil}})
+	cfg := configFor(p)
+	cfg.Profile = Minimal
+	cfg.Tags.TriggerSeq, cfg.Tags.ResultSeq = "", ""
+	peer, err := know(cfg, certificates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := peer.connect(t.Context(), calm())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	w := newWatch(sample{}, false, time.Hour)
+	heard := make(ear, 10)
+	for range 2 {
+		at := time.Now()
+		if err := s.tell(t.Context(), &w, sample{present: true, at: at}, heard); err != nil {
+			t.Fatal(err)
+		}
+		if got := heard.want(t, "triggered").trigger; got != (part.Trigger{SeenAt: at}) {
+			t.Errorf("%+v", got)
+		}
+		heard.want(t, "withdrawn")
 	}
 }
 

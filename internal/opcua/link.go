@@ -244,9 +244,7 @@ func (l *Link) serve(ctx context.Context) (lasted time.Duration, err error) {
 	l.status.Path = s.path
 	l.mu.Unlock()
 	l.enter(Up, nil)
-	snapshot := first.snapshot()
-	snapshot.Margin = s.path.Margin()
-	l.listener.Connected(snapshot)
+	l.listener.Connected(first.snapshot())
 
 	listen := s.poll
 	if s.feed != nil {

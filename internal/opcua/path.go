@@ -17,27 +17,18 @@ type Path struct {
 	Wait    time.Duration `json:"wait_ns"`  // longest until a change at the PLC is asked for or told
 	Round   time.Duration `json:"round_ns"` // one request and its answer, 9 of 10 times
 	Rounds  int           `json:"rounds"`   // requests from the news of a part to result_valid
-	Writes  int           `json:"writes"`   // the last of these, which write the result
 }
 
 // Whole is the longest time from part_present at the PLC to result_valid there that is not spent on the
 // inspection.
 func (p Path) Whole() time.Duration { return p.Wait + time.Duration(p.Rounds)*p.Round }
 
-// Margin is what has to be kept back for writing a result: twice the time that it takes, since a write that is cut
-// off may be carried out all the same, after the cycle.
-func (p Path) Margin() time.Duration { return 2 * time.Duration(p.Writes) * p.Round }
-
-// needs is what a part's cycle must have besides the inspection.
-func (p Path) needs() time.Duration { return p.Whole() + p.Margin()/2 }
-
 // path is how a session with this config costs, given one round trip and the wait for news.
 func (c Config) path(wait, round time.Duration) Path {
-	p := Path{Trigger: c.Trigger, Wait: wait, Round: round, Writes: 2} // the data, result_valid
+	p := Path{Trigger: c.Trigger, Wait: wait, Round: round, Rounds: 3} // the part's names, the data, result_valid
 	if c.VerifyWrites {
-		p.Writes++
+		p.Rounds++
 	}
-	p.Rounds = p.Writes + 1 // the part's names
 	if c.Trigger == Polling {
 		p.Rounds++ // the reading that brings the news
 	}
@@ -52,7 +43,7 @@ func (c Config) with(s Source) Config {
 
 // Fits says why the path is too slow for a cycle; nil where it is not.
 func (p Path) Fits(cycle time.Duration) error {
-	if p.needs() < cycle {
+	if p.Whole() < cycle {
 		return nil
 	}
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/1e6) }
@@ -60,8 +51,8 @@ func (p Path) Fits(cycle time.Duration) error {
 	if p.Trigger == Subscribing {
 		next = "set plc.trigger to poll, lower plc.poll if the PLC grants shorter intervals, or raise line.cycle and the PLC's own limit; 'linectl plc probe' shows what it grants"
 	}
-	return hint.New(hint.Failure, fmt.Errorf("the path to the PLC is too slow: it takes up to %s of each part's time (news of the part after up to %s, then %d requests of %s, and once more those %d that write the result), and line.cycle is %s",
-		ms(p.needs()), ms(p.Wait), p.Rounds, ms(p.Round), p.Writes, cycle), next)
+	return hint.New(hint.Failure, fmt.Errorf("the path to the PLC is too slow: it takes up to %s of each part's time (news of the part after up to %s, then %d requests of %s), and line.cycle is %s",
+		ms(p.Whole()), ms(p.Wait), p.Rounds, ms(p.Round), cycle), next)
 }
 
 const (
@@ -69,23 +60,23 @@ const (
 	pathTime   = 200 * time.Millisecond // for all of them; a slow PLC shows itself in the first
 )
 
-// round measures one round trip with everything that a line reads: the time that 9 of 10 did not exceed, since one
-// hiccup says nothing about a path.
+// round measures one round trip: the time that 9 of 10 did not exceed, since one hiccup says nothing about a path.
 func (s *session) round(ctx context.Context) (time.Duration, error) {
-	read := slices.Compact(slices.Sorted(slices.Values(slices.Concat(s.polled, s.latched))))
-	rounds, err := s.measure(ctx, read, pathRounds, pathTime)
+	rounds, err := s.measure(ctx, pathRounds, pathTime)
 	return percentile(rounds, 90), err
 }
 
-// measure reads the signals again and again, and returns how long each reading took, in ascending order.
-func (s *session) measure(ctx context.Context, wanted []signal, most int, within time.Duration) (rounds []time.Duration, err error) {
+// measure reads everything that a line reads again and again, and returns how long one request took of each reading, in
+// ascending order.
+func (s *session) measure(ctx context.Context, most int, within time.Duration) (rounds []time.Duration, err error) {
 	var nodes []*ua.ReadValueID
-	for _, sig := range wanted {
+	for _, sig := range present(s, partPresent, triggerSeq, resultAck, plcHeartbeat, partID, recipeID, lot, userData) {
 		nodes = append(nodes, &ua.ReadValueID{NodeID: s.ids[sig], AttributeID: ua.AttributeIDValue})
 	}
 	if len(nodes) == 0 {
 		nodes = []*ua.ReadValueID{{NodeID: clock(), AttributeID: ua.AttributeIDValue}}
 	}
+	requests := (len(nodes) + s.most - 1) / s.most // of one reading, where the PLC takes few nodes in each
 	for end := time.Now().Add(within); len(rounds) < most && time.Now().Before(end); {
 		before := time.Now()
 		for part := range slices.Chunk(nodes, s.most) {
@@ -93,7 +84,7 @@ func (s *session) measure(ctx context.Context, wanted []signal, most int, within
 				return nil, fmt.Errorf("measure the path: %w", err)
 			}
 		}
-		rounds = append(rounds, time.Since(before))
+		rounds = append(rounds, time.Since(before)/time.Duration(requests))
 	}
 	slices.Sort(rounds)
 	return rounds, nil

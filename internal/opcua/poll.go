@@ -126,7 +126,13 @@ func (s *session) tell(ctx context.Context, w *watch, now sample, listener Liste
 	case v.sequence(triggerSeq) != now.sequence:
 		return nil // the PLC went on: this part went by unseen, and the next poll sees the one after it
 	case len(s.latched) > 0 && !v.is(partPresent) && !w.byAck:
-		return nil // it is gone, and the names may be those of the next one
+		if now.sequence.Known() {
+			return nil // it is gone, and the names may be those of the next one; the counter will tell
+		}
+		w.taken()
+		listener.Triggered(part.Trigger{SeenAt: w.since})
+		now.present, now.at = false, time.Now()
+		return s.tell(ctx, w, now, listener)
 	}
 	w.taken()
 	listener.Triggered(v.trigger(now.sequence, w.since)) // the deadline runs from there, however long the names took

@@ -37,14 +37,14 @@ type TagReport struct {
 }
 
 // Report is everything that a PLC offers and grants. Durations are measured over the session that a
-// line would have, with the number of nodes that a line polls.
+// line would have, with the nodes that a line reads.
 type Report struct {
 	Endpoint   string          `json:"endpoint"`
 	Offers     []Offer         `json:"endpoints"`
 	Namespaces []string        `json:"namespaces"`
 	Tags       []TagReport     `json:"tags"`
 	Others     []string        `json:"other_sets,omitempty"` // ways to where the same signals are found once more
-	Rounds     []time.Duration `json:"round_trips_ns"`       // of the poll, in ascending order
+	Rounds     []time.Duration `json:"round_trips_ns"`       // of everything that a line reads, in ascending order
 	Clock      time.Duration   `json:"clock_offset_ns"`
 	ClockKnown bool            `json:"clock_known"`
 	// Publishing and Sampling are the intervals that the PLC grants where the shortest is asked for.
@@ -170,7 +170,7 @@ func (s *session) probe(ctx context.Context, p peer, report *Report) error {
 	}
 	report.Section = section(p.cfg, report.Tags)
 	report.clock(ctx, s)
-	if report.Rounds, err = s.measure(ctx, present(s, partPresent, triggerSeq, resultAck, plcHeartbeat), probeRounds, probeTime); err != nil {
+	if report.Rounds, err = s.measure(ctx, probeRounds, probeTime); err != nil {
 		return p.explain(err)
 	}
 	report.subscribe(ctx, s) // last: where it is refused, the library takes the connection for lost

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gopcua/opcua/ua"
 
@@ -24,6 +25,7 @@ func (l *Link) Answer(ctx context.Context, result part.Result) error {
 			return errOldPart
 		}
 		pass := result.Verdict == part.Pass
+		begun := time.Now()
 		if err := s.put(ctx,
 			assign{accept, pass}, assign{reject, !pass},
 			assign{resultSeq, result.Trigger.Sequence.Value}, assign{resultPartID, result.Trigger.PartID}, assign{resultRecipeID, result.Trigger.Recipe},
@@ -35,6 +37,10 @@ func (l *Link) Answer(ctx context.Context, result part.Result) error {
 			if err := s.verifyResult(ctx, result); err != nil {
 				return fmt.Errorf("read the result back: %w", err)
 			}
+		}
+		// What is sent now and cut off with the cycle may be carried out all the same, after it.
+		if end, limited := ctx.Deadline(); pass && limited && time.Until(end) < min(s.rounds, time.Since(begun)) {
+			return errNoTime
 		}
 		if err := s.put(ctx, assign{resultValid, true}); err != nil {
 			return fmt.Errorf("write result_valid: %w", err)
@@ -117,6 +123,9 @@ func (s *session) verifyResult(ctx context.Context, result part.Result) error {
 // errOldPart refuses the result of a part that came before this session, where no counter could tell
 // the PLC so.
 var errOldPart = fmt.Errorf("%w: the part belongs to an earlier session, and there is no counter to say so", part.ErrNotSent)
+
+var errNoTime = failure("raise line.cycle and the PLC's own limit, or take load off the PLC's CPU or the network; 'linectl plc probe' shows where the time goes",
+	"write result_valid: what is left of the cycle is less than one request to this PLC takes")
 
 // write has the session to itself for one thing to say. If that fails, nobody knows what the PLC has
 // carried out, and the session ends.

@@ -146,7 +146,6 @@ type Snapshot struct {
 	Told    Told
 	// Unproven: whether the PLC's program runs is still to be seen. A PLC in STOP answers all of this.
 	Unproven bool
-	Margin   time.Duration // to be kept back from the cycle for telling this PLC, as measured; 0 where nothing was
 }
 
 // Status is what the PLC is told about the station itself.

@@ -113,7 +113,8 @@ func FuzzWrite(f *testing.F) {
 		if !request(wire, w) {
 			t.Skip()
 		}
-		status := s.take([]*ua.WriteValue{w})[0]
+		results, _ := s.take([]*ua.WriteValue{w})
+		status := results[0]
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.handshake.pass() {

@@ -35,6 +35,7 @@ type handshake struct {
 	stale   bool
 	job     *job // the newest part that came this way; nil where none did
 	before  *job // the newest but one, or more, with a verdict
+	came    bool // a part came this way, here or to the station before
 	counter uint32
 	over    bool // the PLC took its result or gave up, or it was cleared
 }
@@ -103,16 +104,18 @@ func (s *Station) write(_ *serve.Session, r *ua.WriteRequest) (ua.Response, erro
 		return nil, ua.StatusBadTooManyOperations
 	}
 	response := &ua.WriteResponse{ResponseHeader: s.server.Header(r), DiagnosticInfos: []*ua.DiagnosticInfo{}}
-	response.Results = s.take(r.NodesToWrite)
-	if slices.Contains(response.Results, ua.StatusBadInvalidState) && s.short() && s.reserve() == nil { // the PLC's counter has jumped
-		response.Results = s.take(r.NodesToWrite)
+	results, short := s.take(r.NodesToWrite)
+	if short && s.reserve() == nil { // the PLC's counter has jumped
+		results, _ = s.take(r.NodesToWrite)
 	}
+	response.Results = results
 	return response, nil
 }
 
 // take carries out what one request writes, and then acts on it as a whole. Where any of it is refused nothing of it
-// stands, or a part would be taken for the one before; only a sign of life counts for itself.
-func (s *Station) take(nodes []*ua.WriteValue) (results []ua.StatusCode) {
+// stands, or a part would be taken for the one before; only a sign of life counts for itself. Short tells whether it was
+// refused for want of numbers, whoever reserves them then.
+func (s *Station) take(nodes []*ua.WriteValue) (results []ua.StatusCode, short bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := &s.handshake
@@ -132,6 +135,7 @@ func (s *Station) take(nodes []*ua.WriteValue) (results []ua.StatusCode) {
 		refusal = s.step(before)
 	}
 	if refusal != ua.StatusOK {
+		short = s.reserved.need > 0
 		h.now = before // nothing has happened: the PLC may try again
 		for i := range results {
 			if results[i] == ua.StatusOK {
@@ -139,7 +143,7 @@ func (s *Station) take(nodes []*ua.WriteValue) (results []ua.StatusCode) {
 			}
 		}
 	}
-	return results
+	return results, short
 }
 
 // step acts on what has changed since. With a counter a new value is a new part, without one the rise of PartPresent is.
@@ -148,10 +152,10 @@ func (s *Station) step(before written) ua.StatusCode {
 	h := &s.handshake
 	arrived := h.now.present && !before.present
 	if h.now.counts {
-		arrived = h.now.present && (h.job == nil || h.now.counter != h.counter)
+		arrived = h.now.present && (!h.came || h.now.counter != h.counter)
 	}
 	gap := uint32(1)
-	if arrived && h.now.counts && h.job != nil {
+	if arrived && h.now.counts && h.came {
 		now, newest := part.Sequence{Value: h.now.counter, Bits: bits}, part.Sequence{Value: h.counter, Bits: bits}
 		if distance, forward := now.Since(newest); forward {
 			gap = distance
@@ -167,15 +171,27 @@ func (s *Station) step(before written) ua.StatusCode {
 		return ua.StatusOK
 	}
 	t := part.Trigger{PartID: h.now.partID, Lot: h.now.lot, Recipe: h.now.recipe, UserData: h.now.userData}
-	t.Standing = s.numbers.Last.Bits > 0 && h.job == nil && !h.now.rested
+	t.Standing = s.numbers.Last.Bits > 0 && !h.came && !h.now.rested
 	h.before = h.told()
 	h.job = &job{trigger: t, counter: h.now.counter}
-	h.counter, h.over = h.now.counter, false
+	h.came, h.counter, h.over = true, h.now.counter, false
 	s.bring(h.job, gap)
 	if !h.now.counts {
 		h.job.counter = h.job.trigger.Sequence.Value
 	}
 	return ua.StatusOK
+}
+
+// Follow goes on with what the PLC has written to the station before, which has ended: one that writes on change does
+// not write it again. Another station's clients are other PLCs. It is called before Run.
+func (s *Station) Follow(before *Station) {
+	if !slices.Equal(s.cfg.Clients, before.cfg.Clients) {
+		return
+	}
+	before.mu.Lock()
+	defer before.mu.Unlock()
+	h := before.handshake
+	s.handshake = handshake{now: h.now, came: h.came, counter: h.counter}
 }
 
 // leave ends the newest part: the PLC took its result, or gave up.

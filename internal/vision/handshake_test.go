@@ -131,6 +131,41 @@ func TestHandshakePresentAtStart(t *testing.T) {
 	}
 }
 
+// A reload keeps what a PLC has written that writes on change: its next part is no part that may have stood there for
+// long, the part before it comes no second time, and those between them are missed.
+func TestHandshakeGoesOnAfterReload(t *testing.T) {
+	put := func(s *Station, pairs ...any) {
+		t.Helper()
+		var nodes []*ua.WriteValue
+		for i := 0; i < len(pairs); i += 2 {
+			nodes = append(nodes, &ua.WriteValue{NodeID: writer{}.node(pairs[i].(string)), AttributeID: ua.AttributeIDValue,
+				Value: &ua.DataValue{Value: ua.MustVariant(pairs[i+1])}})
+		}
+		results, _ := s.take(nodes)
+		for _, status := range results {
+			if status != ua.StatusOK {
+				t.Errorf("%v: %v", pairs, status)
+			}
+		}
+	}
+	for _, present := range []bool{false, true} { // while the config is reloaded
+		old, _ := station(t)
+		put(old, "PartPresent", false, "Lot", "L1")
+		put(old, "TriggerSeq", uint32(7), "PartPresent", true)
+		put(old, "PartPresent", present)
+		s, _ := station(t)
+		s.Follow(old)
+		put(s, "PlcHeartbeat", uint32(1))
+		if s.handshake.job != nil {
+			t.Errorf("present %v: a part came by the heartbeat", present)
+		}
+		put(s, "TriggerSeq", uint32(9), "PartPresent", true)
+		if j := s.handshake.job; j == nil || j.trigger.Standing || j.trigger.Lot != "L1" || s.last != 0 {
+			t.Errorf("present %v: %+v, sequence %d", present, j, s.last)
+		}
+	}
+}
+
 // A request of which one value is refused does not stand at all: no part begins with the names of the one before.
 func TestHandshakeRefusesAsAWhole(t *testing.T) {
 	t.Parallel()
@@ -207,6 +242,7 @@ func TestHandshake(t *testing.T) {
 		if got := plc.outputs(); got != atRest {
 			t.Errorf("after part %s: %s", c.part, got)
 		}
+		ready(t, s)
 	}
 	if got := fmt.Sprint(plc.get("ResultSeq", "ResultPartId", "ResultCode")); got != "[1002 B 1]" {
 		t.Errorf("what stays: %s", got)
@@ -247,7 +283,7 @@ func TestHandshake(t *testing.T) {
 // A counter that has jumped by more than there are numbers kept is taken at once all the same.
 func TestHandshakeJump(t *testing.T) {
 	t.Parallel()
-	plc, _, w := startWriter(t)
+	plc, s, w := startWriter(t)
 	for _, c := range []struct {
 		seq  uint32
 		want string
@@ -259,6 +295,7 @@ func TestHandshakeJump(t *testing.T) {
 			t.Errorf("%s, want %s", got, c.want)
 		}
 		plc.put("PartPresent", false)
+		ready(t, s)
 	}
 	w.reasons(t, 3)
 	w.mu.Lock()
@@ -280,11 +317,7 @@ func TestHandshakeWithoutCounter(t *testing.T) {
 	if got := w.reasons(t, 1); got[0] != part.Overrun {
 		t.Errorf("given up: %s", got)
 	}
-	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
-		if _, mode := s.states(); mode == stateReady {
-			break
-		}
-	}
+	ready(t, s)
 	plc.put("PartId", "A", "PartPresent", true)
 	if got := plc.verdict(); got != "[43 true false 1 A]" {
 		t.Errorf("the next: %s", got)

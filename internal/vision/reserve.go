@@ -25,8 +25,7 @@ func (n Numbers) next() (last uint32, lost bool) {
 	if n.Last.Bits != bits {
 		return n.Reserved.Value, n.Reserved.Value > 0
 	}
-	distance, forward := n.Reserved.Since(n.Last)
-	if n.Reserved.Bits != bits || !forward || distance == 0 {
+	if distance := n.Reserved.Value - n.Last.Value; n.Reserved.Bits != bits || distance == 0 || distance > farthest {
 		return n.Last.Value, false
 	}
 	return n.Reserved.Value, true
@@ -42,7 +41,8 @@ type reservation struct {
 }
 
 const (
-	ahead           = 16 // numbers reserved at once: about as many a crash can lose
+	ahead           = 16      // numbers reserved at once: about as many a crash can lose
+	farthest        = 1 << 17 // reserved beyond the newest row: the longest jump of a counter, and what is not stored yet
 	reservePatience = 5 * time.Second
 )
 
@@ -62,31 +62,30 @@ func (s *Station) room(numbers uint32) bool {
 	return left >= numbers
 }
 
-// short tells whether more numbers were asked for than there were.
-func (s *Station) short() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.reserved.need > 0
-}
-
 // reserve has numbers there before they are asked for.
 func (s *Station) reserve() error {
 	s.reserved.turn.Lock()
 	defer s.reserved.turn.Unlock()
 	s.mu.Lock()
-	last := s.last + s.reserved.need + ahead
+	r := &s.reserved
+	need := r.need
+	last := s.last + max(need+ahead, r.last-s.last) // what may have been given out is never taken back
 	s.mu.Unlock()
 	err := s.reserveTo(last)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := &s.reserved
 	if err != nil && !r.failing {
 		s.log.Error("parts are refused once the numbers run out that the record knows of: no more can be stored", "error", err, "hint", hint.Of(err))
 	}
-	if r.failing = err != nil; !r.failing {
-		r.last, r.need = last, 0
+	r.failing = err != nil
+	if r.failing {
+		return err
 	}
-	return err
+	r.last = last
+	if r.need <= need { // more may have been asked for meanwhile
+		r.need = 0
+	}
+	return nil
 }
 
 func (s *Station) reserveTo(last uint32) error {

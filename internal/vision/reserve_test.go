@@ -49,6 +49,8 @@ func TestWhereTheSequenceGoesOn(t *testing.T) {
 		{"a crash", of(41, 32), of(100, 32), 100, true},
 		{"a crash before the first row", of(0, 32), of(64, 32), 64, true},
 		{"a crash where the sequence runs over", of(1<<32-2, 32), of(62, 32), 62, true},
+		{"a crash after the longest jump", of(41, 32), of(41+1<<16+2*ahead, 32), 41 + 1<<16 + 2*ahead, true},
+		{"and one across 0", of(1<<32-2, 32), of(1<<16, 32), 1 << 16, true},
 		{"another master has counted since", of(1_000_000, 32), of(100, 32), 1_000_000, false},
 		{"and has begun anew", of(3, 32), of(1_000_000, 32), 3, false},
 		{"with a narrower counter", of(3, 16), of(1_000_000, 32), 1_000_000, true},
@@ -61,9 +63,8 @@ func TestWhereTheSequenceGoesOn(t *testing.T) {
 
 // A number is given out only when the record has that it may have been; one that cannot be kept is not given out.
 func TestNumbersAreReserved(t *testing.T) {
-	s, _ := station(t)
 	b := &book{}
-	s.last, s.numbers.Reserve, s.reserved.last = 41, b.reserve, 41
+	s, _ := stationFrom(t, Numbers{Last: part.Sequence{Value: 41, Bits: bits}, Reserve: b.reserve})
 	if _, err := s.trigger(part.Trigger{}); !errors.Is(err, ua.StatusBadInvalidState) {
 		t.Errorf("nothing is reserved: %v", err)
 	}
@@ -119,5 +120,32 @@ func TestNumbersAreReserved(t *testing.T) {
 	work.Wait()
 	if b.kept() != s.last {
 		t.Errorf("after an orderly end %d are kept, the last is %d", b.kept(), s.last)
+	}
+}
+
+// What was reserved stays so while more is reserved, and what is asked for meanwhile is not forgotten.
+func TestReservationGoesOn(t *testing.T) {
+	b := &book{}
+	s, _ := stationFrom(t, Numbers{Last: part.Sequence{Value: 41, Bits: bits}, Reserve: b.reserve})
+	ask := func(numbers uint32) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.room(numbers)
+	}
+	if ask(500) {
+		t.Error("nothing is reserved")
+	}
+	s.numbers.Reserve = func(ctx context.Context, last part.Sequence) error {
+		ask(2000)
+		return b.reserve(ctx, last)
+	}
+	if err := s.reserve(); err != nil || !ask(500) || s.reserved.need == 0 {
+		t.Errorf("%v; up to %d, short: %v", err, b.kept(), s.reserved.need > 0)
+	}
+	s.numbers.Reserve = b.reserve
+	for range 2 { // the second as keepRoom does it after the write that asked
+		if err := s.reserve(); err != nil || !ask(2000) || s.reserved.need > 0 || b.kept() != 41+2000+ahead {
+			t.Errorf("%v; up to %d, short: %v", err, b.kept(), s.reserved.need > 0)
+		}
 	}
 }

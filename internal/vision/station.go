@@ -98,6 +98,7 @@ func New(cfg Config, folder string, numbers Numbers, cycle time.Duration, recipe
 		numbers: numbers, reserved: reservation{low: make(chan struct{}, 1)},
 	}
 	s.last, s.lost = numbers.next()
+	s.reserved.last = s.last // no number is given out before the first is reserved
 	for _, file := range cfg.Clients {
 		der, err := pki.Read(file)
 		if err != nil {

@@ -141,14 +141,20 @@ func (s *silent) Stale(bool)              {}
 
 func station(t testing.TB) (*Station, *silent) {
 	t.Helper()
+	s, heard := stationFrom(t, counting(1<<32-2))
+	s.reserved.last = s.last + 1<<31 // nobody reserves more
+	return s, heard
+}
+
+func stationFrom(t testing.TB, numbers Numbers) (*Station, *silent) {
+	t.Helper()
 	heard := &silent{}
 	cfg := Config{Listen: "127.0.0.1:0", Clients: []string{filepath.Join(certificates, "plc.der")}}
-	s, err := New(cfg, certificates, counting(1<<32-2), time.Second, "bracket", heard, slog.New(slog.DiscardHandler))
+	s, err := New(cfg, certificates, numbers, time.Second, "bracket", heard, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.up = true
-	s.reserved.last = s.last + 1<<31 // nobody reserves more
 	return s, heard
 }
 

@@ -128,14 +128,19 @@ func startFrom(t *testing.T, numbers Numbers) (*Station, *world) {
 		}
 	})
 	t.Cleanup(func() { stop(); work.Wait() })
-	for until := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	ready(t, s)
+	return s, w
+}
+
+// ready waits until the line has done with the part before, of which the PLC may know a moment sooner.
+func ready(t *testing.T, s *Station) {
+	t.Helper()
+	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
 		if _, mode := s.states(); mode == stateReady {
-			return s, w
-		}
-		if time.Now().After(until) {
-			t.Fatal("the station is not ready")
+			return
 		}
 	}
+	t.Fatal("the station is not ready")
 }
 
 // foreign runs a client that nobody of this project wrote the OPC UA of, and gives what it printed.
