@@ -38,7 +38,7 @@ func trial(t Timing, score string, limit time.Duration) recipe.Trial {
 // has decided on its precision or its score, or it has learned more. What came of it is the budget's last trial from then
 // on. exceeded says that the recipe takes too long.
 func (t *trainer) measureAgain(ctx context.Context, r *recipe.Recipe) (exceeded, err error) {
-	if r.Training.Budget == nil {
+	if r.Training.Budget == nil || len(r.Training.Budget.Trials) == 0 { // without trials it is of another's making: nothing to hold it against
 		return nil, nil
 	}
 	b := *r.Training.Budget
@@ -57,9 +57,6 @@ func (t *trainer) measureAgain(ctx context.Context, r *recipe.Recipe) (exceeded,
 	defer i.scorer.Close() // the extractor is the trainer's
 	is := recipe.Trial{Backbone: r.Manifest.Backbone.Name, Input: r.Input.Size().String(), Bank: r.Bank.Rows,
 		Precision: i.precision, Score: r.Method.Score, Network: cmp.Or(r.Manifest.Backbone.Precision, patchcore.FP32)}
-	if len(b.Trials) == 0 { // of another's making: nothing to hold it against
-		return nil, nil
-	}
 	if was := b.Trials[len(b.Trials)-1]; was.Precision == is.Precision && cmp.Or(was.Score, patchcore.Max) == is.Score &&
 		cmp.Or(was.Network, patchcore.FP32) == is.Network && was.Bank >= is.Bank {
 		return nil, nil

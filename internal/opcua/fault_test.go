@@ -298,15 +298,7 @@ func TestSilentPLC(t *testing.T) {
 // what is gone by then is no part.
 func TestNamesTakeLong(t *testing.T) {
 	p := startPLC(t, plc.Config{})
-	peer, err := know(configFor(p), certificates)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := peer.connect(t.Context(), calm())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
+	s := sessionOf(t, configFor(p))
 	w := newWatch(sample{sequence: part.Sequence{Bits: 16}}, false, time.Hour)
 	heard := make(ear, 10)
 	p.Present(plc.Part{ID: "A7"})
@@ -351,15 +343,7 @@ func TestGoneBeforeItsNames(t *testing.T) {
 	cfg := configFor(p)
 	cfg.Profile = Minimal
 	cfg.Tags.TriggerSeq, cfg.Tags.ResultSeq = "", ""
-	peer, err := know(cfg, certificates)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := peer.connect(t.Context(), calm())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.close()
+	s := sessionOf(t, cfg)
 	w := newWatch(sample{}, false, time.Hour)
 	heard := make(ear, 10)
 	for range 2 {

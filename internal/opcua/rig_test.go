@@ -170,6 +170,21 @@ func startLink(t testing.TB, cfg Config) (*Link, ear) {
 	return l, heard
 }
 
+// sessionOf connects without a link, and closes the session when the test ends.
+func sessionOf(t testing.TB, cfg Config) *session {
+	t.Helper()
+	peer, err := know(cfg, certificates)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := peer.connect(t.Context(), calm())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.close)
+	return s
+}
+
 // calmLink is startLink for tests in which nothing is late on purpose.
 func calmLink(t testing.TB, cfg Config) (*Link, ear) {
 	t.Helper()

@@ -58,8 +58,9 @@ func Group(descriptors []float32, dim int) []int {
 		if slices.ContainsFunc(group, func(i int) bool { return taken[i] }) {
 			continue
 		}
+		least := slices.Min(group)
 		for _, i := range group {
-			taken[i], first[i] = true, slices.Min(group)
+			taken[i], first[i] = true, least
 		}
 	}
 	groups, number := make([]int, n), make(map[int]int)

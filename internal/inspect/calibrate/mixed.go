@@ -11,10 +11,9 @@ import (
 // leftWithin bounds what cutting the places along a direction into so many heaps may leave of their variance within
 // the heaps. A normal distribution that is cut at best leaves 36, 19 and 12 % (Max, "Quantizing for minimum distortion",
 // 1960), a uniform one 25, 11 and 6 %. As many kinds leave far less.
-var leftWithin = map[int]float64{2: 0.08, 3: 0.04, 4: 0.025}
+var leftWithin = []float64{2: 0.08, 3: 0.04, 4: 0.025}
 
 const (
-	mostHeaps = 4
 	leastKind = 0.1 // share of the pictures that is a kind, and no stray
 	mainShare = 0.3 // of all variance that the direction must explain
 )
@@ -74,7 +73,7 @@ func split(descriptors []float32, dim int, of []int, least int) (kinds [][]int) 
 	for i, p := range order {
 		places[i] = p.place
 	}
-	for heaps := 2; heaps <= mostHeaps; heaps++ {
+	for heaps := 2; heaps < len(leftWithin); heaps++ {
 		ends, within := cut(places, heaps, least)
 		if !(within <= leftWithin[heaps]*variance) {
 			continue
