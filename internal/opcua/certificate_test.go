@@ -3,90 +3,21 @@ package opcua
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"log/slog"
-	"math/big"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"linectl/internal/hint"
 	"linectl/internal/opcua/pki"
+	"linectl/internal/opcua/pki/pkitest"
 	"linectl/internal/sim/plc"
 )
 
-// identity puts an identity of the given name and days of life into a folder, as pki would, and returns its
-// certificate. All have the same key: making one takes time.
-func identity(t *testing.T, folder, name string, from, until time.Duration) *x509.Certificate {
-	t.Helper()
-	key := anyKey(t)
-	template := x509.Certificate{
-		SerialNumber: big.NewInt(int64(len(name)) + int64(until.Abs())),
-		Subject:      pkix.Name{CommonName: name},
-		SubjectKeyId: []byte(name),
-		NotBefore:    time.Now().Add(from),
-		NotAfter:     time.Now().Add(until),
-		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment | x509.KeyUsageDataEncipherment | x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-		URIs:         []*url.URL{{Scheme: "urn", Opaque: "test:" + name}},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
-	if err := os.WriteFile(filepath.Join(folder, name+".pem"), content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return certificate
-}
-
-var anyKey = func() func(*testing.T) *rsa.PrivateKey {
-	var once sync.Once
-	var key *rsa.PrivateKey
-	var err error
-	return func(t *testing.T) *rsa.PrivateKey {
-		once.Do(func() { key, err = rsa.GenerateKey(rand.Reader, 2048) })
-		if err != nil {
-			t.Fatal(err)
-		}
-		return key
-	}
-}()
-
 const day = 24 * time.Hour
-
-// revoke writes a list of the certificate's own issuer (itself) that names it.
-func revoke(t *testing.T, file string, c *x509.Certificate, next time.Duration, also ...*x509.Certificate) {
-	t.Helper()
-	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: time.Now().Add(-10 * day), NextUpdate: time.Now().Add(next)}
-	for _, r := range also {
-		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: r.SerialNumber, RevocationTime: time.Now().Add(-day)})
-	}
-	der, err := x509.CreateRevocationList(rand.Reader, list, c, anyKey(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, der, 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // The PLC's certificate has run out, comes from the future, or is revoked: no session, and the reason.
 func TestServersCertificateIsChecked(t *testing.T) {
@@ -106,12 +37,12 @@ func TestServersCertificateIsChecked(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			folder := t.TempDir()
-			certificate := identity(t, folder, "plc", c.from, c.until)
+			certificate := pkitest.Identity(t, folder, "plc", c.from, c.until)
 			p := startPLC(t, plc.Config{Folder: folder, Tags: map[string]any{}})
 			cfg := configFor(p)
 			if c.revoked {
 				cfg.Revoked = filepath.Join(t.TempDir(), "list.crl")
-				revoke(t, cfg.Revoked, certificate, day, certificate)
+				pkitest.Revoke(t, cfg.Revoked, certificate, day, certificate)
 			}
 			err := Check(t.Context(), cfg, certificates, 0)
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want) || !strings.Contains(hint.Of(err), c.next)) {
@@ -137,8 +68,8 @@ func TestServersCertificateIsChecked(t *testing.T) {
 
 func TestRevocationLists(t *testing.T) {
 	folder := t.TempDir()
-	issuer, other := identity(t, t.TempDir(), "issuer", -day, day), identity(t, t.TempDir(), "bystander", -day, day)
-	revoke(t, filepath.Join(folder, "old.crl"), issuer, -time.Hour, issuer)
+	issuer, other := pkitest.Identity(t, t.TempDir(), "issuer", -day, day), pkitest.Identity(t, t.TempDir(), "bystander", -day, day)
+	pkitest.Revoke(t, filepath.Join(folder, "old.crl"), issuer, -time.Hour, issuer)
 	if err := os.WriteFile(filepath.Join(folder, "issuer.der"), issuer.Raw, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +122,7 @@ func (k keeper) Note(kind, detail string) { k.notes <- kind + ": " + detail }
 // linectl's own certificate is about to run out: its follower is made, told in log and record, and takes over.
 func TestOwnCertificateIsRenewed(t *testing.T) {
 	folder := t.TempDir()
-	identity(t, folder, Name, -300*day, 40*day)
+	pkitest.Identity(t, folder, Name, -300*day, 40*day)
 	p := startPLC(t, plc.Config{})
 	cfg := configFor(p)
 	var logged bytes.Buffer
@@ -222,7 +153,7 @@ func TestOwnCertificateIsRenewed(t *testing.T) {
 	}
 
 	// On the last day it is the one that the PLC sees.
-	identity(t, folder, Name, -300*day, time.Hour)
+	pkitest.Identity(t, folder, Name, -300*day, time.Hour)
 	p.Withdraw()
 	only := startPLC(t, plc.Config{Trusted: [][]byte{next.Certificate}})
 	if err := Check(t.Context(), configFor(only), folder, 0); err != nil {
@@ -304,7 +235,7 @@ func TestSecrets(t *testing.T) {
 // A key that others can read is not used.
 func TestKeyOfEverybody(t *testing.T) {
 	folder := t.TempDir()
-	identity(t, folder, Name, -day, 300*day)
+	pkitest.Identity(t, folder, Name, -day, 300*day)
 	file := filepath.Join(folder, Name+".pem")
 	if err := os.Chmod(file, 0o640); err != nil {
 		t.Fatal(err)

@@ -2,17 +2,11 @@ package vision
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +20,7 @@ import (
 	"linectl/internal/hint"
 	linectl "linectl/internal/opcua"
 	"linectl/internal/opcua/pki"
+	"linectl/internal/opcua/pki/pkitest"
 	"linectl/internal/part"
 )
 
@@ -285,34 +280,14 @@ func TestAddressIsTaken(t *testing.T) {
 	}
 }
 
-// issued puts an identity of the given days of life into a folder, as pki would.
-func issued(t *testing.T, folder, name string, until time.Duration, key *rsa.PrivateKey) *x509.Certificate {
+// issued puts an identity of the given time of life into a folder, and its certificate beside it.
+func issued(t *testing.T, folder, name string, until time.Duration) *x509.Certificate {
 	t.Helper()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: name}, SubjectKeyId: []byte(name),
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(until),
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCRLSign, URIs: []*url.URL{{Scheme: "urn", Opaque: "test:" + name}},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
+	c := pkitest.Identity(t, folder, name, -time.Hour, until)
+	if err := pki.Keep(filepath.Join(folder, name+".der"), c.Raw); err != nil {
 		t.Fatal(err)
 	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content := append(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
-	if err := os.WriteFile(filepath.Join(folder, name+".pem"), content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := pki.Keep(filepath.Join(folder, name+".der"), der); err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return certificate
+	return c
 }
 
 // noting is a line that keeps what people have to know.
@@ -327,13 +302,9 @@ func (n *noting) Note(kind, detail string) { n.notes = append(n.notes, kind+": "
 // either side, is told before.
 func TestCertificatesAreLookedAfter(t *testing.T) {
 	const day = 24 * time.Hour
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
 	folder := t.TempDir()
-	issued(t, folder, linectl.Name, 40*day, key)
-	sound, soon, gone := issued(t, folder, "sound", 300*day, key), issued(t, folder, "soon", 20*day, key), issued(t, folder, "gone", -time.Minute, key)
+	issued(t, folder, linectl.Name, 40*day)
+	sound, soon, gone := issued(t, folder, "sound", 300*day), issued(t, folder, "soon", 20*day), issued(t, folder, "gone", -time.Minute)
 	cfg := Config{Listen: "127.0.0.1:0"}
 	for _, name := range []string{"sound", "soon", "gone"} {
 		cfg.Clients = append(cfg.Clients, filepath.Join(folder, name+".der"))
@@ -367,17 +338,15 @@ func TestCertificatesAreLookedAfter(t *testing.T) {
 		t.Errorf("told: %s", told)
 	}
 
-	list, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
-		Number: big.NewInt(1), ThisUpdate: time.Now(), NextUpdate: time.Now().Add(day),
-		RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: sound.SerialNumber, RevocationTime: time.Now()}},
-	}, sound, key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := os.Mkdir(filepath.Join(folder, "revoked"), 0o750); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(folder, "revoked/list.crl")
+	pkitest.Revoke(t, file, sound, day, sound)
+	list, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for content, want := range map[string]error{string(list): ua.StatusBadCertificateRevoked, "no list": ua.StatusBadCertificateRevocationUnknown} {
 		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
 			t.Fatal(err)

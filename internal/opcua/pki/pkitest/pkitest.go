@@ -1,4 +1,4 @@
-// Package pkitest runs the tests of a package that starts OPC UA servers.
+// Package pkitest has what tests of OPC UA servers and clients need: certificates, and a place for them.
 package pkitest
 
 import (
