@@ -9,7 +9,6 @@ seeded random weights: time does not depend on what they know.
 
 import argparse
 import hashlib
-import subprocess
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import timm
 import torch
 from anomalib.models.image.patchcore.torch_model import PatchcoreModel
 from golden import network, pictures
+from turns import Engine, timed
 
 LAYERS = ["layer2", "layer3"]
 CARD = """name = "{name}"
@@ -78,31 +78,6 @@ class Features(torch.nn.Module):
         return dict(zip(("layer1", "layer2", "layer3"), self.net(x), strict=True))
 
 
-class Engine:
-    """A process of linectl's engine."""
-
-    def __init__(self, program: Path, folder: Path, dim: int, size: int, threads: int, *more: str) -> None:
-        self.process = subprocess.Popen(
-            [program, "-backbone", folder / "backbone.onnx", "-bank", folder / "bank.f32", "-picture", folder / "picture.f32",
-             "-dim", str(dim), "-size", str(size), "-threads", str(threads), *more],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # fmt: skip
-
-    def __call__(self) -> tuple[float, float]:
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        took, score = self.process.stdout.readline().split()
-        return float(took), float(score)
-
-
-def timed(run) -> "callable":  # noqa: ANN001
-    def once() -> tuple[float, float]:
-        begun = time.perf_counter()
-        score = run()
-        return 1000 * (time.perf_counter() - begun), float(score)
-
-    return once
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--network", default="resnet18", choices=["resnet18", "resnet50", "wide_resnet50_2"])
@@ -158,10 +133,10 @@ def main() -> None:
         "anomalib, PyTorch": timed(in_torch),
         "anomalib, ONNX Runtime": timed(lambda: session.run(None, {"input": tensor})[0].item()),
         "anomalib, OpenVINO": timed(lambda: compiled(tensor)[0].item()),
-        "linectl, fp32 bank": Engine(o.engine, o.folder, dim, o.size, o.threads, "-precision", "fp32"),
-        "linectl, int8 bank": Engine(o.engine, o.folder, dim, o.size, o.threads),
-        "linectl, int8 bank and map": Engine(o.engine, o.folder, dim, o.size, o.threads, "-map"),
-        "linectl, int8 bank and net": Engine(o.engine, o.folder, dim, o.size, o.threads, "-int8"),
+        "linectl, fp32 bank": Engine(o.engine, backbone, o.folder, dim, o.size, "-threads", str(o.threads), "-precision", "fp32"),
+        "linectl, int8 bank": Engine(o.engine, backbone, o.folder, dim, o.size, "-threads", str(o.threads)),
+        "linectl, int8 bank and map": Engine(o.engine, backbone, o.folder, dim, o.size, "-threads", str(o.threads), "-map"),
+        "linectl, int8 bank and net": Engine(o.engine, backbone, o.folder, dim, o.size, "-threads", str(o.threads), "-int8"),
     }
     took = {name: [] for name in contenders}
     score = {}

@@ -1,7 +1,9 @@
-// Package golden reads the golden files of tools/parity for tests: safetensors, compressed by gzip.
+// Package golden is for tests against the golden files of tools/parity: it reads them (safetensors, compressed by gzip) and
+// knows the device to compute them on.
 package golden
 
 import (
+	"cmp"
 	"compress/gzip"
 	"encoding/binary"
 	"encoding/json"
@@ -10,6 +12,9 @@ import (
 	"os"
 	"testing"
 )
+
+// Device is what golden files are to be computed on: LINECTL_TEST_DEVICE, or the CPU.
+func Device() string { return cmp.Or(os.Getenv("LINECTL_TEST_DEVICE"), "cpu") }
 
 // Array is numbers with their shape, row by row.
 type Array struct {

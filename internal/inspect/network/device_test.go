@@ -125,8 +125,8 @@ func features(r *Runtime, width, height int) ([]float32, error) {
 }
 
 const (
-	childDevice = "LINECTL_TEST_DEVICE" // makes TestChild compute on a device
-	childOut    = "LINECTL_TEST_OUT"
+	childDevice = "LINECTL_CHILD_DEVICE" // makes TestChild compute on a device
+	childOut    = "LINECTL_CHILD_OUT"
 )
 
 // TestChild is what the tests of other devices run as a process of its own: a process can load one ONNX
@@ -216,7 +216,20 @@ func TestOpenVINO(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, got := child(t, library, "openvino:CPU")
+	agrees(t, library, "openvino:CPU")
+	for _, device := range []string{"openvino:GPU", "openvino:NPU:fp16", "cuda:0"} {
+		text, all := child(t, library, device)
+		t.Log(text)
+		if all != nil || !strings.Contains(text, "REFUSED: device "+device) || strings.Contains(text, "| \n") {
+			t.Errorf("%s is not refused with a next step: %s", device, text)
+		}
+	}
+}
+
+// agrees holds the features of a device against those of ONNX Runtime's own CPU kernels.
+func agrees(t *testing.T, library, device string) {
+	t.Helper()
+	text, got := child(t, library, device)
 	t.Log(text)
 	r := start(t)
 	var want []float32
@@ -240,13 +253,19 @@ func TestOpenVINO(t *testing.T) {
 	} else {
 		t.Logf("relative difference to cpu: %.1e", relative)
 	}
-	for _, device := range []string{"openvino:GPU", "openvino:NPU:fp16", "cuda:0"} {
-		text, all := child(t, library, device)
-		t.Log(text)
-		if all != nil || !strings.Contains(text, "REFUSED: device "+device) || strings.Contains(text, "| \n") {
-			t.Errorf("%s is not refused with a next step: %s", device, text)
-		}
+}
+
+// TestNVIDIA computes on the first GPU of NVIDIA, with the library of 'make runtime DEVICE=cuda' or of LINECTL_ONNXRUNTIME.
+func TestNVIDIA(t *testing.T) {
+	if !slices.ContainsFunc(driverFiles, func(file string) bool { _, err := os.Stat(file); return err == nil }) {
+		t.Skip("this machine has no GPU of NVIDIA, or no driver of it is loaded")
 	}
+	found, _ := filepath.Glob("../../../.tools/onnxruntime-cuda/libonnxruntime.so.*")
+	library := append(found, os.Getenv(LibraryVariable))[0]
+	if err := (Device{Kind: cuda}).missing(library, driverFiles); err != nil {
+		t.Skip(err)
+	}
+	agrees(t, library, "cuda:0")
 }
 
 // TestPulse: a model is run only while no part uses it, and never while a part is being computed.

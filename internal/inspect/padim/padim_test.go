@@ -16,7 +16,12 @@ import (
 
 func start(t testing.TB) *network.Runtime {
 	t.Helper()
-	r, err := network.Start("", network.CPU, 1)
+	return startOn(t, network.CPU)
+}
+
+func startOn(t testing.TB, device string) *network.Runtime {
+	t.Helper()
+	r, err := network.Start("", device, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +46,7 @@ func tensors(t testing.TB, r *network.Runtime, shapes ...[3]int) []network.Featu
 // TestGolden fits and scores as anomalib 2.7's own PadimModel did on the same feature maps
 // (tools/parity/golden.py), of a ResNet-18 and a WideResNet-50-2.
 func TestGolden(t *testing.T) {
-	r := start(t)
+	r := startOn(t, golden.Device())
 	layers := []string{"layer1", "layer2", "layer3"}
 	for _, name := range []string{"resnet18", "wide_resnet50_2"} {
 		arrays := golden.Read(t, "testdata/"+name+".safetensors.gz")

@@ -13,7 +13,11 @@ import (
 // TestGolden holds scores and maps against those of anomalib 2.7's own PatchcoreModel on the same feature
 // maps and the same bank (tools/parity/golden.py), of a ResNet-18 and a WideResNet-50-2.
 func TestGolden(t *testing.T) {
-	r := start(t)
+	r := startOn(t, golden.Device())
+	precisions := []string{FP32}
+	if r.Device().Int8() {
+		precisions = append(precisions, Int8)
+	}
 	for _, name := range []string{"resnet18", "wide_resnet50_2"} {
 		arrays := golden.Read(t, "testdata/"+name+".safetensors.gz")
 		bank := Bank{Rows: arrays["bank"].Shape[0], Dim: arrays["bank"].Shape[1], Vectors: arrays["bank"].Values}
@@ -25,7 +29,7 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, precision := range []string{FP32, Int8} {
+			for _, precision := range precisions {
 				for _, score := range []string{Max, Reweighted} {
 					s, err := NewScorer(r, features, bank, Options{Score: score, Precision: precision})
 					if err != nil {

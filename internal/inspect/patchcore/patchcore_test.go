@@ -14,7 +14,12 @@ import (
 
 func start(t *testing.T) *network.Runtime {
 	t.Helper()
-	r, err := network.Start("", network.CPU, 1)
+	return startOn(t, network.CPU)
+}
+
+func startOn(t *testing.T, device string) *network.Runtime {
+	t.Helper()
+	r, err := network.Start("", device, 1)
 	if err != nil {
 		t.Fatal(err)
 	}

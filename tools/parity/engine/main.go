@@ -28,16 +28,17 @@ func main() {
 	score := flag.String("score", patchcore.Reweighted, "max, reweighted or mean_top_k")
 	precision := flag.String("precision", "int8", "of the bank: fp32 or int8")
 	eight := flag.Bool("int8", false, "compute the network in 8 bits, too")
+	device := flag.String("device", network.CPU, "cpu, cuda:0 or another of docs/devices.md")
 	threads := flag.Int("threads", 2, "threads of the network")
 	enlarge := flag.Bool("map", false, "also make the smoothed map at the picture's size")
 	flag.Parse()
-	if err := run(*backbone, *bank, *picture, *dim, *size, *threads, *enlarge, *eight, patchcore.Options{Score: *score, TopK: 10, Precision: *precision}); err != nil {
+	if err := run(*device, *backbone, *bank, *picture, *dim, *size, *threads, *enlarge, *eight, patchcore.Options{Score: *score, TopK: 10, Precision: *precision}); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(backbonePath, bankPath, picturePath string, dim, size, threads int, enlarge, eight bool, o patchcore.Options) error {
-	runtime, err := network.Start("", network.CPU, threads)
+func run(device, backbonePath, bankPath, picturePath string, dim, size, threads int, enlarge, eight bool, o patchcore.Options) error {
+	runtime, err := network.Start("", device, threads)
 	if err != nil {
 		return err
 	}
