@@ -23,52 +23,58 @@ LAYER_WEIGHTS = (0.5, 1.0, 1.0)
 CROPS = ((128, 64, 0.6), (192, 28, 0.25), (256, 16, 0.15))  # side, pictures in a batch, share of the steps
 DEFECT_WEIGHT = 0.3
 MEAN_DECAY = 0.999
-PEAK_RATE, PEAK_RATE_AFTER_START = 2e-3, 1e-3
+PEAK_RATE, PEAK_RATE_AFTER_START = 2e-3, 5e-4
 SAVE_SECONDS = 180
 
 
 def arithmetic(device):
-    """bfloat16 where the device computes it, float32 where a CPU without AVX-512 would only emulate it, many times slower."""
-    computes = device.type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    """bfloat16 where the device computes it, float32 where a CPU would only emulate it, many times slower."""
+    computes = device.type != "cpu" or torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if computes else torch.float32
 
 
 def crops(images, masks, side, count):
-    """count crops as [count, 3, side, side] of 0 … 1 in steps of 1/255, and their masks [count, side, side].
+    """count crops as [count, 3, side, side] of 0 … 1 in steps of 1/255, and their masks [count, side, side], on the device that
+    holds the images.
 
     Turned, scaled, mirrored, pairs of surfaces joined, then other light, contrast, colour, blur and noise.
     """
-    u = lambda low, high, *shape: torch.empty(shape or (count,)).uniform_(low, high)
-    pick = torch.randint(len(images), (count,))
+    at = {"device": images.device}
+    u = lambda low, high: torch.empty(count, **at).uniform_(low, high)
+    rand, randn = lambda *shape: torch.rand(shape, **at), lambda *shape: torch.randn(shape, **at)
+    pick = torch.randint(len(images), (count,), **at)
     x, m = images[pick].permute(0, 3, 1, 2).float() / 255, masks[pick][:, None].float()
     full = x.shape[-1]
     scale = (torch.exp(u(math.log(0.6), math.log(1.6))) * side / full).clamp(max=1)
-    turn = torch.where(torch.rand(count) < 0.5, u(0, 2 * math.pi), torch.zeros(count))
-    mirror = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
+    turn = torch.where(rand(count) < 0.5, u(0, 2 * math.pi), torch.zeros(count, **at))
+    mirror = torch.where(rand(count) < 0.5, -1.0, 1.0)
     c, s, room = torch.cos(turn) * scale, torch.sin(turn) * scale, (1 - scale).clamp(min=0.03)
     rows = [torch.stack([c * mirror, -s, u(-1, 1) * room], 1), torch.stack([s * mirror, c, u(-1, 1) * room], 1)]
     grid = F.affine_grid(torch.stack(rows, 1), (count, 3, side, side), align_corners=False)
     x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
     m = F.grid_sample(m, grid, mode="nearest", padding_mode="reflection", align_corners=False)[:, 0].long()
+    # Dyes: the renderings are pale, and a network that never saw a vivid colour may answer one with features forty times as long.
+    dye = rand(count, 3, 1, 1)
+    x = torch.where((rand(count) < 0.4).view(-1, 1, 1, 1), (x + 0.3 * rand(count, 1, 1, 1)).clamp(max=1) * dye / dye.amax(1, keepdim=True), x)
     # Two surfaces in one picture, along a wavy edge.
-    other, knots = torch.randperm(count), int(torch.randint(3, 6, ()))
-    wave = F.interpolate(torch.randn(count, 1, knots, knots), size=(side, side), mode="bicubic")[:, 0]
-    join = (wave > 0.3) & (torch.rand(count) < 0.4)[:, None, None]
+    other, knots = torch.randperm(count, **at), int(torch.randint(3, 6, ()))
+    wave = F.interpolate(randn(count, 1, knots, knots), size=(side, side), mode="bicubic")[:, 0]
+    join = (wave > 0.3) & (rand(count) < 0.4)[:, None, None]
     x, m = torch.where(join[:, None], x[other], x), torch.where(join, m[other], m)
     # Light and contrast.
     mean = x.mean((2, 3), keepdim=True)
-    per_colour = torch.where(torch.rand(count) < 0.5, 0.12, 0.04).view(-1, 1, 1, 1)
-    gain = torch.exp(-0.15 + 0.4 * torch.randn(count, 1, 1, 1))
-    offset = torch.randn(count, 1, 1, 1) * 0.08 + torch.randn(count, 3, 1, 1) * per_colour
+    per_colour = torch.where(rand(count) < 0.5, 0.12, 0.04).view(-1, 1, 1, 1)
+    gain = torch.exp(-0.15 + 0.4 * randn(count, 1, 1, 1))
+    offset = randn(count, 1, 1, 1) * 0.08 + randn(count, 3, 1, 1) * per_colour
     x = (x - mean) * gain + mean + offset
-    ramp = torch.linspace(-1, 1, side)
-    slope = torch.randn(count, 2) * 0.1 * (torch.rand(count, 1) < 0.3)
+    ramp = torch.linspace(-1, 1, side, **at)
+    slope = randn(count, 2) * 0.1 * (rand(count, 1) < 0.3)
     x = x + (slope[:, :1, None] * ramp[:, None] + slope[:, 1:, None] * ramp)[:, None]
-    grey = (torch.rand(count) < 0.5).view(-1, 1, 1, 1)
+    grey = (rand(count) < 0.5).view(-1, 1, 1, 1)
     x = torch.where(grey, x.mean(1, keepdim=True), x)
     blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), 3, 1)
-    x = torch.where((torch.rand(count) < 0.2).view(-1, 1, 1, 1), blurred, x)
-    noise = torch.randn_like(x) * (torch.rand(count, 1, 1, 1) ** 2 * 0.03)
+    x = torch.where((rand(count) < 0.2).view(-1, 1, 1, 1), blurred, x)
+    noise = torch.randn_like(x) * (rand(count, 1, 1, 1) ** 2 * 0.03)
     x = x + torch.where(grey, noise[:, :1], noise)
     return (x.clamp(0, 1) * 255).round() / 255, m
 
@@ -80,14 +86,14 @@ class Teacher:
         metadata = {p.key: p.value for p in onnx.load(path, load_external_data=False).metadata_props}
         if not {"mean", "std"} <= metadata.keys():
             raise ValueError(f"{path}: its metadata lack mean and std, so nobody knows how pictures go into it")
-        at = lambda key: torch.tensor([float(v) for v in metadata[key].split(",")]).view(1, 3, 1, 1)
-        self.mean, self.std, self.device, self.dtype = at("mean"), at("std"), device, arithmetic(device)
+        at = lambda key: torch.tensor([float(v) for v in metadata[key].split(",")], device=device).view(1, 3, 1, 1)
+        self.mean, self.std, self.dtype = at("mean"), at("std"), arithmetic(device)
         self.graph = networks.Graph(path, maps).eval().to(device, self.dtype, memory_format=torch.channels_last)
         self.statistics = None
 
     @torch.inference_mode()
     def raw(self, x):
-        x = ((x - self.mean) / self.std).to(self.device, self.dtype, memory_format=torch.channels_last)
+        x = ((x.to(self.mean.device) - self.mean) / self.std).to(self.dtype, memory_format=torch.channels_last)
         return [m.permute(0, 2, 3, 1) for m in self.graph(x)]
 
     def learn_statistics(self, batches):
@@ -159,27 +165,33 @@ def fit_heads(pupil, teacher, batches, prepare):
 
 def train(
     images, masks, teacher_path, folder, sizes=("standard", "small"), start=None, steps=4200, minutes=80.0, pause=None,
-    seed=0, threads=2, maps=TEACHER_MAPS, crop_sizes=CROPS, statistics=4, say=print,
+    seed=0, threads=2, batch=1, maps=TEACHER_MAPS, crop_sizes=CROPS, statistics=4, say=print,
 ):  # fmt: skip
     """Trains until steps or minutes are over, whichever is first. Gives {size: student} with the running means of the weights,
     and the mean losses on the way, [(step, {size: [stride 4, 8, 16, defects]})].
 
-    start: {size: path of an exported file to go on from}. The learning rate falls to nothing at the end, so the end must be known from
-    the beginning. What was reached is in folder/checkpoint.pt, every three minutes and when told to stop by a signal or at the
+    start: {size: path of an exported file to go on from}. batch: how many times as many crops a step takes as CROPS says. The learning
+    rate falls to nothing at the end, so the end must be known from the beginning. What was reached is in folder/checkpoint.pt, every
+    three minutes and when told to stop by a signal or at the
     step pause (then it gives None); called again, training goes on from there. With the same seed, threads and processor it gives
     the same bits, stopped in between or not, unless minutes ended it.
     """
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     images, masks = torch.from_numpy(images), torch.from_numpy(masks)
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (networks.MEAN, networks.STD))
-    prepare = lambda x: ((x - mean) / std).to(device, memory_format=torch.channels_last)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        if images.nbytes + masks.nbytes < torch.cuda.mem_get_info()[0] / 2:  # then crops are cut there, too
+            images, masks = images.to(device), masks.to(device)
+    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (networks.MEAN, networks.STD))
+    prepare = lambda x: ((x.to(device) - mean) / std).contiguous(memory_format=torch.channels_last)
+    crop_sizes = [(side, max(2, round(batch * count)), share) for side, count, share in crop_sizes]
     rates = [PEAK_RATE_AFTER_START if start and size in start else PEAK_RATE for size in sizes]
     torch.manual_seed(seed)
     teacher = Teacher(teacher_path, maps, device)
     checkpoint = os.path.join(folder, "checkpoint.pt")
     saved = torch.load(checkpoint, map_location=device, weights_only=True) if os.path.exists(checkpoint) else None
-    settings = dict(sizes=list(sizes), seed=seed, steps=steps, start=sorted(start or {}), pictures=len(images))
+    settings = dict(sizes=list(sizes), seed=seed, steps=steps, start=sorted(start or {}), pictures=len(images), batch=batch)
     if saved:
         if saved["settings"] != settings:
             raise ValueError(f"{checkpoint} was made with {saved['settings']}, this is {settings}: take another work folder")
@@ -190,12 +202,12 @@ def train(
     pupils = {size: Pupil(size, [len(mean) for mean, _ in teacher.statistics]) for size in sizes}
     for size, path in (start or {}).items():
         if not saved:
-            networks.start_from(pupils[size].net, path, (torch.cat(first) - mean) / std)
+            networks.start_from(pupils[size].net, path, prepare(torch.cat(first)).cpu())
             fit_heads(pupils[size].to(device), teacher, first, prepare)
     groups = [{"params": pupils[s].to(device, memory_format=torch.channels_last).parameters(), "peak": r} for s, r in zip(sizes, rates)]
     optimizer = torch.optim.AdamW(groups, lr=PEAK_RATE, weight_decay=0.02)
     means = {size: {k: v.clone() for k, v in p.state_dict().items()} for size, p in pupils.items()}
-    step, spent, seen, weight, history = 0, 0.0, {size: [0.0] * 4 for size in sizes}, 0.0, []
+    step, spent, seen, weight, history = 0, 0.0, {size: torch.zeros(4, device=device) for size in sizes}, 0.0, []
     if saved:
         step, spent, means, seen, weight, history = (saved[k] for k in ("step", "spent", "means", "seen", "weight", "history"))
         optimizer.load_state_dict(saved["optimizer"])
@@ -230,13 +242,16 @@ def train(
         optimizer.zero_grad(set_to_none=True)
         for size, pupil in pupils.items():
             pupil.train()
+            if size in (start or {}):  # its normalisation gives what the folded layers gave; that of a batch would not
+                for _, bn in networks.convolutions(pupil.net):
+                    bn.eval()
             with torch.autocast(device.type, torch.bfloat16, enabled=teacher.dtype is torch.bfloat16):
                 said, defects = pupil(x, corner)
             losses = [imitation(q, t) for q, t in zip(said, taught)]
             losses.append(F.cross_entropy(defects.float().flatten(0, 2), named.flatten(), weight=kinds))
             sum(w * v for w, v in zip((*LAYER_WEIGHTS, DEFECT_WEIGHT), losses)).backward()
             nn.utils.clip_grad_norm_(pupil.parameters(), 2.0)
-            seen[size] = [0.98 * a + 0.02 * v.item() for a, v in zip(seen[size], losses)]
+            seen[size].lerp_(torch.stack(losses).detach(), 0.02)
         optimizer.step()
         step += 1
         weight = 0.98 * weight + 0.02
@@ -244,7 +259,7 @@ def train(
         if step % 25 == 0 or step == steps:
             spent = time.monotonic() - began
             left = min((steps - step) * spent / step, minutes * 60 - spent)
-            history.append((step, {size: [v / weight for v in seen[size]] for size in sizes}))
+            history.append((step, {size: (seen[size] / weight).tolist() for size in sizes}))
             text = "  ".join(f"{size} " + " ".join(f"{v:.3f}" for v in values) for size, values in history[-1][1].items())
             say(f"step {step} of {steps}  {spent / step:.2f} s/step  {left / 60:.0f} min left  losses {text}")
         if time.monotonic() - last_save > SAVE_SECONDS:
@@ -263,15 +278,15 @@ def train(
 def follow(means, pupils, decay):
     """Moves the running means towards the weights."""
     for size, pupil in pupils.items():
-        for k, v in pupil.state_dict().items():
-            if v.is_floating_point():
-                means[size][k].lerp_(v, 1 - decay)
-            else:
-                means[size][k].copy_(v)
+        weights = pupil.state_dict()
+        moved = [k for k, v in weights.items() if v.is_floating_point()]
+        torch._foreach_lerp_([means[size][k] for k in moved], [weights[k] for k in moved], 1 - decay)
+        for k in weights.keys() - moved:
+            means[size][k].copy_(weights[k])
 
 
 def average(means, channels):
-    """The students with the running means of their weights."""
+    """The students with the running means of their weights, on the CPU."""
     students = {}
     for size, state in means.items():
         pupil = Pupil(size, channels)
