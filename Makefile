@@ -57,7 +57,7 @@ test: ## format, vet and all tests under the race detector
 		{ echo "test: not formatted; run gofmt -w on:"; echo "$$unformatted"; exit 1; } >&2
 	@echo "test: go vet, then go test -race (the first time takes minutes: OpenCV and SQLite are C code)"
 	@$(go) vet -race ./...
-	@$(go) test -race -timeout 30m ./... </dev/null
+	@$(go) test -race -timeout 60m ./... </dev/null
 
 .PHONY: bench
 bench: setup ## the benchmarks; on a quiet machine
