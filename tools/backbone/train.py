@@ -224,6 +224,11 @@ def train(
     previous = {s: signal.signal(s, lambda *_: stop.append(1)) for s in (signal.SIGINT, signal.SIGTERM)}
     shares = torch.tensor([share for _, _, share in crop_sizes])
     kinds = torch.tensor([0.4] + [1.0] * len(render.DEFECTS), device=device)
+    for size, pupil in pupils.items():
+        pupil.train()
+        if size in (start or {}):  # its normalisation gives what the folded layers gave; that of a batch would not
+            for _, bn in networks.convolutions(pupil.net):
+                bn.eval()
     first_step, began, last_save = step, time.monotonic() - spent, time.monotonic()
     while True:
         spent = time.monotonic() - began
@@ -241,10 +246,6 @@ def train(
         x = prepare(x)
         optimizer.zero_grad(set_to_none=True)
         for size, pupil in pupils.items():
-            pupil.train()
-            if size in (start or {}):  # its normalisation gives what the folded layers gave; that of a batch would not
-                for _, bn in networks.convolutions(pupil.net):
-                    bn.eval()
             with torch.autocast(device.type, torch.bfloat16, enabled=teacher.dtype is torch.bfloat16):
                 said, defects = pupil(x, corner)
             losses = [imitation(q, t) for q, t in zip(said, taught)]

@@ -2,8 +2,8 @@
 
     python tools/parity/gpu.py --engine ENGINE --network backbones/linectl_resnet18.onnx [--device cuda:0]
 
-ENGINE is tools/parity/engine, built; LINECTL_ONNXRUNTIME names the ONNX Runtime that knows the device. Needs PyTorch and ONNX,
-as tools/backbone does. All begin with the prepared picture in the host's memory, [1, 3, size, size], and end with PatchCore's
+ENGINE is tools/parity/engine, built; LINECTL_ONNXRUNTIME names the ONNX Runtime that knows the device. Needs what
+tools/backbone/requirements.txt lists. All begin with the prepared picture in the host's memory, [1, 3, size, size], and end with PatchCore's
 greatest distance and the map of distances there. They take turns within one run. fp32 without TF32, as linectl computes, but for
 the row that says so.
 """
@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "backbone")]
+from evaluate import embed  # noqa: E402
 from networks import Graph  # noqa: E402
 from turns import Engine, timed  # noqa: E402
 
@@ -34,18 +34,11 @@ class PatchCore(torch.nn.Module):
         self.register_buffer("norms", bank.square().sum(1))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        patches, shape = embed(self.net(x))
+        maps = self.net(x)
+        patches = embed(maps)[0]
         squared = torch.addmm(self.norms, patches, self.bank.T, alpha=-2).amin(1) + patches.square().sum(1)
         distances = squared.clamp(min=0).sqrt()
-        return distances.max(), distances.view(shape)
-
-
-def embed(maps: list[torch.Tensor]) -> tuple[torch.Tensor, tuple[int, int]]:
-    """Patches [positions, channels] from maps [1, channels, h, w], finest first, and the grid they lie on."""
-    shape = maps[0].shape[-2:]
-    pooled = [F.avg_pool2d(m, 3, 1, 1) for m in maps]
-    pooled = [m if m.shape[-2:] == shape else F.interpolate(m, size=shape, mode="bilinear") for m in pooled]
-    return torch.cat(pooled, 1)[0].flatten(1).T, shape
+        return distances.max(), distances.view(maps[0].shape[-2:])
 
 
 def in_torch(model: PatchCore, picture: torch.Tensor, device: str, tf32: bool):  # noqa: ANN201
