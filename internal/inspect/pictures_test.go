@@ -18,7 +18,8 @@ import (
 // fails where the default backbone tells good from bad less well than it is known to. On magnetic_tile the
 // AUROC of one recipe is a draw: which patches the bank holds hangs on its seed, and eight seeds of an
 // independent fp32 PatchCore gave 0.794 to 0.819, mean 0.804, standard deviation 0.009. The bound lies three
-// of them below the mean, so that it speaks of the engine and not of a seed.
+// of them below the mean, so that it speaks of the engine and not of a seed. Under the race detector, where all of
+// magnetic_tile takes a quarter of an hour, every sixth picture of it stands for all.
 func TestRealPictures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes minutes; leave -short out to run it")
@@ -27,10 +28,15 @@ func TestRealPictures(t *testing.T) {
 	if data == "" {
 		data = "../../../shared/data"
 	}
+	every := 1 // of so many pictures of magnetic_tile one is taken
+	if raceEnabled {
+		every = 6
+	}
 	for _, set := range []struct {
 		name  string
+		every int
 		least float64
-	}{{"figure", 0.97}, {"magnetic_tile", 0.777}} {
+	}{{"figure", 1, 0.97}, {"magnetic_tile", every, 0.777}} {
 		t.Run(set.name, func(t *testing.T) {
 			list, err := os.Open(filepath.Join(data, set.name+".csv"))
 			if err != nil {
@@ -44,7 +50,10 @@ func TestRealPictures(t *testing.T) {
 			good := t.TempDir()
 			var files []string
 			var bad []bool
-			for _, row := range rows[1:] {
+			for i, row := range rows[1:] {
+				if i%set.every != 0 {
+					continue
+				}
 				path, err := filepath.Abs(filepath.Join(data, row[2]))
 				if err != nil {
 					t.Fatal(err)

@@ -220,19 +220,21 @@ func (s *shard) settle() {
 				bound = child
 			}
 		}
-		vector := c.vector(top.row)
-		for top.seen < len(c.rows) {
-			other := c.vectors[top.seen*c.dim : (top.seen+1)*c.dim]
-			d := top.norm + c.norms[top.seen] - 2*c.dot(c.dim, vector, 1, other, 1)
-			if c.rows[top.seen] == top.row {
+		// In variables of its own: this is where choosing spends its time.
+		t, least := *top, s.least
+		vector, vectors, norms, dim, dot := c.vector(t.row), c.vectors, c.norms, c.dim, c.dot
+		for t.seen < len(norms) {
+			d := t.norm + norms[t.seen] - 2*dot(dim, vector, 1, vectors[t.seen*dim:(t.seen+1)*dim], 1)
+			if c.rows[t.seen] == t.row {
 				d = 0 // exactly, whatever rounding says
 			}
-			top.distance = min(top.distance, max(0, d))
-			top.seen++
-			if bound.before(*top) || top.distance <= s.least {
+			t.distance = min(t.distance, max(0, d))
+			t.seen++
+			if bound.before(t) || t.distance <= least {
 				break
 			}
 		}
+		*top = t
 		s.sink()
 	}
 }
