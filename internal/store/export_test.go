@@ -126,10 +126,26 @@ func TestBesideTheLineRecordAndExportVerify(t *testing.T) {
 	var group sync.WaitGroup
 	defer group.Wait()
 	defer stop()
+	// So many parts come in each round: a record that grew as long as a round takes would make each round longer than the
+	// one before.
+	parts := make(chan uint32, 40)
+	next := uint32(0)
+	bring := func() {
+		for range cap(parts) - len(parts) {
+			next++
+			parts <- next
+		}
+	}
 	group.Go(func() {
 		small := c
 		small.Quota = 2000 // bytes
-		for n := uint32(1); ctx.Err() == nil; n++ {
+		for {
+			var n uint32
+			select {
+			case <-ctx.Done():
+				return
+			case n = <-parts:
+			}
 			id := insert(t, s, rejected(n, part.Deadline))
 			s.Late(id, *good(n).Finding)
 			s.KeepPicture(insert(t, s, good(n)), frame(8, 8, int(n)), part.Pass)
@@ -140,8 +156,10 @@ func TestBesideTheLineRecordAndExportVerify(t *testing.T) {
 			}
 		}
 	})
+	bring()
 	waitFor(t, func() bool { return rows(t, s, "removal") > 0 })
-	for range 20 {
+	for range 10 {
+		bring()
 		path, made := exportOf(t, c, Filter{Lot: "L9"})
 		v, problems, err := verifyExport(t, path, VerifyOptions{})
 		if err != nil || problems != nil || made.Missing != 0 || v.Pictures+v.Removed == 0 {
