@@ -28,6 +28,7 @@ type demo struct {
 	folder   string
 	pictures string // real ones; "" renders parts
 	product  string
+	training int
 	parts    int
 	seed     uint64
 	cycle    time.Duration
@@ -54,6 +55,7 @@ The exit code is 0 only if every trigger got exactly one verdict in time and eve
 	f.StringVar(&d.folder, "folder", "linectl-demo", "folder of the demo; one of an earlier demo is replaced")
 	f.StringVar(&d.pictures, "pictures", "", "folder with real pictures in good/ and bad/")
 	f.StringVar(&d.product, "product", parts.Flange.String(), fmt.Sprintf("rendered product, one of %v", parts.Products()))
+	f.IntVar(&d.training, "training", 100, "good pictures to train on, at most")
 	f.IntVar(&d.parts, "parts", 60, "number of parts to send through the line")
 	f.Uint64Var(&d.seed, "seed", 1, "seed of the rendering and of the order of parts")
 	f.DurationVar(&d.cycle, "cycle", 500*time.Millisecond, "cycle of the line: trigger to verdict")
@@ -70,6 +72,9 @@ type sample struct {
 func (d *demo) run(ctx context.Context) (err error) {
 	if d.parts < 1 || d.parts > 100_000 {
 		return hint.New(hint.Usage, fmt.Errorf("--parts %d is out of range; allowed is 1 to 100000", d.parts), "")
+	}
+	if d.training < 1 || d.training > 10_000 {
+		return hint.New(hint.Usage, fmt.Errorf("--training %d is out of range; allowed is 1 to 10000", d.training), "")
 	}
 	if d.folder, err = filepath.Abs(d.folder); err != nil {
 		return err
@@ -138,8 +143,8 @@ func (d *demo) gather() (training string, samples []sample, err error) {
 			return "", nil, hint.New(hint.Usage, err, "")
 		}
 		source = filepath.Join(d.folder, "pictures")
-		fmt.Fprintf(d.out, "rendering %d parts of product %s\n", renderedGood+d.parts, product)
-		if err := parts.Write(source, product, renderedGood+d.parts-bad, bad, d.seed); err != nil {
+		fmt.Fprintf(d.out, "rendering %d parts of product %s\n", d.training+d.parts, product)
+		if err := parts.Write(source, product, d.training+d.parts-bad, bad, d.seed); err != nil {
 			return "", nil, err
 		}
 	}
@@ -172,13 +177,8 @@ func (d *demo) gather() (training string, samples []sample, err error) {
 	}
 	random.Shuffle(len(samples), func(i, j int) { samples[i], samples[j] = samples[j], samples[i] })
 	training = filepath.Join(d.folder, "training")
-	return training, samples, link(goods[sent:min(len(goods), sent+mostTraining)], training)
+	return training, samples, link(goods[sent:min(len(goods), sent+d.training)], training)
 }
-
-const (
-	renderedGood = 100 // good parts that are rendered beside those that are sent
-	mostTraining = 200 // pictures; more do not make a demo better, only longer
-)
 
 // link lays the files out in a folder of their own without copying them.
 func link(files []string, folder string) error {

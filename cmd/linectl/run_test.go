@@ -144,8 +144,8 @@ func TestDaemon(t *testing.T) {
 	}
 }
 
-// TestDemo runs the demo as a newcomer does, with rendered parts.
-func TestDemo(t *testing.T) { demoRun(t, "--parts", "12") }
+// TestDemo runs the demo as a newcomer does, with rendered parts; fewer of them, for the race detector takes ten times as long.
+func TestDemo(t *testing.T) { demoRun(t, "--parts", "12", "--training", "30") }
 
 // TestDemoRealPictures runs it on pictures of real parts, where they are at hand.
 func TestDemoRealPictures(t *testing.T) {
