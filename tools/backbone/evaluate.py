@@ -107,9 +107,12 @@ class Network:
         self.mean, self.std = (at(k, ",".join(map(str, d))) for k, d in (("mean", networks.MEAN), ("std", networks.STD)))
         self.outputs = [o.name for o in self.session.get_outputs()][-2:]
 
-    def __call__(self, picture):
+    def maps(self, picture):
         x = ((picture.astype(np.float32) / 255 - self.mean) / self.std).transpose(2, 0, 1)[None]
-        return embed([torch.from_numpy(m) for m in self.session.run(self.outputs, {self.input: x})])[0]
+        return [torch.from_numpy(m) for m in self.session.run(self.outputs, {self.input: x})]
+
+    def __call__(self, picture):
+        return embed(self.maps(picture))[0]
 
 
 def score(network, sets):
