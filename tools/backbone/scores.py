@@ -1,6 +1,6 @@
 """Would another score than the greatest patch distance serve better? Computed apart from linectl, a measure while developing.
 
-    python tools/backbone/scores.py --data DIR NETWORK.onnx
+    tools/backbone/make.sh scores --data DIR NETWORK.onnx
 
 The AUROC of each score on real sets and on rendered products, with the network, the maps and the bank of evaluate.py but for
 20,000 candidates: the mean of the draws of the bank. docs/accuracy.md has what came out.
