@@ -28,8 +28,8 @@ type demo struct {
 	folder   string
 	pictures string // real ones; "" renders parts
 	product  string
-	training int
-	parts    int
+	training int // good pictures to train on
+	parts    int // to send
 	seed     uint64
 	cycle    time.Duration
 	pause    time.Duration

@@ -122,13 +122,12 @@ func TestBesideTheLineRecordAndExportVerify(t *testing.T) {
 	c.Keep = KeepAll
 	s := openStore(t, c)
 	defer s.Close()
-	ctx, stop := context.WithCancel(t.Context())
 	var group sync.WaitGroup
 	defer group.Wait()
-	defer stop()
 	// So many parts come in each round: a record that grew as long as a round takes would make each round longer than the
 	// one before.
 	parts := make(chan uint32, 40)
+	defer close(parts)
 	next := uint32(0)
 	bring := func() {
 		for range cap(parts) - len(parts) {
@@ -139,13 +138,7 @@ func TestBesideTheLineRecordAndExportVerify(t *testing.T) {
 	group.Go(func() {
 		small := c
 		small.Quota = 2000 // bytes
-		for {
-			var n uint32
-			select {
-			case <-ctx.Done():
-				return
-			case n = <-parts:
-			}
+		for n := range parts {
 			id := insert(t, s, rejected(n, part.Deadline))
 			s.Late(id, *good(n).Finding)
 			s.KeepPicture(insert(t, s, good(n)), frame(8, 8, int(n)), part.Pass)
@@ -158,7 +151,7 @@ func TestBesideTheLineRecordAndExportVerify(t *testing.T) {
 	})
 	bring()
 	waitFor(t, func() bool { return rows(t, s, "removal") > 0 })
-	for range 10 {
+	for range 20 {
 		bring()
 		path, made := exportOf(t, c, Filter{Lot: "L9"})
 		v, problems, err := verifyExport(t, path, VerifyOptions{})

@@ -55,11 +55,16 @@ def embed(maps):
     return torch.cat(pooled, 1).flatten(2).transpose(1, 2)
 
 
+def memory_bank(learn, bank=BANK, candidates=CANDIDATES, seed=0):
+    """So many patches of pictures [positions, channels], chosen among candidates by chance."""
+    patches = torch.cat(learn)
+    keep = torch.from_numpy(np.random.default_rng(seed).permutation(len(patches))[:candidates])
+    return k_center(patches[keep], min(bank, len(keep)), seed)
+
+
 def patchcore(learn, test, bank=BANK, candidates=CANDIDATES):
     """The greatest patch distance of each test picture; learn and test are lists of [positions, channels]."""
-    patches = torch.cat(learn)
-    keep = torch.from_numpy(np.random.default_rng(0).permutation(len(patches))[:candidates])
-    bank = k_center(patches[keep], min(bank, len(keep)))
+    bank = memory_bank(learn, bank, candidates)
     return [float(torch.cdist(p, bank).min(1).values.max()) for p in test]
 
 

@@ -35,9 +35,7 @@ class Draw:
         return replace(self, learn=[change(p) for p in self.learn], test=[change(p) for p in self.test])
 
     def bank_of(self, pictures):
-        patches = torch.cat(pictures)
-        keep = torch.from_numpy(np.random.default_rng(self.seed).permutation(len(patches))[:CANDIDATES])
-        return evaluate.k_center(patches[keep], min(evaluate.BANK, len(keep)), self.seed)
+        return evaluate.memory_bank(pictures, candidates=CANDIDATES, seed=self.seed)
 
     @cached_property
     def bank(self):
@@ -47,6 +45,11 @@ class Draw:
     def found(self):
         """Of each picture to test the distances to the bank, and which vector is the nearest."""
         return [torch.cdist(p, self.bank).min(1) for p in self.test]
+
+    @cached_property
+    def near(self):
+        """Of each patch to learn from which vector of the bank is the nearest, [pictures * positions]."""
+        return torch.cat([torch.cdist(p, self.bank).min(1).indices for p in self.learn])
 
     @cached_property
     def held(self):
@@ -85,8 +88,7 @@ def by_vector(prior):
     so many of them."""
 
     def score(draw):
-        held = draw.held.flatten()
-        near = torch.cat([torch.cdist(p, draw.bank).min(1).indices for p in draw.learn])
+        held, near = draw.held.flatten(), draw.near
         total = lambda x: torch.zeros(len(draw.bank)).index_add_(0, near, x)
         count = total(torch.ones_like(held)) + prior
         mean = (total(held) + prior * held.mean()) / count
@@ -101,7 +103,7 @@ def by_place(prior):
     many pictures."""
 
     def score(draw):
-        kernel = torch.exp(-(torch.arange(-4.0, 5.0) ** 2) / 8)
+        kernel = torch.exp(-(torch.arange(-4.0, 5.0) ** 2) / 8)  # Gaussian, sigma of 2 patches
         kernel /= kernel.sum()
         around = lambda x: F.pad(x.view(1, 1, *draw.grid), (4, 4, 4, 4), mode="reflect")
         blur = lambda x: F.conv2d(F.conv2d(around(x), kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1)).flatten()
