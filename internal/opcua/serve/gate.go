@@ -25,6 +25,7 @@ type gate struct {
 	target   string // of the library, on this machine
 	strict   bool
 	admit    func(certificate []byte) error // of a strict one; nil admits everybody
+	roster   *roster
 	work     sync.WaitGroup
 
 	mu     sync.Mutex
@@ -39,12 +40,12 @@ const (
 	leastChunk    = 8 // its type, whether it is the last, and its size (Part 6, 7.1.2.2)
 )
 
-func openGate(address, target string, strict bool, admit func([]byte) error) (*gate, error) {
+func openGate(address, target string, strict bool, admit func([]byte) error, given *roster) (*gate, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	g := &gate{listener: listener, target: target, strict: strict, admit: admit, conns: map[net.Conn]bool{}}
+	g := &gate{listener: listener, target: target, strict: strict, admit: admit, roster: given, conns: map[net.Conn]bool{}}
 	g.work.Go(func() {
 		for {
 			in, err := listener.Accept()
@@ -109,6 +110,7 @@ func (g *gate) join(in net.Conn) {
 	if err != nil {
 		return
 	}
+	g.roster.given.Add(1)
 	if !g.enter(out) {
 		out.Close()
 		return

@@ -59,6 +59,7 @@ type Server struct {
 	library *server.Server
 	address string
 	gate    *gate
+	roster  *roster
 	load    load
 	feeds   sync.WaitGroup
 	done    chan struct{}
@@ -97,7 +98,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	given := &roster{}
 	options := []server.Option{
+		server.SetLogger(given), // first: other options log
 		server.EndPoint(host, port), server.Certificate(cfg.Identity.Certificate), server.PrivateKey(cfg.Identity.Key),
 		server.EnableAuthMode(user), server.ServerName(cfg.Name),
 	}
@@ -105,7 +108,7 @@ func New(cfg Config) (*Server, error) {
 		options = append(options, server.EnableSecurity(policy, cfg.Mode))
 	}
 	s := &Server{
-		cfg: cfg, library: server.New(options...), address: net.JoinHostPort(host, strconv.Itoa(port)),
+		cfg: cfg, library: server.New(options...), roster: given, address: net.JoinHostPort(host, strconv.Itoa(port)),
 		load: load{on: map[*uasc.SecureChannel]int{}}, done: make(chan struct{}), sessions: map[string]*Session{},
 	}
 	Answer(s, id.GetEndpointsRequest_Encoding_DefaultBinary, s.getEndpoints)
@@ -118,9 +121,10 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// freePort is one for the library, which cannot say which one it got.
+// freePort is one for the library, which cannot say which one it got. It is on an address that connections of this
+// machine do not begin at: on 127.0.0.1 one of them may take the port before the library listens.
 func freePort() (host string, port int, err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.0.2:0")
 	if err != nil {
 		return "", 0, err
 	}
@@ -165,7 +169,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	gate, err := openGate(s.cfg.Address, s.address, s.cfg.Gate, s.cfg.Admit) // first: what of the library has started ends only with ctx
+	gate, err := openGate(s.cfg.Address, s.address, s.cfg.Gate, s.cfg.Admit, s.roster) // first: what of the library has started ends only with ctx
 	if err != nil {
 		return err
 	}
@@ -181,7 +185,9 @@ func (s *Server) Start(ctx context.Context) error {
 func (s *Server) Close() error {
 	close(s.done)
 	s.DropSessions()
-	err := errors.Join(s.gate.close(), s.library.Close())
+	err := s.gate.close()
+	s.roster.settled()
+	err = errors.Join(err, s.library.Close())
 	s.feeds.Wait()
 	return err
 }
