@@ -13,53 +13,13 @@ import (
 
 	"github.com/gopcua/opcua"
 	"github.com/gopcua/opcua/ua"
-	"github.com/gopcua/opcua/uacp"
 
 	"linectl/internal/hint"
 	"linectl/internal/opcua/pki"
 )
 
-const (
-	// A session that was not closed stays at the PLC for so long, and small PLCs have only five.
-	sessionTimeout = 15 * time.Second
-	// Without this option of Linux, what was sent into a dead network waits for minutes (tcp(7)).
-	tcpUserTimeout = 18
-	unacknowledged = 2 * time.Second
-	// A greeting costs the PLC no cryptography: one that is not answered by then was swallowed.
-	greeted = 2 * time.Second
-)
-
-// dialer notices a dead network within seconds.
-func dialer() *uacp.Dialer {
-	return &uacp.Dialer{Dialer: &net.Dialer{
-		Timeout:         time.Second,
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: time.Second, Interval: time.Second, Count: 2},
-		Control: func(_, _ string, c syscall.RawConn) error {
-			var failed error
-			err := c.Control(func(fd uintptr) {
-				failed = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpUserTimeout, int(unacknowledged.Milliseconds()))
-			})
-			return errors.Join(err, failed)
-		},
-	}}
-}
-
-// greeting is a context whose deadline is that of the greeting. Only there does the library look at a context's
-// deadline; what follows, which may take the PLC longer, ends with the context itself.
-type greeting struct {
-	context.Context
-	until time.Time
-}
-
-func greet(ctx context.Context) context.Context { return greeting{ctx, time.Now().Add(greeted)} }
-
-// Deadline is when the greeting must have been answered.
-func (g greeting) Deadline() (time.Time, bool) {
-	if end, limited := g.Context.Deadline(); limited && end.Before(g.until) {
-		return end, true
-	}
-	return g.until, true
-}
+// A session that was not closed stays at the PLC for so long, and small PLCs have only five.
+const sessionTimeout = 15 * time.Second
 
 // connect opens a session with a fresh client and verifies every tag. Nothing is written.
 func (p peer) connect(ctx context.Context, limits limits) (*session, error) {
@@ -131,7 +91,8 @@ func (p peer) enter(ctx context.Context, endpoint *ua.EndpointDescription, limit
 	}
 	s := newSession(p.cfg, limits)
 	s.notices, s.search = notices, p.search
-	options = append(options, opcua.StateChangedFunc(func(state opcua.ConnState) {
+	socket := &socket{}
+	options = append(options, opcua.Dialer(socket.dialer()), opcua.StateChangedFunc(func(state opcua.ConnState) {
 		if state == opcua.Disconnected {
 			s.fail(in(Lost, errors.New("the connection to the PLC was lost")))
 		}
@@ -139,7 +100,7 @@ func (p peer) enter(ctx context.Context, endpoint *ua.EndpointDescription, limit
 	if s.client, err = opcua.NewClient(p.at, options...); err != nil {
 		return nil, err
 	}
-	switch err := dial(ctx, s.client); {
+	switch err := dial(ctx, s.client, socket, limits); {
 	case hungUp(err) && p.cfg.secure():
 		// The PLC spoke a moment ago, without certificates.
 		return nil, in(NotTrusted, hint.New(hint.Failure, errors.New("the PLC closed the connection without a word, as it does when it does not trust linectl's certificate"), p.trustUs()))
@@ -151,7 +112,7 @@ func (p peer) enter(ctx context.Context, endpoint *ua.EndpointDescription, limit
 
 // dial connects. The library dereferences a session that it did not get when the server's signature
 // over it is wrong; that must not end the daemon.
-func dial(ctx context.Context, client *opcua.Client) (err error) {
+func dial(ctx context.Context, client *opcua.Client, socket *socket, limits limits) (err error) {
 	defer func() {
 		if recover() != nil {
 			err = in(BadCertificate, errors.New("the PLC's signature of the session is wrong"))
@@ -160,13 +121,12 @@ func dial(ctx context.Context, client *opcua.Client) (err error) {
 			client.Close(ctx)
 		}
 	}()
-	return client.Connect(greet(ctx))
+	return socket.within(ctx, client, limits.request, client.Connect)
 }
 
 func (p peer) options(endpoint *ua.EndpointDescription, limits limits) ([]opcua.Option, error) {
 	options := []opcua.Option{
 		opcua.AutoReconnect(false),
-		opcua.Dialer(dialer()),
 		opcua.RequestTimeout(limits.request),
 		opcua.SessionTimeout(sessionTimeout),
 		opcua.ApplicationName(Name),

@@ -48,25 +48,33 @@ const behind = 5 * time.Minute
 // behind, that is the channel itself, and no answer is understood any more. A renewal gives the token another
 // number, and on a server that counts tokens on, those of later channels as well.
 func ask(ctx context.Context, address string, renew bool) ([]*ua.EndpointDescription, error) {
-	client, err := opcua.NewClient(address, opcua.AutoReconnect(false), opcua.Dialer(dialer()), opcua.RequestTimeout(usual().request))
+	request := usual().request
+	socket := &socket{}
+	client, err := opcua.NewClient(address, opcua.AutoReconnect(false), opcua.Dialer(socket.dialer()), opcua.RequestTimeout(request))
 	if err != nil {
-		return nil, err
-	}
-	if err := client.Dial(greet(ctx)); err != nil {
 		return nil, err
 	}
 	defer client.Close(ctx)
-	if renew {
-		if err := client.SecureChannel().Renew(ctx); err != nil {
-			return nil, err
+	var response *ua.GetEndpointsResponse
+	err = socket.within(ctx, client, request, func(ctx context.Context) (err error) {
+		if err := client.Dial(ctx); err != nil {
+			return err
 		}
-	}
-	response, err := client.GetEndpoints(ctx)
+		if renew {
+			if err := client.SecureChannel().Renew(ctx); err != nil {
+				return err
+			}
+		}
+		if response, err = client.GetEndpoints(ctx); err != nil {
+			return err
+		}
+		if !renew && time.Since(response.ResponseHeader.Timestamp) > behind {
+			_ = client.SecureChannel().Renew(ctx) // should it fail, the session shows whether it was needed
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	if !renew && time.Since(response.ResponseHeader.Timestamp) > behind {
-		_ = client.SecureChannel().Renew(ctx) // should it fail, the session shows whether it was needed
 	}
 	return response.Endpoints, nil
 }
@@ -94,7 +102,7 @@ func answering(ctx context.Context, addresses []string, port string) (host strin
 	for _, address := range addresses {
 		var conn net.Conn
 		host = net.JoinHostPort(address, port)
-		if conn, err = dialer().Dialer.DialContext(ctx, "tcp", host); err == nil {
+		if conn, err = (&socket{}).dialer().Dialer.DialContext(ctx, "tcp", host); err == nil {
 			return host, conn.Close()
 		}
 	}
