@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"linectl/internal/inspect/realset"
 	"linectl/internal/part"
 	"linectl/internal/sim/plc"
 )
@@ -149,11 +150,7 @@ func TestDemo(t *testing.T) { demoRun(t, "--parts", "12", "--training", "30") }
 
 // TestDemoRealPictures runs it on pictures of real parts, where they are at hand.
 func TestDemoRealPictures(t *testing.T) {
-	data := os.Getenv("LINECTL_DATA")
-	if data == "" {
-		data = "../../../shared/data"
-	}
-	figure, err := filepath.Abs(filepath.Join(data, "figure"))
+	figure, err := filepath.Abs(filepath.Join(realset.Folder(t), "figure"))
 	if err != nil {
 		t.Fatal(err)
 	}

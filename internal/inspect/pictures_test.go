@@ -2,7 +2,6 @@ package inspect
 
 import (
 	"context"
-	"encoding/csv"
 	"log/slog"
 	"math"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"linectl/internal/inspect/evaluate"
+	"linectl/internal/inspect/realset"
 	"linectl/internal/part"
 )
 
@@ -24,10 +24,6 @@ func TestRealPictures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes minutes; leave -short out to run it")
 	}
-	data := os.Getenv("LINECTL_DATA")
-	if data == "" {
-		data = "../../../shared/data"
-	}
 	every := 1 // of so many pictures of magnetic_tile one is taken
 	if raceEnabled {
 		every = 6
@@ -38,32 +34,19 @@ func TestRealPictures(t *testing.T) {
 		least float64
 	}{{"figure", 1, 0.97}, {"magnetic_tile", every, 0.777}} {
 		t.Run(set.name, func(t *testing.T) {
-			list, err := os.Open(filepath.Join(data, set.name+".csv"))
-			if err != nil {
-				t.Skipf("the pictures are not here (%v); LINECTL_DATA names their folder", err)
-			}
-			defer list.Close()
-			rows, err := csv.NewReader(list).ReadAll()
-			if err != nil {
-				t.Fatal(err)
-			}
 			good := t.TempDir()
 			var files []string
 			var bad []bool
-			for i, row := range rows[1:] {
+			for i, p := range realset.Read(t, set.name) {
 				if i%set.every != 0 {
 					continue
 				}
-				path, err := filepath.Abs(filepath.Join(data, row[2]))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if row[0] != "train" {
-					files = append(files, path)
-					bad = append(bad, row[1] != "good")
+				if !p.Train {
+					files = append(files, p.File)
+					bad = append(bad, p.Bad)
 					continue
 				}
-				if err := os.Symlink(path, filepath.Join(good, filepath.Base(path))); err != nil {
+				if err := os.Symlink(p.File, filepath.Join(good, filepath.Base(p.File))); err != nil {
 					t.Fatal(err)
 				}
 			}

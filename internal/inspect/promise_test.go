@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"encoding/csv"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -13,6 +12,7 @@ import (
 	"testing"
 
 	"linectl/internal/inspect/picture"
+	"linectl/internal/inspect/realset"
 	"linectl/internal/part"
 )
 
@@ -24,14 +24,10 @@ func TestPromiseOnRealPictures(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		t.Skip("it takes minutes; leave -short and -race out to run it")
 	}
-	data := os.Getenv("LINECTL_DATA")
-	if data == "" {
-		data = "../../../shared/data"
-	}
 	const splits = 10
 	inside, all := 0, 0
 	for _, set := range []string{"figure", "magnetic_tile"} {
-		units := goodUnits(t, data, set)
+		units := goodUnits(t, set)
 		for split := range splits {
 			random := rand.New(rand.NewPCG(uint64(split), 77))
 			random.Shuffle(len(units), func(a, b int) { units[a], units[b] = units[b], units[a] })
@@ -94,33 +90,21 @@ var tileName = regexp.MustCompile(`exp\d_num_(\d+)`)
 
 // goodUnits is the good pictures of a set, those of one tile together: a tile was photographed under up to six
 // exposures one soon after the other, which the numbers in the names tell.
-func goodUnits(t *testing.T, data, set string) [][]string {
-	list, err := os.Open(filepath.Join(data, set+".csv"))
-	if err != nil {
-		t.Skipf("the pictures are not here (%v); LINECTL_DATA names their folder", err)
-	}
-	defer list.Close()
-	rows, err := csv.NewReader(list).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
+func goodUnits(t *testing.T, set string) [][]string {
 	type numbered struct {
 		number int
 		file   string
 	}
 	var all []numbered
-	for i, row := range rows[1:] {
-		if row[1] != "good" {
+	for i, p := range realset.Read(t, set) {
+		if p.Bad {
 			continue
 		}
-		file, err := filepath.Abs(filepath.Join(data, row[2]))
-		if err != nil {
-			t.Fatal(err)
-		}
-		n := numbered{1000 * i, file} // apart from all others
-		if name := tileName.FindStringSubmatch(row[2]); name != nil {
+		n := numbered{1000 * i, p.File} // apart from all others
+		if name := tileName.FindStringSubmatch(p.File); name != nil {
+			var err error
 			if n.number, err = strconv.Atoi(name[1]); err != nil {
-				t.Fatal(fmt.Errorf("%s: %w", row[2], err))
+				t.Fatal(fmt.Errorf("%s: %w", p.File, err))
 			}
 		}
 		all = append(all, n)

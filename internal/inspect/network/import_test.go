@@ -6,14 +6,12 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"linectl/internal/inspect/realset"
 )
 
 // TestImport imports real classifiers of three exporters and finds their layers by stride.
 func TestImport(t *testing.T) {
-	data := os.Getenv("LINECTL_DATA")
-	if data == "" {
-		data = "../../../../shared/data"
-	}
 	for _, test := range []struct {
 		file   string
 		layers string // strides and channels that are found
@@ -23,7 +21,7 @@ func TestImport(t *testing.T) {
 		{"lab_resnet18", "4/64 8/128 16/256"},
 	} {
 		t.Run(test.file, func(t *testing.T) {
-			file := filepath.Join(data, "../backbones", test.file+".onnx")
+			file := filepath.Join(realset.Folder(t), "../backbones", test.file+".onnx")
 			if _, err := os.Stat(file); err != nil {
 				t.Skipf("the network is not here: %v", err)
 			}

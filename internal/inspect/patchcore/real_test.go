@@ -1,12 +1,10 @@
 package patchcore
 
 import (
-	"encoding/csv"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -15,6 +13,7 @@ import (
 	"linectl/internal/inspect/evaluate"
 	"linectl/internal/inspect/network"
 	"linectl/internal/inspect/picture"
+	"linectl/internal/inspect/realset"
 )
 
 // TestInt8OnRealPictures: an int8 bank tells good magnetic tiles from bad ones as well as the same bank in
@@ -110,29 +109,15 @@ type pictureSet struct {
 	bad         []bool // of test
 }
 
-// readSet reads the list of a set of real pictures; it skips the test where there is none.
+// readSet divides a set of real pictures; it skips the test where there is none.
 func readSet(t testing.TB, name string) (s pictureSet) {
-	data := os.Getenv("LINECTL_DATA")
-	if data == "" {
-		data = "../../../../shared/data"
-	}
-	list, err := os.Open(filepath.Join(data, name+".csv"))
-	if err != nil {
-		t.Skipf("the pictures are not here (%v); LINECTL_DATA names their folder", err)
-	}
-	defer list.Close()
-	rows, err := csv.NewReader(list).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range rows[1:] {
-		path := filepath.Join(data, row[2])
-		if row[0] == "train" {
-			s.train = append(s.train, path)
+	for _, p := range realset.Read(t, name) {
+		if p.Train {
+			s.train = append(s.train, p.File)
 			continue
 		}
-		s.test = append(s.test, path)
-		s.bad = append(s.bad, row[1] != "good")
+		s.test = append(s.test, p.File)
+		s.bad = append(s.bad, p.Bad)
 	}
 	return s
 }
