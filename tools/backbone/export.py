@@ -19,7 +19,7 @@ from half import halve
 # and how long a student makes them is chance. See README.md for the weight of the last.
 LENGTHS = (10.0, 10.0, 15.0)
 ABOUT = {
-    "standard": "ResNet-18 up to layer3 with a stride in place of max pooling, distilled on procedural renderings only; weights stored as float16",
+    "standard": "ResNet-18 up to layer3 with strides that smooth first and no max pooling, distilled on procedural renderings only; weights stored as float16",
     "large": "A residual network of half more than ResNet-34's width, distilled on procedural renderings only; weights stored as float16",
     "small": "A residual network of a third of ResNet-18's width, distilled on procedural renderings only; weights stored as float16",
 }
@@ -53,15 +53,24 @@ class Writer:
         self.nodes.append(helper.make_node(operator, inputs, [output], output, **attributes))
         return output
 
-    def convolution(self, x, output, conv, bn, given=1.0, wanted=1.0):
+    def smoothed(self, x, channels):
+        """networks.smoothed of a tensor with so many channels."""
+        output = x + networks.SMOOTHED
+        weight = np.broadcast_to(networks.SMOOTH.astype(np.float32), (channels, 1, 3, 3))
+        self.weights.append(numpy_helper.from_array(weight, output + ".weight"))
+        return self.add("Conv", [x, output + ".weight"], output, kernel_shape=[3, 3], strides=[1, 1], pads=[1] * 4, group=channels)
+
+    def convolution(self, x, output, conv, bn, given=1.0, wanted=1.0, smooth=False):
         """A convolution with its normalisation folded into weight and bias, of an input that is given times as large as the
-        student's, and with an output that is wanted times as large."""
+        student's, and with an output that is wanted times as large. smooth: it smooths first, in one with its weight."""
         scale = bn.weight / (bn.running_var + bn.eps).sqrt()
         weight, bias = conv.weight * scale.view(-1, 1, 1, 1) * (wanted / given), (bn.bias - bn.running_mean * scale) * wanted
+        if smooth:
+            weight = networks.with_smoothing(weight)
+        sides = list(weight.shape[2:])
         for name, value in ((output + ".weight", weight), (output + ".bias", bias)):
             self.weights.append(numpy_helper.from_array(value.detach().numpy().astype(np.float32), name))
-        pads = list(conv.padding) * 2
-        return self.add("Conv", [x, output + ".weight", output + ".bias"], output, kernel_shape=list(conv.kernel_size), strides=list(conv.stride), pads=pads)
+        return self.add("Conv", [x, output + ".weight", output + ".bias"], output, kernel_shape=sides, strides=list(conv.stride), pads=[side // 2 for side in sides] * 2)
 
 
 @torch.no_grad()
@@ -74,14 +83,14 @@ def model(net, source, factors):
     """The ONNX model of a student: input image, outputs layer1, layer2 and layer3, each that many times as large as the student's; operator
     set 13, free height and width. ReLU lets factors through, so they are in the weights."""
     w = Writer()
-    given = factors[0] if net.pool is not None else 1.0  # the first stage adds its input as it is
-    x = w.add("Relu", [w.convolution("image", "stem", net.conv, net.bn, 1.0, given)], "stem.relu")
-    if net.pool is not None:
-        x = w.add("MaxPool", [x], "pool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
+    given = 1.0
+    x = w.add("Relu", [w.convolution("image", "stem", net.conv, net.bn, smooth=True)], "stem.relu")
     for i, stage in enumerate(net.stages, 1):
         for j, block in enumerate(stage):
             at = f"layer{i}.{j}"
             wanted = factors[i - 1]
+            if block.conv1.stride[0] > 1:
+                x = w.smoothed(x, block.conv1.in_channels)
             y = w.add("Relu", [w.convolution(x, at + ".conv1", block.conv1, block.bn1, given)], at + ".relu")
             y = w.convolution(y, at + ".conv2", block.conv2, block.bn2, 1.0, wanted)
             past = x if block.conv0 is None else w.convolution(x, at + ".conv0", block.conv0, block.bn0, given, wanted)

@@ -9,6 +9,8 @@ from torch import nn
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STRIDES = (4, 8, 16)
+SMOOTHED = ".smoothed"  # how its node is named in a file
+SMOOTH = np.outer((1, 4, 1), (1, 4, 1)) / 36  # what goes before a stride
 
 
 class Graph(nn.Module):
@@ -32,8 +34,11 @@ class Graph(nn.Module):
                 pads = a.get("pads", [0, 0, 0, 0])
                 if pads[:2] != pads[2:]:
                     raise ValueError(f"{path}: {node.name}: uneven padding is not supported")
-                conv = nn.Conv2d(w.shape[1] * a.get("group", 1), w.shape[0], w.shape[2:], a.get("strides", [1, 1]), pads[:2], groups=a.get("group", 1))
-                conv.weight.data, conv.bias.data = w, weights[node.input[2]]
+                groups, biased = a.get("group", 1), len(node.input) > 2
+                conv = nn.Conv2d(w.shape[1] * groups, w.shape[0], w.shape[2:], a.get("strides", [1, 1]), pads[:2], groups=groups, bias=biased)
+                conv.weight.data = w
+                if biased:
+                    conv.bias.data = weights[node.input[2]]
                 self.steps.append((len(self.convolutions), [node.input[0]], node.output[0], None))
                 self.convolutions.append(conv)
             elif node.op_type in ("Relu", "Add", "MaxPool"):
@@ -57,8 +62,27 @@ class Graph(nn.Module):
         return [at[name] for name in self.outputs]
 
 
+def smoothed(x, padding=1):
+    """Maps [n, c, h, w] without what a stride of 2 would fold into other patterns (Zhang, "Making Convolutional Networks Shift-Invariant
+    Again", 2019): along each side a cubic B-spline."""
+    return F.conv2d(x, x.new_tensor(SMOOTH).expand(x.shape[1], 1, 3, 3), padding=padding, groups=x.shape[1])
+
+
+def with_smoothing(weight):
+    """The weight [outputs, inputs, h + 2, w + 2] of a convolution that smooths first, all in one."""
+    one = F.conv2d(weight.flatten(0, 1)[:, None], weight.new_tensor(SMOOTH)[None, None], padding=2)
+    return one.unflatten(0, weight.shape[:2])[:, :, 0]
+
+
+def without_smoothing(weight):
+    """What with_smoothing made into weight."""
+    h, w = (side - 2 for side in weight.shape[2:])
+    each = with_smoothing(torch.eye(h * w).view(h * w, 1, h, w)).flatten(1)
+    return (weight.flatten(2) @ torch.linalg.pinv(each)).unflatten(2, (h, w))
+
+
 class Block(nn.Module):
-    """Two 3x3 convolutions beside the way past them, as in ResNet-18 (He et al., 2016)."""
+    """Two 3x3 convolutions beside the way past them, as in ResNet-18 (He et al., 2016). A stride smooths first."""
 
     def __init__(self, inputs, outputs, stride):
         super().__init__()
@@ -69,6 +93,8 @@ class Block(nn.Module):
             self.conv0, self.bn0 = nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
 
     def forward(self, x):
+        if self.conv1.stride[0] > 1:
+            x = smoothed(x)
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
         return F.relu(y + (x if self.conv0 is None else self.bn0(self.conv0(x))))
 
@@ -79,21 +105,17 @@ class Student(nn.Module):
     stem: channels after stride 2; widths, blocks: channels and residual blocks at each stride.
     """
 
-    def __init__(self, stem, widths, blocks, pool):
+    def __init__(self, stem, widths, blocks):
         super().__init__()
         self.widths = widths
-        self.conv, self.bn = nn.Conv2d(3, stem, 7 if pool else 3, 2, 3 if pool else 1, bias=False), nn.BatchNorm2d(stem)
-        self.pool = nn.MaxPool2d(3, 2, 1) if pool else None
+        self.conv, self.bn = nn.Conv2d(3, stem, 3, 2, bias=False), nn.BatchNorm2d(stem)
         inputs, self.stages = stem, nn.ModuleList()
-        for i, (width, count) in enumerate(zip(widths, blocks)):
-            stride = 1 if pool and i == 0 else 2
-            self.stages.append(nn.Sequential(*[Block(inputs if j == 0 else width, width, stride if j == 0 else 1) for j in range(count)]))
+        for width, count in zip(widths, blocks):
+            self.stages.append(nn.Sequential(*[Block(inputs if j == 0 else width, width, 2 if j == 0 else 1) for j in range(count)]))
             inputs = width
 
     def forward(self, x):
-        x = F.relu(self.bn(self.conv(x)))
-        if self.pool is not None:
-            x = self.pool(x)
+        x = F.relu(self.bn(self.conv(smoothed(x, 2))))  # padded for both, so that one convolution can do it
         maps = []
         for stage in self.stages:
             x = stage(x)
@@ -104,13 +126,13 @@ class Student(nn.Module):
 def student(size):
     """A new student: standard is ResNet-18 to layer3, small is for processors without AVX-512, large for GPUs.
 
-    Where pool is False the first block strides in place of max pooling, which keeps the greatest of the noise on faint surfaces."""
+    The first block strides in place of max pooling, which keeps the greatest of the noise on faint surfaces."""
     if size == "standard":
-        return Student(64, (64, 128, 256), (2, 2, 2), pool=False)
+        return Student(64, (64, 128, 256), (2, 2, 2))
     if size == "small":
-        return Student(32, (32, 96, 192), (1, 2, 2), pool=False)
+        return Student(32, (32, 96, 192), (1, 2, 2))
     if size == "large":
-        return Student(64, (96, 192, 384), (3, 4, 5), pool=False)
+        return Student(64, (96, 192, 384), (3, 4, 5))
     raise ValueError(f"there is no size {size}; there are small, standard and large")
 
 
@@ -131,10 +153,12 @@ def start_from(net, path, x):
     normalisation is set to give back what the folded one gave on the normalised pictures x, so that training can go on."""
     graph = onnx.load(path).graph
     weights = {w.name.removesuffix(".half"): numpy_helper.to_array(w).astype(np.float32) for w in graph.initializer}
-    nodes = [n for n in graph.node if n.op_type == "Conv"]
+    nodes = [n for n in graph.node if n.op_type == "Conv" and not n.name.endswith(SMOOTHED)]
     pairs = list(convolutions(net))
     for (conv, bn), node in zip(pairs, nodes):
         w, b = (torch.from_numpy(weights[name].copy()) for name in node.input[1:3])
+        if conv is net.conv and w.shape[2] == conv.kernel_size[0] + 2:  # of a file from before smoothing it has its size
+            w = without_smoothing(w)
         if conv.weight.shape != w.shape:
             raise ValueError(f"{path}: {node.name} is {tuple(w.shape)}, the student has {tuple(conv.weight.shape)}")
         conv.weight.copy_(w)
