@@ -69,12 +69,17 @@ class Pipeline(unittest.TestCase):
 
     def test_a_start_gives_what_the_file_gives(self):
         x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-        net = networks.student("standard")
-        networks.start_from(net, TEACHER, x)
-        with torch.no_grad():
-            for a, b, c in zip(net.eval()(x), networks.Graph(TEACHER, MAPS)(x), onnxruntime.InferenceSession(TEACHER).run(None, {"image": x.numpy()})):
-                np.testing.assert_allclose(a, c, atol=2e-4)
-                np.testing.assert_allclose(b, c, atol=2e-4)
+        torch.manual_seed(2)
+        first, second = networks.student("standard"), networks.student("standard")
+        with torch.no_grad(), tempfile.TemporaryDirectory() as folder:
+            for _ in range(3):
+                first(x)  # normalisation with statistics of its own
+            export.export(first.eval(), "standard", "net", "a check", folder, x)
+            file = os.path.join(folder, "net.onnx")
+            networks.start_from(second, file, x)
+            for a, b, c in zip(second.eval()(x), networks.Graph(file, MAPS)(x), onnxruntime.InferenceSession(file).run(None, {"image": x.numpy()})):
+                self.assertLess(np.linalg.norm(a - c), 1e-3 * np.linalg.norm(c))  # the file holds what smooths as float16
+                np.testing.assert_allclose(b, c, atol=1e-3)
 
     def test_a_rendering_follows_from_seed_and_number(self):
         for design in range(len(render.KINDS)):
