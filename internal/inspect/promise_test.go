@@ -20,16 +20,15 @@ import (
 // trains on one and measures false rejects on the other: the measured rate must lie in the interval that was
 // stated nine times out of ten. Tiles of magnetic_tile stay whole; training is not told so. Networks and banks
 // are small, so that it takes minutes: the promise does not depend on their size. Under the race detector, which makes all
-// slower, figure stands for both.
+// slower, five divisions of figure stand for all.
 func TestPromiseOnRealPictures(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes minutes; leave -short out to run it")
 	}
-	sets := []string{"figure", "magnetic_tile"}
+	sets, splits := []string{"figure", "magnetic_tile"}, 10
 	if raceEnabled {
-		sets = sets[:1]
+		sets, splits = sets[:1], 5
 	}
-	const splits = 10
 	inside, all := 0, 0
 	for _, set := range sets {
 		units := goodUnits(t, set)
