@@ -150,10 +150,7 @@ func TestDemo(t *testing.T) { demoRun(t, "--parts", "12", "--training", "30") }
 
 // TestDemoRealPictures runs it on pictures of real parts, where they are at hand.
 func TestDemoRealPictures(t *testing.T) {
-	figure, err := filepath.Abs(filepath.Join(realset.Folder(t), "figure"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	figure := filepath.Join(realset.Folder(t), "figure")
 	if _, err := os.Stat(figure); err != nil {
 		t.Skipf("no real pictures: %v; LINECTL_DATA names their folder", err)
 	}

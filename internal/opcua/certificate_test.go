@@ -172,11 +172,8 @@ func TestOwnCertificateIsRenewed(t *testing.T) {
 }
 
 func TestInsecureIsTold(t *testing.T) {
-	p := startPLC(t, plc.Config{Policy: "None", Mode: 1})
-	cfg := configFor(p)
-	cfg.SecurityPolicy, cfg.SecurityMode, cfg.Insecure, cfg.ServerCertificate = "None", "None", true, ""
 	k := keeper{make(ear, 100), make(chan string, 10)}
-	l, err := New(cfg, certificates, k, slog.New(slog.DiscardHandler))
+	l, err := New(insecure(t), certificates, k, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -148,6 +148,14 @@ func configFor(p *plc.PLC) Config {
 	return cfg
 }
 
+// insecure starts a PLC without security and gives the config for it.
+func insecure(t testing.TB) Config {
+	t.Helper()
+	cfg := configFor(startPLC(t, plc.Config{Policy: "None", Mode: 1}))
+	cfg.SecurityPolicy, cfg.SecurityMode, cfg.Insecure, cfg.ServerCertificate = "None", "None", true, ""
+	return cfg
+}
+
 // impatient are limits for tests that wait for them to run out.
 func impatient() limits {
 	l := usual()

@@ -13,18 +13,12 @@ import (
 // A connection that is given up at any moment ends with that and nothing else: the library could end the process, and
 // the race detector sees it coming.
 func TestGivenUpAtAnyMoment(t *testing.T) {
-	for name, secure := range map[string]bool{"secure": true, "None": false} {
+	for name, config := range map[string]func(testing.TB) Config{
+		"secure": func(t testing.TB) Config { return configFor(startPLC(t, plc.Config{})) },
+		"None":   insecure,
+	} {
 		t.Run(name, func(t *testing.T) {
-			served := plc.Config{}
-			if !secure {
-				served = plc.Config{Policy: "None", Mode: 1}
-			}
-			p := startPLC(t, served)
-			cfg := configFor(p)
-			if !secure {
-				cfg.SecurityPolicy, cfg.SecurityMode, cfg.Insecure, cfg.ServerCertificate = "None", "None", true, ""
-			}
-			peer, err := know(cfg, certificates)
+			peer, err := know(config(t), certificates)
 			if err != nil {
 				t.Fatal(err)
 			}

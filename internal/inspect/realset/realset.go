@@ -15,15 +15,15 @@ type Picture struct {
 	Bad   bool
 }
 
-// Folder holds the sets: LINECTL_DATA names it, and otherwise it is shared/data beside the checkout. There may be none.
+// Folder holds the sets, absolute: LINECTL_DATA names it, and otherwise it is shared/data beside the checkout. There may be none.
 func Folder(t testing.TB) string {
 	t.Helper()
-	if data := os.Getenv("LINECTL_DATA"); data != "" {
-		return data
-	}
-	folder, err := os.Getwd()
+	folder, err := filepath.Abs(os.Getenv("LINECTL_DATA")) // the package's own where it is not set
 	if err != nil {
 		t.Fatal(err)
+	}
+	if os.Getenv("LINECTL_DATA") != "" {
+		return folder
 	}
 	for {
 		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err == nil || folder == filepath.Dir(folder) {
@@ -36,10 +36,7 @@ func Folder(t testing.TB) string {
 // Read reads the list of a set, NAME.csv with the columns split, label and path. It skips the test where there is none.
 func Read(t testing.TB, name string) []Picture {
 	t.Helper()
-	data, err := filepath.Abs(Folder(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := Folder(t)
 	list, err := os.Open(filepath.Join(data, name+".csv"))
 	if err != nil {
 		t.Skipf("the pictures are not here (%v); LINECTL_DATA names their folder", err)
