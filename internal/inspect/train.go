@@ -308,7 +308,8 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 		return nil, hint.New(hint.Usage, fmt.Errorf("%d pictures are left of %d; at least %d are needed", n, len(g.shots), calibrate.Minimum), "take more pictures of different good parts")
 	}
 	l.strike(g)
-	m, err := l.learn(ctx, g.kept(), func(done, total int) { t.tell("all pictures", done, total) })
+	kept := g.kept()
+	m, err := l.learn(ctx, kept, len(kept), func(done, total int) { t.tell("all pictures", done, total) })
 	if err != nil {
 		return nil, err
 	}
@@ -317,7 +318,7 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 	if err := t.calibrate(r); err != nil {
 		return nil, err
 	}
-	return r, t.keepGolden(r, g.kept(), func(i int) string { return g.shots[i].path })
+	return r, t.keepGolden(r, kept, func(i int) string { return g.shots[i].path })
 }
 
 // calibrate sets the thresholds for what was asked, or for what the pictures can speak for.

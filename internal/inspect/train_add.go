@@ -125,7 +125,7 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 		qualities = append(qualities, p.Quality)
 		groups[p.Group] = true
 	}
-	learned, err := x.learn(ctx, all, func(done, total int) { t.tell("added pictures", done, total) })
+	learned, err := x.learn(ctx, all, len(all), func(done, total int) { t.tell("added pictures", done, total) })
 	if err != nil {
 		return nil, 0, err
 	}
@@ -262,8 +262,8 @@ type extending struct {
 	pictures int             // that the bank was made of
 }
 
-func (l *extending) learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error) {
-	most := min(MostBank-l.bank.Rows, max(1, int(mostAdded*float64(l.bank.Rows))))
+func (l *extending) learn(ctx context.Context, pictures []int, all int, progress func(done, total int)) (model, error) {
+	most := min(MostBank-l.bank.Rows, share(int(mostAdded*float64(l.bank.Rows)), len(pictures), all))
 	rows, place := l.rows(pictures), places(pictures)
 	chosen, err := l.base.Extend(ctx, l.projected, rows, most, func(done int) { progress(done, most) })
 	if err != nil {

@@ -52,7 +52,7 @@ func (t *trainer) choose(ctx context.Context, g *gathered, l learner) (string, e
 	if min(len(held), len(t.defects)) < leastToChoose {
 		return fmt.Sprintf("the default: %d held-out good and %d challenge pictures are too few to choose by", len(held), len(t.defects)), nil
 	}
-	m, err := l.learn(ctx, learn, func(done, total int) { t.tell("choice of the score", done, total) })
+	m, err := l.learn(ctx, learn, len(g.kept()), func(done, total int) { t.tell("choice of the score", done, total) })
 	if err != nil {
 		return "", err
 	}

@@ -67,6 +67,7 @@ func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner, what stri
 	if int8Too {
 		held.int8 = make([]float64, len(g.shots))
 	}
+	kept := len(g.kept())
 	for fold := range folds {
 		var in, out []int
 		var files []string
@@ -82,10 +83,10 @@ func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner, what stri
 			continue
 		}
 		stage := fmt.Sprintf("%s %d of %d", what, fold+1, folds)
-		if left := len(g.shots) - len(g.kept()); left > 0 {
+		if left := len(g.shots) - kept; left > 0 {
 			stage += fmt.Sprintf(" without %d", left)
 		}
-		m, err := l.learn(ctx, in, func(done, total int) { t.tell(stage, done, total+len(out)) })
+		m, err := l.learn(ctx, in, kept, func(done, total int) { t.tell(stage, done, total+len(out)) })
 		if err != nil {
 			return held, err
 		}

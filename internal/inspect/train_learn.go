@@ -29,8 +29,8 @@ type taker interface {
 // learner learns from pictures by one method.
 type learner interface {
 	taker
-	// learn learns from the numbered pictures.
-	learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error)
+	// learn learns from the numbered pictures, as much of each as where there are so many of them in all.
+	learn(ctx context.Context, pictures []int, all int, progress func(done, total int)) (model, error)
 	// quick has it learn little and fast until whole is called; whole is nil where little takes as long.
 	quick() (whole func())
 	// strike leaves out what lies apart in the pictures' maps from now on, where the method can.
@@ -76,7 +76,7 @@ func (t *trainer) newLearner(pictures int) (learner, error) {
 type patchcoreLearner struct {
 	t         *trainer
 	embedder  *patchcore.Embedder
-	size      int // vectors in a memory bank
+	size      int // vectors in a memory bank of all pictures
 	each      int // patches sampled from a picture
 	taken     int
 	patches   []float32 // [.., embedder.Dim]
@@ -175,9 +175,13 @@ func places(pictures []int) map[int32]int32 {
 	return place
 }
 
-func (l *patchcoreLearner) learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error) {
-	rows, place := l.rows(pictures), places(pictures)
-	chosen, err := patchcore.Coreset(ctx, l.projected, patchcore.ProjectedDim, rows, l.size, l.t.options.Seed, func(done int) { progress(done, l.size) })
+// share is what some pictures get of what all get. A bank of some that were as large as that of all would hold more of each,
+// lie closer, and make pictures that are held out look better than those to come.
+func share(size, pictures, all int) int { return max(1, size*pictures/all) }
+
+func (l *patchcoreLearner) learn(ctx context.Context, pictures []int, all int, progress func(done, total int)) (model, error) {
+	rows, place, size := l.rows(pictures), places(pictures), share(l.size, len(pictures), all)
+	chosen, err := patchcore.Coreset(ctx, l.projected, patchcore.ProjectedDim, rows, size, l.t.options.Seed, func(done int) { progress(done, size) })
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +239,7 @@ type fitting struct{ *padim.Fitter }
 
 func (f fitting) take(int, string, int) error { return f.Add() }
 
-func (l *padimLearner) learn(ctx context.Context, pictures []int, progress func(done, total int)) (model, error) {
+func (l *padimLearner) learn(ctx context.Context, pictures []int, _ int, progress func(done, total int)) (model, error) {
 	runtime.GC() // what was learned of other pictures takes as much memory again until it is collected
 	fitter, err := padim.NewFitter(l.t.extractor.network.Features, l.dims, l.t.runtime.Threads())
 	if err != nil {

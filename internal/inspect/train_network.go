@@ -132,7 +132,7 @@ func (t *trainer) try(ctx context.Context, stage string, backbone network.Backbo
 	if err != nil {
 		return nil, err
 	}
-	m, err := a.learner.learn(ctx, learned, func(int, int) {})
+	m, err := a.learner.learn(ctx, learned, len(learned), func(int, int) {})
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,12 @@
 package inspect
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"image"
 	"image/draw"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +15,7 @@ import (
 
 	"linectl/internal/hint"
 	"linectl/internal/inspect/calibrate"
+	"linectl/internal/inspect/network"
 	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/picture"
 	"linectl/internal/inspect/recipe"
@@ -190,6 +193,107 @@ func TestOthersAreHeldOutWithoutSuspects(t *testing.T) {
 	}
 	if !slices.Contains(stages, "hold out 5 of 5 without 2") {
 		t.Errorf("stages %q", stages)
+	}
+}
+
+// counting counts the vectors of the memory banks that pictures are held out of.
+type counting struct {
+	learner
+	rows []int
+}
+
+func (c *counting) learn(ctx context.Context, pictures []int, all int, progress func(done, total int)) (model, error) {
+	m, err := c.learner.learn(ctx, pictures, all, progress)
+	if bank, ok := m.(bankModel); ok {
+		c.rows = append(c.rows, bank.bank.Rows)
+	}
+	return m, err
+}
+
+// TestHeldOutBanksAreInProportion: a bank that pictures are held out of holds as many vectors of each learned picture as the
+// one of all will. Were it as large as that one, held-out pictures would score better than those to come.
+func TestHeldOutBanksAreInProportion(t *testing.T) {
+	cfg, folders, o := bench(t)
+	o.fill()
+	tr, files, err := begin(cfg, folders, o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	backbone, err := network.FindBackbone(cfg.Backbone, folders.Backbones)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.extractor, err = newExtractor(tr.runtime, backbone, backbone.PatchOf, recipe.Input{Width: o.Size.Width, Height: o.Size.Height, Resize: picture.Resize, Mean: backbone.Mean, Std: backbone.Std})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.extractor.close()
+	l, err := tr.newLearner(len(files))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	g, err := tr.gather(t.Context(), files, l, make(map[string]bool))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.shots[3].out, g.shots[17].out = true, true
+	c := &counting{learner: l}
+	if _, err := tr.holdOut(t.Context(), g, c, heldOut, false); err != nil {
+		t.Fatal(err)
+	}
+	var want []int
+	for fold := range folds {
+		learned := 0
+		for _, s := range g.shots {
+			if s.fold != fold && !s.out {
+				learned++
+			}
+		}
+		want = append(want, o.Bank*learned/28)
+	}
+	if !slices.Equal(c.rows, want) {
+		t.Errorf("the banks have %d vectors, in proportion they had %d", c.rows, want)
+	}
+}
+
+// TestPromiseOnPlates: of many good plates that come after eight trainings no more are rejected than these promised, within
+// what chance makes of so few pictures.
+func TestPromiseOnPlates(t *testing.T) {
+	const trainings, later = 8, 100
+	rejected, promised, spread := 0, 0.0, 0.0
+	for n := range uint64(trainings) {
+		cfg, folders, o := bench(t)
+		for i := range 30 {
+			save(t, filepath.Join(o.Good, fmt.Sprintf("%d.png", i)), plate(10_000*(n+1)+uint64(i), false))
+		}
+		r, err := Train(t.Context(), cfg, folders, o, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i, err := OpenRecipe(cfg, folders, r, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := rejected
+		for k := range uint64(later) {
+			found, err := i.Inspect(t.Context(), frame(t, plate(10_000*(n+1)+1000+k, false)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found.Reason != part.None {
+				rejected++
+			}
+		}
+		i.Close()
+		// The rate behind a threshold from k pictures is a Beta of them, about as wide as it is great.
+		rate := r.Threshold.Expected / 10000
+		promised += later * rate
+		spread += later*rate*(1-rate) + math.Pow(later*rate, 2)
+		t.Logf("training %d: about %.1f of %d promised, %d rejected", n+1, later*rate, later, rejected-before)
+	}
+	if most := promised + 2*math.Sqrt(spread); float64(rejected) > most {
+		t.Errorf("%d of %d good plates are rejected; about %.0f were promised, at most %.0f by chance", rejected, trainings*later, promised, most)
 	}
 }
 
