@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tklauser/numcpus"
 	"gocv.io/x/gocv"
 
 	"linectl/internal/hint"
@@ -25,6 +27,10 @@ import (
 //
 // A frame is stamped when it leaves the buffer, and its exposure is taken to have begun the latency
 // before that; see pace for what is done about frames that were held up on the way.
+//
+// The latency that nobody has set is what a camera that exposes, sends and is read at once may take, two frames, and of a stream
+// of compressed video besides what its decoder holds back: FFmpeg begins a frame on each processor before it gives out the first,
+// and OpenCV lets it take all of them.
 type live struct {
 	config Config
 	log    *slog.Logger
@@ -126,12 +132,20 @@ func (l *live) read(ctx context.Context) (frames int, err error) {
 	defer capture.Close()
 	interval := l.interval(capture)
 	latency := l.config.Latency.Std()
+	kind, _ := l.config.split()
 	if latency == 0 {
 		latency = 2 * interval
+		if slices.Contains(streams, kind) && !strings.EqualFold(capture.CodecString(), "MJPG") { // each JPEG stands by itself
+			held, err := numcpus.GetOnline()
+			if err != nil {
+				return 0, fmt.Errorf("how many frames the decoder holds back is unknown, so camera.latency must be set: %w", err)
+			}
+			latency += time.Duration(held-1) * interval
+		}
 	}
 	mat := gocv.NewMat()
 	defer mat.Close()
-	pace := pace{interval: interval, latency: latency}
+	pace := pace{interval: interval, latency: latency, queues: slices.Contains(streams, kind)}
 	for ; ctx.Err() == nil; frames++ {
 		asked := time.Now()
 		if !capture.Read(&mat) || mat.Empty() {
@@ -148,20 +162,53 @@ func (l *live) read(ctx context.Context) (frames int, err error) {
 // pace tells when a frame was exposed from when it came. That is only worth something if the frame was
 // not held up on the way: after a stall a stream delivers what it held back in a burst, old frames that
 // look new. So a frame that did not have to be waited for does not count, nor does the next one; and
-// one that came later than its turn may be older by the delay.
+// one that came later than its turn may be older by the delay. Where decoding takes nearly as long as a frame, each seems to be waited
+// for while what was held back is worked off. Of a stream, which has no end of room for it, all delay therefore adds up, and
+// what comes before its turn takes from it. It is forgotten where frames have come exactly at their rate for a while: a
+// decoder with more to do would be faster, and one that cannot follow is slower.
 type pace struct {
 	interval, latency time.Duration
+	queues            bool      // what is not read waits on the way, however much it is
 	last              time.Time // when the frame before came
 	settled           bool      // it had to be waited for
+	behind            time.Duration
+	gaps              []time.Duration // before the newest frames, paceFrames at most
 }
+
+const (
+	paceFrames = 25   // so many tell whether frames come at their rate,
+	paceWithin = 0.01 // to within this share
+)
 
 // exposed returns an instant before which the frame was not exposed, and whether the frame counts.
 func (p *pace) exposed(asked, came time.Time) (at time.Time, live bool) {
 	gap := came.Sub(p.last)
 	waited := came.Sub(asked) >= p.interval/2
-	live = waited && p.settled && !p.last.IsZero()
+	first := p.last.IsZero()
+	live = waited && p.settled && !first
 	p.last, p.settled = came, waited
-	return came.Add(-p.latency - max(0, gap-p.interval)), live
+	if first {
+		return came.Add(-p.latency), false
+	}
+	if !p.queues || p.atRate() {
+		p.behind = 0
+	}
+	p.behind = max(0, p.behind+gap-p.interval)
+	p.gaps = append(p.gaps[max(0, len(p.gaps)-paceFrames+1):], gap)
+	return came.Add(-p.latency - p.behind), live
+}
+
+// atRate tells whether the newest frames came at their rate.
+func (p *pace) atRate() bool {
+	if len(p.gaps) < paceFrames {
+		return false
+	}
+	var took time.Duration
+	for _, gap := range p.gaps {
+		took += gap
+	}
+	turn := paceFrames * float64(p.interval)
+	return math.Abs(float64(took)-turn) <= paceWithin*turn
 }
 
 // interval is the time between two frames.
@@ -262,7 +309,7 @@ func (l *live) withdraw(want request, waited string, begun time.Time) error {
 	defer l.mu.Unlock()
 	l.waiting = slices.DeleteFunc(l.waiting, func(r request) bool { return r.frame == want.frame })
 	if l.fault == nil && l.last.After(begun) {
-		return part.Because(part.StaleFrame, fmt.Errorf("no frame is new enough yet: each may be as old as its latency (%s)", waited))
+		return part.Because(part.StaleFrame, fmt.Errorf("no frame is new enough yet: each may be as old as its latency, and older where frames come slower than camera.fps says (%s)", waited))
 	}
 	fault := l.fault
 	if fault == nil {

@@ -231,6 +231,62 @@ func TestPace(t *testing.T) {
 	}
 }
 
+// TestPaceOfABacklog: no frame is given out as younger than it is, whatever a stream that queues does: it stalls, is
+// worked off at any speed, and is then live again.
+func TestPaceOfABacklog(t *testing.T) {
+	const interval, latency = 40 * time.Millisecond, 80 * time.Millisecond
+	for _, decoding := range []time.Duration{interval / 40, interval / 2, interval * 3 / 4, interval * 9 / 10, interval * 9 / 8} {
+		t.Run(decoding.String(), func(t *testing.T) {
+			p := pace{interval: interval, latency: latency, queues: true}
+			begin := time.Now()
+			read, late, live := begin, 0, 0
+			for n := range 2000 {
+				sent := begin.Add(time.Duration(n) * interval)
+				if n >= 100 && n < 125 {
+					sent = begin.Add(125 * interval) // the network stood
+				}
+				asked, came := read, read.Add(decoding)
+				if ready := sent.Add(decoding); came.Before(ready) {
+					came = ready
+				}
+				read = came
+				exposed, counts := p.exposed(asked, came)
+				if !counts {
+					continue
+				}
+				if n >= 1900 {
+					live++
+				}
+				if exposed.After(begin.Add(time.Duration(n) * interval)) {
+					late++
+				}
+			}
+			if late > 0 {
+				t.Errorf("%d frames were given out as younger than they were", late)
+			}
+			if decoding < interval && live == 0 {
+				t.Error("no frame counts any more")
+			}
+			if decoding < interval && p.behind != 0 {
+				t.Errorf("it is still behind by %s", p.behind)
+			}
+		})
+	}
+}
+
+// TestPaceOfASlowerCamera: one whose clock differs, as cameras' do, stays usable.
+func TestPaceOfASlowerCamera(t *testing.T) {
+	p := pace{interval: time.Second / 30, latency: time.Second / 15, queues: true}
+	came := time.Now()
+	for range 100_000 {
+		asked := came
+		came = came.Add(time.Second * 1001 / 30000) // 29.97 a second
+		if p.exposed(asked, came); p.behind > 2*time.Millisecond {
+			t.Fatalf("behind by %s", p.behind)
+		}
+	}
+}
+
 func TestFramesAreNotOlderThanTheTrigger(t *testing.T) {
 	s := newStream(t)
 	c := streamConfig(s)
