@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"linectl/internal/hint"
 	"linectl/internal/part"
 	"linectl/internal/raster"
@@ -25,12 +27,35 @@ type entry struct {
 	inode   uint64
 	size    int64
 	written time.Time // when content, name or rights were changed last: no program can set it
+	content time.Time // when content was changed last, as far as programs tell the truth
 }
 
 // same tells whether nothing has happened to the file since.
 func (e entry) same(earlier entry) bool {
 	return e.inode == earlier.inode && e.size == earlier.size && e.written.Equal(earlier.written)
 }
+
+// sameContent tells whether it is the same file with the same content, whatever its name and rights are now.
+func (e entry) sameContent(earlier entry) bool {
+	return e.inode == earlier.inode && e.size == earlier.size && e.content.Equal(earlier.content)
+}
+
+// ownClock tells whether the times of files in a folder come from this machine's clock. Those of a network folder come from
+// its server's, and those of a folder in user space from anywhere.
+func ownClock(folder string) (bool, error) {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(folder, &fs); err != nil {
+		return false, fmt.Errorf("file system of %s: %w", folder, err)
+	}
+	switch fs.Type {
+	case unix.NFS_SUPER_MAGIC, unix.SMB_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC,
+		unix.V9FS_MAGIC, unix.AFS_SUPER_MAGIC, unix.CODA_SUPER_MAGIC, unix.NCP_SUPER_MAGIC, ceph:
+		return false, nil
+	}
+	return true, nil
+}
+
+const ceph = 0x00c36400 // CEPH_SUPER_MAGIC of Linux' fs/ceph/super.h
 
 // look lists the pictures in a folder, in natural order. A file that goes away meanwhile is not there.
 func look(folder string) ([]entry, error) {
@@ -64,7 +89,7 @@ func look(folder string) ([]entry, error) {
 
 func entryOf(info fs.FileInfo) entry {
 	stat := info.Sys().(*syscall.Stat_t) // on Linux it is
-	return entry{info.Name(), stat.Ino, info.Size(), time.Unix(stat.Ctim.Unix())}
+	return entry{info.Name(), stat.Ino, info.Size(), time.Unix(stat.Ctim.Unix()), info.ModTime()}
 }
 
 // load reads one picture file.

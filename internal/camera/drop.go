@@ -24,12 +24,14 @@ import (
 // The folder is watched by looking, not by the kernel's notices, which network folders do not give.
 type drop struct {
 	path    string
+	trusted bool // the times of its files are of this machine's clock
 	latency time.Duration
 	remove  bool
 	log     *slog.Logger
 
 	mu    sync.Mutex      // one grab at a time
-	past  map[string]file // what belongs to parts before the present one
+	past  map[string]file // what belongs to parts before the present one, by name
+	known map[uint64]file // the same by inode, when the part began
 	large bool            // it has been said that the folder holds too much
 }
 
@@ -40,8 +42,10 @@ type file struct {
 	whole bool
 }
 
-// covers tells whether what now stands under the name is still the file of the past.
-func (f file) covers(now entry) bool { return f.same(now) || !f.whole && f.inode == now.inode }
+// covers tells whether what there is now is still the file of the past, if only by another name or with other rights.
+func (f file) covers(now entry) bool {
+	return f.same(now) || f.sameContent(now) || !f.whole && f.inode == now.inode
+}
 
 const (
 	pollEvery = 2 * time.Millisecond // how often the folder is looked at while a grab is open
@@ -55,8 +59,18 @@ func openDrop(path string, latency time.Duration, remove bool, log *slog.Logger)
 	if err != nil {
 		return nil, err
 	}
+	if d.trusted, err = ownClock(path); err != nil {
+		return nil, err
+	}
 	d.closePart(entries, "")
 	return d, nil
+}
+
+// covered tells whether a file belongs to a part before the present one.
+func (d *drop) covered(e entry) bool {
+	named, ok := d.past[e.name]
+	known, ok2 := d.known[e.inode]
+	return ok && named.covers(e) || ok2 && known.covers(e)
 }
 
 // grab takes the first file that came at or after the given instant and can be read whole.
@@ -64,7 +78,8 @@ func openDrop(path string, latency time.Duration, remove bool, log *slog.Logger)
 // When did a file come? One that is absent at one look and present at the next came after the first
 // look began, whatever its time stamps say: our own clock decides. Only for a file that is already new
 // at the first look, and so came between the last grab and this one, the folder's own time decides; it
-// is the inode's change time, which no program can set, and which a file that is moved here gets anew.
+// is the inode's change time, which no program can set, and which a file that is moved here gets anew. Where that is the time of another
+// machine's clock, or lies in the future, it says nothing, and the file is of the past.
 // It is that of the kernel's last tick, up to 10 ms early: a picture that comes so soon after the
 // trigger that nobody has looked yet may be refused. Exposure and transfer take longer than that.
 func (d *drop) grab(ctx context.Context, after time.Time) (part.Frame, error) {
@@ -82,12 +97,12 @@ func (d *drop) grab(ctx context.Context, after time.Time) (part.Frame, error) {
 			return part.Frame{}, err
 		}
 		for _, e := range entries {
-			if f, ok := d.past[e.name]; ok && f.covers(e) {
+			if d.covered(e) {
 				continue
 			}
 			if came[e.name].IsZero() {
 				came[e.name] = earlier
-				if earlier.IsZero() {
+				if earlier.IsZero() && d.trusted && !e.written.After(now) {
 					came[e.name] = e.written
 				}
 			}
@@ -95,6 +110,7 @@ func (d *drop) grab(ctx context.Context, after time.Time) (part.Frame, error) {
 			if exposed.Before(after) {
 				stale = append(stale, e.name)
 				d.past[e.name] = d.examined(e)
+				delete(came, e.name) // what replaces it is another file
 				continue
 			}
 			if t, ok := tried[e.name]; ok && t.same(e) {
@@ -138,7 +154,10 @@ func (d *drop) closePart(entries []entry, taken string) {
 			past[e.name] = d.examined(e)
 		}
 	}
-	d.past = past
+	d.past, d.known = past, make(map[uint64]file, len(past))
+	for _, f := range past {
+		d.known[f.inode] = f
+	}
 	if many := len(entries) > manyFiles; many != d.large {
 		if d.large = many; many {
 			d.log.Warn("looking through the folder takes long: take old pictures away, or set delete_taken", "folder", d.path, "pictures", len(entries))

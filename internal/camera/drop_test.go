@@ -1,6 +1,7 @@
 package camera
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"linectl/internal/hint"
 	"linectl/internal/part"
+	"linectl/internal/raster"
 	"linectl/internal/setting"
 )
 
@@ -189,6 +191,68 @@ func TestPictureThatIsCompleteTooLate(t *testing.T) {
 	after := time.Now()
 	soon(t, func() { os.WriteFile(path, encoded(t, picture(2)), 0o600) })
 	if _, err := cam.Grab(t.Context(), after); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestOldPictureStaysOld: neither another name nor other rights nor a second name make a picture new.
+func TestOldPictureStaysOld(t *testing.T) {
+	for how, touch := range map[string]func(path string) error{
+		"renamed":        func(path string) error { return os.Rename(path, path+".done.png") },
+		"other rights":   func(path string) error { return os.Chmod(path, 0o644) },
+		"linked besides": func(path string) error { return os.Link(path, path+".kept.png") },
+	} {
+		t.Run(how, func(t *testing.T) {
+			folder := t.TempDir()
+			path := filepath.Join(folder, "a.png")
+			put(t, path, encoded(t, picture(1)))
+			c := DefaultConfig()
+			c.Name, c.Source, c.Timeout = "top", "drop:"+folder, setting.Duration(300*time.Millisecond)
+			cam := openCamera(t, c)
+			soon(t, func() {
+				if err := touch(path); err != nil {
+					t.Error(err)
+				}
+			})
+			_, err := cam.Grab(t.Context(), time.Now())
+			hasReason(t, err, part.NoFrame, "no picture came")
+		})
+	}
+}
+
+// TestLatePictureCostsOnePartOnly: one that came after its part was given up is replaced by that of the next under the same name.
+func TestLatePictureCostsOnePartOnly(t *testing.T) {
+	cam, folder := dropIn(t, patient)
+	path := filepath.Join(folder, "image.png")
+	put(t, path, encoded(t, picture(1))) // nobody asked for it
+	after := later()
+	soon(t, func() { put(t, path, encoded(t, picture(2))) })
+	frame, err := cam.Grab(t.Context(), after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err := raster.Decode(encoded(t, picture(2))); err != nil || !bytes.Equal(frame.Pixels, want.Pixels) {
+		t.Errorf("the late picture was taken, %v", err)
+	}
+}
+
+// TestTimesOfAnotherClock: where files have the times of another machine's clock, what is there at the first look may be as old as it likes.
+func TestTimesOfAnotherClock(t *testing.T) {
+	folder := t.TempDir()
+	d, err := openDrop(folder, 0, false, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.(*drop).trusted = false
+	after := time.Now()
+	later()
+	put(t, filepath.Join(folder, "a.png"), encoded(t, picture(1)))
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err = d.grab(ctx, after)
+	hasReason(t, err, part.StaleFrame, "a.png")
+	soon(t, func() { put(t, filepath.Join(folder, "b.png"), encoded(t, picture(2))) })
+	if _, err := d.grab(t.Context(), time.Now()); err != nil {
 		t.Error(err)
 	}
 }
