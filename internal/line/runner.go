@@ -27,12 +27,13 @@ type Deps struct {
 }
 
 const (
-	beatEvery   = 250 * time.Millisecond // the line's heartbeat (plc.md section 2.2: watchdog of the PLC four times that)
-	healthEvery = time.Second
-	plcPatience = 2 * time.Second // for what has no deadline of its own
-	stopGrace   = 2 * time.Second // for the last verdict to reach the PLC
-	recordGrace = 5 * time.Second // for the last rows to become durable
-	hangLimit   = 30 * time.Second
+	beatEvery    = 250 * time.Millisecond // the line's heartbeat (plc.md section 2.2: watchdog of the PLC four times that)
+	healthEvery  = time.Second
+	plcPatience  = 2 * time.Second  // for what has no deadline of its own
+	stopGrace    = 2 * time.Second  // for the last verdict to reach the PLC
+	longestGrace = 10 * time.Second // at most, and no longer than a cycle, for an inspection that runs; systemd's patience is 20 s
+	recordGrace  = 5 * time.Second  // for the last rows to become durable
+	hangLimit    = 30 * time.Second
 )
 
 // Runner carries out what Step decides: one goroutine turns the state, one speaks to the PLC, one
@@ -43,7 +44,8 @@ type Runner struct {
 	events   *queue[happening]
 	speaker  *speaker
 	recorder *recorder
-	giveUp   func(error) // ends Run
+	giveUp   func(error)     // ends Run
+	grabs    context.Context // ends when no more frames are wanted
 
 	session struct { // of the PLC, as the link reports it
 		sync.Mutex
@@ -146,14 +148,19 @@ func (r *Runner) Run(ctx context.Context) error {
 		giveUp(hint.New(hint.Failure, fmt.Errorf("%w: %v", ErrBroken, err), part.InspectionFault.Hint()))
 	}
 	working, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var stopGrabs context.CancelFunc
+	r.grabs, stopGrabs = context.WithCancel(working)
 	var workers sync.WaitGroup
 	workers.Go(func() { r.speaker.run(working) })
-	workers.Go(func() { r.watchHealth(working) })
+	go r.watch(working, "store", part.NotStored, r.deps.Store.Healthy)
+	if camera, ok := r.deps.Camera.(interface{ Healthy() error }); ok {
+		go r.watch(working, "camera", part.NoFrame, camera.Healthy)
+	}
 	recording, endRecording := context.WithCancel(context.WithoutCancel(ctx))
 	var record sync.WaitGroup
 	record.Go(func() { r.recorder.run(recording) })
 
-	hangs := r.turn(ctx, state)
+	hangs := r.turn(ctx, state, stopGrabs)
 	r.speaker.finish(stopGrace) // a write that is cut off leaves the PLC's outputs as nobody knows
 	cancel()
 	workers.Wait()
@@ -170,7 +177,7 @@ func (r *Runner) Run(ctx context.Context) error {
 }
 
 // turn is the line's own loop. It tells whether an inspection still runs when it returns.
-func (r *Runner) turn(ctx context.Context, state State) (hangs bool) {
+func (r *Runner) turn(ctx context.Context, state State, stopGrabs func()) (hangs bool) {
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
 	session := context.Background()
@@ -181,7 +188,7 @@ func (r *Runner) turn(ctx context.Context, state State) (hangs bool) {
 			r.carryOut(a, session)
 		}
 	}
-	stopped, grace := ctx.Done(), (<-chan time.Time)(nil)
+	stopped, grace, told := ctx.Done(), (<-chan time.Time)(nil), false
 	for {
 		select {
 		case <-r.events.ready():
@@ -195,11 +202,16 @@ func (r *Runner) turn(ctx context.Context, state State) (hangs bool) {
 			step(Tick{at()})
 		case <-stopped:
 			step(Stop{at()})
+			stopGrabs()
 			stopped, grace = nil, time.After(stopGrace)
 		case <-grace:
+			if more := min(r.config.Cycle.Std(), longestGrace) - stopGrace; !told && more > 0 {
+				told, grace = true, time.After(more)
+				break
+			}
 			return state.working != 0
 		}
-		if grace != nil && state.settled() {
+		if grace != nil && (state.settled() || told && state.working == 0) {
 			return false
 		}
 	}
@@ -239,7 +251,7 @@ func (r *Runner) inspect(a Inspect) {
 	// A frame that comes in the last tenth could not be inspected in time; ending the grab before the
 	// deadline gives the part the camera's own reason instead of "deadline".
 	enough := a.Deadline.Sub(a.Trigger.SeenAt) * 9 / 10
-	ctx, cancel := context.WithDeadline(context.Background(), a.Trigger.SeenAt.Add(enough))
+	ctx, cancel := context.WithDeadline(r.grabs, a.Trigger.SeenAt.Add(enough))
 	defer cancel()
 	begun := time.Now()
 	frame, err := r.deps.Camera.Grab(ctx, a.Trigger.SeenAt)
@@ -259,16 +271,13 @@ func (r *Runner) inspect(a Inspect) {
 	done.Finding = &finding
 }
 
-// watchHealth asks everything that can say so whether it works. It has a goroutine of its own: a disk
-// that hangs hangs the question too.
-func (r *Runner) watchHealth(ctx context.Context) {
+// watch asks what can say so whether it works. Each has a goroutine of its own, which nobody waits for: a disk that hangs hangs
+// the question too.
+func (r *Runner) watch(ctx context.Context, what string, reason part.Reason, healthy func() error) {
 	ticker := time.NewTicker(healthEvery)
 	defer ticker.Stop()
 	for {
-		r.post(Health{at(), "store", part.NotStored, r.deps.Store.Healthy()})
-		if camera, ok := r.deps.Camera.(interface{ Healthy() error }); ok {
-			r.post(Health{at(), "camera", part.NoFrame, camera.Healthy()})
-		}
+		r.post(Health{at(), what, reason, healthy()})
 		select {
 		case <-ctx.Done():
 			return

@@ -1,6 +1,7 @@
 package line
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ type station struct {
 	mu      sync.Mutex
 	begun   time.Time
 	diary   []string
+	cycle   time.Duration // testCycle where it is 0
 	grab    time.Duration
 	inspect func() (part.Finding, error)
 	insert  func() error
@@ -31,6 +33,7 @@ type station struct {
 	kept    []int64 // of which a picture was handed over
 	lost    []int64
 	ends    error // with which Run ends
+	ended   time.Time
 }
 
 func (s *station) note(format string, args ...any) {
@@ -39,9 +42,13 @@ func (s *station) note(format string, args ...any) {
 	s.diary = append(s.diary, fmt.Sprintf("%dms ", time.Since(s.begun).Milliseconds())+fmt.Sprintf(format, args...))
 }
 
-func (s *station) Grab(_ context.Context, after time.Time) (part.Frame, error) {
-	time.Sleep(s.grab)
-	return part.Frame{ExposedAt: after, SHA256: "f00"}, nil
+func (s *station) Grab(ctx context.Context, after time.Time) (part.Frame, error) {
+	select {
+	case <-time.After(s.grab):
+		return part.Frame{ExposedAt: after, SHA256: "f00"}, nil
+	case <-ctx.Done():
+		return part.Frame{}, ctx.Err()
+	}
 }
 func (s *station) Inspect(context.Context, part.Frame) (part.Finding, error) { return s.inspect() }
 func (s *station) Recipe() part.Recipe                                       { return testRecipe }
@@ -100,7 +107,7 @@ func running(t *testing.T, s *station, test func(r *Runner)) []string {
 			s.answer = func(context.Context) error { time.Sleep(3 * time.Millisecond); return nil }
 		}
 		config := DefaultConfig()
-		config.Cycle, config.WriteMargin = setting.Duration(testCycle), setting.Duration(testMargin)
+		config.Cycle, config.WriteMargin = setting.Duration(cmp.Or(s.cycle, testCycle)), setting.Duration(testMargin)
 		r := NewRunner(config, Deps{PLC: s, Camera: s, Inspector: s, Store: s, Log: slog.New(slog.DiscardHandler)})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
@@ -113,6 +120,7 @@ func running(t *testing.T, s *station, test func(r *Runner)) []string {
 		if err := <-ended; !errors.Is(err, s.ends) {
 			t.Errorf("Run: %v, want %v", err, s.ends)
 		}
+		s.ended = time.Now()
 	})
 	return s.diary
 }
@@ -190,6 +198,22 @@ func TestRunnerDeadline(t *testing.T) {
 func TestRunnerStop(t *testing.T) {
 	diary := running(t, &station{}, func(r *Runner) { bring(r, 7); time.Sleep(5 * time.Millisecond) })
 	wantDiary(t, diary, "7ms row 7 reject interrupted", "8ms answer 7 reject interrupted", "8ms delivery 1 reject interrupted written", "20ms late 1 1.0")
+}
+
+// TestRunnerStopInALongCycle: neither a picture that is still waited for nor an inspection that takes its time hangs.
+func TestRunnerStopInALongCycle(t *testing.T) {
+	s := &station{cycle: 10 * time.Second, grab: 8 * time.Second}
+	wantDiary(t, running(t, s, func(r *Runner) { bring(r, 7); time.Sleep(5 * time.Millisecond) }),
+		"7ms row 7 reject interrupted", "8ms answer 7 reject interrupted", "8ms delivery 1 reject interrupted written")
+	if took := s.ended.Sub(s.begun); took > 2*stopGrace {
+		t.Errorf("it ended %s after the part came", took)
+	}
+	s = &station{cycle: 10 * time.Second, inspect: func() (part.Finding, error) {
+		time.Sleep(6 * time.Second)
+		return part.Finding{Recipe: testRecipe, Score: 1, Threshold: 2, Reason: part.None}, nil
+	}}
+	wantDiary(t, running(t, s, func(r *Runner) { bring(r, 7); time.Sleep(5 * time.Millisecond) }),
+		"7ms row 7 reject interrupted", "8ms answer 7 reject interrupted", "8ms delivery 1 reject interrupted written", "5008ms clear", "6000ms late 1 1.0")
 }
 
 func TestRunnerPanic(t *testing.T) {
