@@ -239,7 +239,7 @@ func TestTheLoggedSealIsTaken(t *testing.T) {
 }
 
 func TestExportAtTheCommandLine(t *testing.T) {
-	config, _ := recordedDesk(t)
+	config, kept := recordedDesk(t)
 	out, _ := ask(t, 0, "-c", config, "export", "L1.zip", "--lot", "L1", "-o", "json")
 	var made store.Exported
 	if err := json.Unmarshal([]byte(out), &made); err != nil || made.Parts != 3 || made.Pictures != 1 || made.Heatmaps != 3 || made.Missing != 0 {
@@ -262,6 +262,18 @@ func TestExportAtTheCommandLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	ask(t, 4, "verify", "cut.zip")
+
+	// A picture that was changed since is left out and counted, and what is there verifies.
+	if err := os.WriteFile(kept, []byte("no picture"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, errs = ask(t, 4, "-c", config, "export", "changed.zip", "--lot", "L1", "-o", "json")
+	if err := json.Unmarshal([]byte(out), &made); err != nil || made.Pictures != 0 || made.Missing != 1 || !strings.Contains(errs, "1 pictures are gone or changed") {
+		t.Errorf("%v: %s%s", err, out, errs)
+	}
+	if out, _ := ask(t, 0, "verify", "changed.zip"); !strings.Contains(out, "problems              0\n") {
+		t.Errorf("verify says\n%s", out)
+	}
 }
 
 func TestHeatmapOfALot(t *testing.T) {

@@ -19,7 +19,8 @@ func (p *program) queryToFolder(ctx context.Context, reader *store.Reader, f sto
 	if err := os.MkdirAll(folder, 0o750); err != nil {
 		return hint.New(hint.Failure, fmt.Errorf("--pictures: %w", err), "give a folder that you may write to")
 	}
-	var parts, copied, present, removed, lost, bare int
+	var parts, copied, present, removed, bare int
+	var lost int64
 	for found, err := range reader.Find(ctx, f) {
 		if err != nil {
 			return err
@@ -38,9 +39,12 @@ func (p *program) queryToFolder(ctx context.Context, reader *store.Reader, f sto
 				removed++
 				continue
 			}
-			if err != nil {
+			if store.Lost(err) {
 				lost++
 				continue
+			}
+			if err != nil {
+				return hint.New(hint.Failure, fmt.Errorf("a kept picture cannot be read: %w", err), "may you read the folder of the pictures? The service's user may")
 			}
 			switch err := whole.Create(filepath.Join(folder, filepath.Base(kept.Path)), 0o640, whole.Bytes(data)); {
 			case errors.Is(err, fs.ErrExist):
@@ -56,8 +60,8 @@ func (p *program) queryToFolder(ctx context.Context, reader *store.Reader, f sto
 		return errNoMatch
 	}
 	fmt.Fprintf(p.err, "%d pictures of %d parts copied to %s; %d were there already, %d parts had none kept, %d were removed by retention, %d are gone or changed\n", copied, parts, folder, present, bare, removed, lost)
-	if copied+present == 0 {
+	if copied+present == 0 && lost == 0 {
 		return hint.New(hint.NoMatch, errors.New("of these parts no picture is there"), "store.keep says whose pictures are kept, and store.pass_days for how long")
 	}
-	return nil
+	return lostPictures(lost)
 }

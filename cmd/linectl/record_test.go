@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image"
 	_ "image/png"
@@ -537,9 +538,30 @@ func TestQueryPictures(t *testing.T) {
 	if err := os.WriteFile(kept, was[:9], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, errs := ask(t, 3, "-c", config, "query", "--pictures", "other"); !strings.Contains(errs, "0 pictures of 3 parts copied to other; 0 were there already, 2 parts had none kept, 0 were removed by retention, 1 are gone or changed") {
+	if _, errs := ask(t, 4, "-c", config, "query", "--pictures", "other"); !strings.Contains(errs, "0 pictures of 3 parts copied to other; 0 were there already, 2 parts had none kept, 0 were removed by retention, 1 are gone or changed") {
 		t.Errorf("it says %s", errs)
 	}
 	ask(t, 3, "-c", config, "query", "--lot", "none", "--pictures", "other")
+	if err := errors.Join(os.Remove(kept), os.Mkdir(kept, 0o750)); err != nil { // can be opened, not read
+		t.Fatal(err)
+	}
+	if _, errs := ask(t, 1, "-c", config, "query", "--pictures", "other"); !strings.Contains(errs, "a kept picture cannot be read: ") {
+		t.Errorf("it says %s", errs)
+	}
 	ask(t, 1, "-c", config, "query", "--pictures", config+"/x")
+}
+
+// Programs read the score as a number; that it came too late is a column of its own there.
+func TestLateScore(t *testing.T) {
+	score := 3.4121
+	late := foundPart{Score: &score, Late: true}
+	for _, table := range []bool{true, false} {
+		cells := map[string]string{}
+		for i, name := range queryHeader(table) {
+			cells[name] = late.row(table)[i]
+		}
+		if want := map[bool][2]string{true: {"3.4121 late", ""}, false: {"3.4121", "true"}}[table]; cells["score"] != want[0] || cells["late"] != want[1] {
+			t.Errorf("table %v: %v", table, cells)
+		}
+	}
 }

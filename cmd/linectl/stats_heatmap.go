@@ -12,7 +12,7 @@ import (
 	"linectl/internal/store"
 )
 
-// plotHeatmaps draws what the heatmaps of the parts come to: their mean, and the highest of each place.
+// plotHeatmaps draws what the heatmaps of the parts come to: their mean, and the highest of each place, in units of the threshold.
 func plotHeatmaps(ctx context.Context, reader *store.Reader, f store.SlotFilter, path string) error {
 	wrong := func(err error, next string) error {
 		return hint.New(hint.Usage, fmt.Errorf("--heatmap: %w", err), next)
@@ -38,7 +38,7 @@ func plotHeatmaps(ctx context.Context, reader *store.Reader, f store.SlotFilter,
 	if err != nil {
 		return err
 	}
-	highest, err := heatmap.DrawTitled(c.Max, "highest", c.Threshold)
+	highest, err := heatmap.DrawTitled(c.Max, "highest", 1)
 	if err != nil {
 		return err
 	}

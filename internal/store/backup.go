@@ -195,7 +195,7 @@ func (r *Reader) savePictures(ctx context.Context, live *Reader, from, to string
 		}
 		data, err := k.read(from, k.path)
 		switch {
-		case errors.Is(err, errGone), errors.Is(err, errChanged):
+		case Lost(err):
 			removed, err := live.removedSince(ctx, k.id, 0)
 			if err != nil {
 				return live.explain(err)
@@ -222,7 +222,7 @@ func (r *Reader) bringPictures(ctx context.Context, from, to string, c *Copied) 
 			data, err = k.read(from, k.path)
 		}
 		switch {
-		case errors.Is(err, errGone), errors.Is(err, errChanged):
+		case Lost(err):
 			return nil
 		case err != nil:
 			return err

@@ -27,7 +27,7 @@ type Exported struct {
 	Rows     int64  `json:"rows"`
 	Heatmaps int64  `json:"heatmaps"`
 	Pictures int64  `json:"pictures"`
-	Missing  int64  `json:"missing"`  // pictures that were neither there nor removed by retention
+	Missing  int64  `json:"missing"`  // pictures that are gone or changed, and were not removed by retention
 	Unsealed int64  `json:"unsealed"` // rows that no seal covers yet
 }
 
@@ -52,7 +52,7 @@ type exporter struct {
 	parts   []int64
 	removed map[int64]bool // frames
 	maps    map[int64]bool // inspections of whose heatmap an exported row has the hash
-	gone    []int64        // frames whose file is not there
+	gone    []int64        // frames whose file is not there, or not as it was kept
 	seals   []Seal
 	bundle  *bundle
 }
@@ -374,14 +374,18 @@ func (x *exporter) heatmaps(ctx context.Context) error {
 // pictures copies the files as they are.
 func (x *exporter) pictures(ctx context.Context) error {
 	for _, id := range x.parts {
-		rows, err := x.reader.db.QueryContext(ctx, `SELECT id, path FROM frame WHERE inspection_id = ? ORDER BY id`, id)
+		rows, err := x.reader.db.QueryContext(ctx, `SELECT id, path, sha256 FROM frame WHERE inspection_id = ? ORDER BY id`, id)
 		if err != nil {
 			return err
 		}
-		var files []frameOf
+		type file struct {
+			frameOf
+			sha256 string
+		}
+		var files []file
 		for rows.Next() {
-			var f frameOf
-			if err := rows.Scan(&f.id, &f.name); err != nil {
+			var f file
+			if err := rows.Scan(&f.id, &f.name, &f.sha256); err != nil {
 				rows.Close()
 				return err
 			}
@@ -396,9 +400,9 @@ func (x *exporter) pictures(ctx context.Context) error {
 			if !filepath.IsLocal(f.name) {
 				return hint.New(hint.Damage, fmt.Errorf("the path of a picture leads out of its folder: %s", f.name), "'linectl verify' tells what was changed")
 			}
-			data, err := os.ReadFile(filepath.Join(x.reader.pictures, f.name))
+			data, err := Picture{Path: filepath.Join(x.reader.pictures, f.name), SHA256: f.sha256}.Read()
 			switch {
-			case errors.Is(err, fs.ErrNotExist):
+			case Lost(err):
 				x.gone = append(x.gone, f.id)
 			case err != nil:
 				return err

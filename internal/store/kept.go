@@ -19,6 +19,9 @@ var (
 	errChanged = errors.New("has been changed since it was kept")
 )
 
+// Lost tells whether a picture could not be read because it is gone or not as it was kept, and not because it may not be read.
+func Lost(err error) bool { return errors.Is(err, errGone) || errors.Is(err, errChanged) }
+
 // Read is the content of the file, if it still is what was kept. The error goes on where "the picture" ends.
 func (p Picture) Read() ([]byte, error) {
 	if !p.Removed.IsZero() {

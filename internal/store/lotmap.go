@@ -7,12 +7,12 @@ import (
 	"linectl/internal/part"
 )
 
-// Cumulative is what the heatmaps of many parts come to, cell by cell.
+// Cumulative is what the heatmaps of many parts come to, cell by cell, in units of each part's own threshold: recipes have scores
+// of scales of their own.
 type Cumulative struct {
 	Mean, Max part.Map
-	Parts     int64   // that have a heatmap of this size
-	Others    int64   // whose heatmap is of another size: of another recipe
-	Threshold float64 // of the newest part
+	Parts     int64 // that have a heatmap of this size
+	Others    int64 // whose heatmap is of another size
 }
 
 // Accumulate takes the heatmaps of the parts that match. The size is that of the newest part's; a cell that
@@ -28,7 +28,7 @@ func (r *Reader) Accumulate(ctx context.Context, f Filter) (c Cumulative, err er
 		if err != nil {
 			return Cumulative{}, err
 		}
-		if m.Cells == nil {
+		if m.Cells == nil || !(p.Threshold > 0) {
 			continue
 		}
 		width, height := m.Width, m.Height
@@ -37,7 +37,7 @@ func (r *Reader) Accumulate(ctx context.Context, f Filter) (c Cumulative, err er
 			for i := range c.Max.Cells {
 				c.Max.Cells[i] = float32(math.NaN())
 			}
-			sums, counts, c.Threshold = make([]float64, width*height), make([]int64, width*height), p.Threshold
+			sums, counts = make([]float64, width*height), make([]int64, width*height)
 		}
 		if width != c.Max.Width || height != c.Max.Height {
 			c.Others++
@@ -48,6 +48,7 @@ func (r *Reader) Accumulate(ctx context.Context, f Filter) (c Cumulative, err er
 			if v != v {
 				continue
 			}
+			v /= float32(p.Threshold)
 			sums[i] += float64(v)
 			counts[i]++
 			if !(c.Max.Cells[i] >= v) {

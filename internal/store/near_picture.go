@@ -81,27 +81,31 @@ func (r *Reader) hashKept(ctx context.Context, s stretch, found func(id int64, h
 		if err := rows.Scan(&id, &path, &sum); err != nil {
 			return lost, err
 		}
-		if frame, ok := r.keptFrame(path, sum); ok {
-			found(id, hashOf(frame))
-		} else {
+		frame, err := r.keptFrame(path, sum)
+		switch {
+		case Lost(err):
 			lost++
+		case err != nil:
+			return lost, err
+		default:
+			found(id, hashOf(frame))
 		}
 	}
 	return lost, rows.Err()
 }
 
 // keptFrame is a kept picture, if it is there and as it was.
-func (r *Reader) keptFrame(path, sum string) (f part.Frame, ok bool) {
+func (r *Reader) keptFrame(path, sum string) (f part.Frame, err error) {
 	if !filepath.IsLocal(path) {
-		return f, false
+		return f, errGone
 	}
 	data, err := Picture{Path: filepath.Join(r.pictures, path), SHA256: sum}.Read()
 	if err != nil {
-		return f, false
+		return f, err
 	}
 	picture, _, err := image.Decode(bytes.NewReader(data)) // as encode wrote it
 	if err != nil {
-		return f, false
+		return f, errChanged
 	}
 	bounds := picture.Bounds()
 	f = part.Frame{Width: bounds.Dx(), Height: bounds.Dy()}
@@ -111,5 +115,5 @@ func (r *Reader) keptFrame(path, sum string) (f part.Frame, ok bool) {
 			f.Pixels = append(f.Pixels, byte(blue>>8), byte(green>>8), byte(red>>8))
 		}
 	}
-	return f, true
+	return f, nil
 }
