@@ -257,7 +257,14 @@ func known(s part.Sequence) *uint32 {
 	return &s.Value
 }
 
-var queryHeader = []string{"id", "time", "sequence", "part", "lot", "verdict", "reason", "score", "threshold", "recipe", "ms", "plc"}
+// queryHeader names the columns of row.
+func queryHeader(table bool) []string {
+	header := []string{"id", "time", "sequence", "part", "lot", "verdict", "reason", "score", "threshold", "recipe", "ms", "plc"}
+	if !table {
+		header = append(header, "late")
+	}
+	return header
+}
 
 // row is the part in a table, or in CSV, where text and instants stand as they are.
 func (f foundPart) row(table bool) []string {
@@ -284,7 +291,7 @@ func (f foundPart) row(table bool) []string {
 		sequence = strconv.FormatUint(uint64(*f.Sequence), 10)
 	}
 	score := figure(f.Score)
-	if f.Late {
+	if table && f.Late {
 		score += " late"
 	}
 	row := []string{strconv.FormatInt(f.ID, 10), at, sequence, id, lot, f.Verdict, f.Reason, score, figure(f.Threshold), recipe, total, outcome}
@@ -297,8 +304,9 @@ func (f foundPart) row(table bool) []string {
 				row[i] = "-"
 			}
 		}
+		return row
 	}
-	return row
+	return append(row, strconv.FormatBool(f.Late))
 }
 
 func figure(v *float64) string {

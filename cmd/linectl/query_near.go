@@ -33,7 +33,7 @@ func (p *program) queryNear(ctx context.Context, q question, near string) error 
 	if err != nil {
 		return err
 	}
-	header := append([]string{"likeness"}, queryHeader...)
+	header := append([]string{"likeness"}, queryHeader(p.output == "table")...)
 	if len(found) == 0 {
 		return p.nothing(header, hint.New(hint.NoMatch, errors.New("no part that matches can be compared"), "widen --since, or leave a condition out"))
 	}

@@ -66,7 +66,7 @@ func (w *csvParts) head() error {
 		return nil
 	}
 	w.headed = true
-	return w.out.Write(queryHeader)
+	return w.out.Write(queryHeader(false))
 }
 
 func (w *csvParts) write(f foundPart) error {
@@ -95,7 +95,7 @@ const alignedRows = 500
 
 func (w *tableParts) write(f foundPart) error {
 	if w.n == 0 {
-		fmt.Fprintln(w.tabs, strings.ToUpper(strings.Join(queryHeader, "\t")))
+		fmt.Fprintln(w.tabs, strings.ToUpper(strings.Join(queryHeader(true), "\t")))
 	}
 	if _, err := fmt.Fprintln(w.tabs, strings.Join(f.row(true), "\t")); err != nil {
 		return err

@@ -110,7 +110,7 @@ func (p *program) listRecipes(f recipe.Folder) error {
 	for _, l := range all {
 		row := []string{l.Name, strconv.Itoa(l.Version), yesNo(l.Active), "", "", "", "", "", "damaged: 'linectl recipe verify " + l.Name + "' says where"}
 		if l.Damage == "" {
-			row = append(row[:3], l.Created.Local().Format(time.DateTime), strconv.Itoa(l.Pictures), strconv.Itoa(l.Bank),
+			row = append(row[:3], l.Created.In(p.zone).Format(time.DateTime), strconv.Itoa(l.Pictures), strconv.Itoa(l.Bank),
 				fmt.Sprintf("%.4g", l.Threshold), fmt.Sprintf("%.0f", l.Expected), l.Hash[:12])
 		}
 		rows = append(rows, row)
@@ -142,7 +142,7 @@ func (p *program) showRecipe(f recipe.Folder, text string) error {
 	rows := [][]string{
 		{"recipe", fmt.Sprintf("%s@%d", r.Name, r.Version)},
 		{"active", yesNo(active == r.Version)},
-		{"created", r.Created.Local().Format(time.DateTime)},
+		{"created", r.Created.In(p.zone).Format(time.DateTime)},
 		{"hash", r.Hash},
 		{"backbone", fmt.Sprintf("%s, layers %v, SHA-256 %s", r.Manifest.Backbone.Name, r.Manifest.Backbone.Layers, r.Manifest.Backbone.SHA256)},
 		{"network", strings.TrimSuffix(cmp.Or(r.Manifest.Backbone.Precision, patchcore.FP32)+", "+r.Manifest.Backbone.Gate, ", ")},
@@ -173,7 +173,7 @@ func (p *program) showRecipe(f recipe.Folder, text string) error {
 		{"folder", r.Path},
 	}...)
 	for _, c := range r.History {
-		rows = append(rows, []string{"made " + c.At.Local().Format(time.DateTime), said(c.Who, c.What, c.Why)})
+		rows = append(rows, []string{"made " + c.At.In(p.zone).Format(time.DateTime), said(c.Who, c.What, c.Why)})
 	}
 	for _, e := range events {
 		text := e.What
@@ -183,7 +183,7 @@ func (p *program) showRecipe(f recipe.Folder, text string) error {
 		if len(e.Forced) > 0 {
 			text += " in spite of " + strings.Join(e.Forced, ", ")
 		}
-		rows = append(rows, []string{"on " + e.At.Local().Format(time.DateTime), said(e.Who, text, e.Why)})
+		rows = append(rows, []string{"on " + e.At.In(p.zone).Format(time.DateTime), said(e.Who, text, e.Why)})
 	}
 	manifest, err := r.Manifest.Table()
 	if err != nil {
