@@ -404,19 +404,30 @@ func (p *program) tryBad(ctx context.Context, cfg inspect.Config, folders inspec
 		if math.IsNaN(found.Score) {
 			t.Refused++
 		} else {
-			scores = append(scores, found.Score)
+			scores = append(scores, found.Score/found.Threshold)
 		}
 		if found.Reason != part.None {
 			t.Caught++
 		}
 	}
-	good := make([]float64, len(r.Pictures))
-	for i, picture := range r.Pictures {
-		good[i] = picture.Score
+	limits, err := inspect.Limits(r)
+	if err != nil {
+		return err
 	}
 	t.BadPictures = len(files) - len(t.Unreadable)
 	if len(scores) > 0 {
-		t.AUROC = evaluate.AUROC(good, scores)
+		t.AUROC = evaluate.AUROC(inThresholds(limits), scores)
 	}
 	return nil
+}
+
+// inThresholds is the held-out scores of a recipe's pictures in units of the threshold, that of the zone that decides.
+func inThresholds(limits []inspect.Limit) []float64 {
+	decides := make([]float64, len(limits[0].Scores))
+	for _, l := range limits {
+		for i, score := range l.Scores {
+			decides[i] = max(decides[i], score/l.Threshold.Value)
+		}
+	}
+	return decides
 }

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"linectl/internal/inspect"
+	"linectl/internal/inspect/calibrate"
 	"linectl/internal/inspect/recipe"
 	"linectl/internal/sim/parts"
 )
@@ -116,5 +119,16 @@ func BenchmarkTrain(b *testing.B) {
 				b.ReportMetric(float64(used.Maxrss)*1024/1e6, "MB-peak")
 			}
 		})
+	}
+}
+
+// A good picture stands for the zone in which it is nearest to the threshold.
+func TestScoresInThresholds(t *testing.T) {
+	limits := []inspect.Limit{
+		{Threshold: recipe.Threshold{Threshold: calibrate.Threshold{Value: 2}}, Scores: []float64{1, 3, 1}},
+		{Threshold: recipe.Threshold{Threshold: calibrate.Threshold{Value: 8}}, Scores: []float64{6, 6, 2}},
+	}
+	if got := inThresholds(limits); !slices.Equal(got, []float64{0.75, 1.5, 0.5}) {
+		t.Errorf("%v", got)
 	}
 }

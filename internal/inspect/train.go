@@ -303,7 +303,7 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 			return nil, err
 		}
 	}
-	r.Training.LeftOut = t.leaveOut(g)
+	r.Training.LeftOut, r.Training.LeftOutSHA256 = t.leaveOut(g)
 	if n := len(g.kept()); n < calibrate.Minimum {
 		return nil, hint.New(hint.Usage, fmt.Errorf("%d pictures are left of %d; at least %d are needed", n, len(g.shots), calibrate.Minimum), "take more pictures of different good parts")
 	}
@@ -356,7 +356,7 @@ func (t *trainer) promise(r *recipe.Recipe) error {
 func (t *trainer) refuse(err error) error {
 	next := "take more pictures of different good parts"
 	var few *calibrate.TooFewError
-	if errors.As(err, &few) {
+	if errors.As(err, &few) && few.Best() <= calibrate.MostTarget {
 		next += fmt.Sprintf(", or ask for --false-rejects %.0f or more", few.Best())
 	}
 	return hint.New(hint.Failure, fmt.Errorf("threshold of %s: %w", t.options.Name, err), next)

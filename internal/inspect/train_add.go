@@ -125,6 +125,7 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 		qualities = append(qualities, p.Quality)
 		groups[p.Group] = true
 	}
+	r.Training.LeftOut, r.Training.LeftOutSHA256 = stillOut(parent.Training, r.Pictures)
 	learned, err := x.learn(ctx, all, len(all), func(done, total int) { t.tell("added pictures", done, total) })
 	if err != nil {
 		return nil, 0, err
@@ -161,6 +162,23 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 		return nil, 0, err
 	}
 	return &r, len(all), t.keepGolden(&r, all, func(i int) string { return g.shots[i].path })
+}
+
+// stillOut is what training left out and what was not learned since.
+func stillOut(t recipe.Training, pictures []recipe.Picture) (files, sha256 []string) {
+	learned := make(map[string]bool, len(pictures))
+	for _, p := range pictures {
+		learned[p.SHA256] = true
+	}
+	for i, file := range t.LeftOut {
+		switch {
+		case i >= len(t.LeftOutSHA256): // nobody knows
+			files = append(files, file)
+		case !learned[t.LeftOutSHA256[i]]:
+			files, sha256 = append(files, file), append(sha256, t.LeftOutSHA256[i])
+		}
+	}
+	return files, sha256
 }
 
 // aim sets the targets that were asked for, and the thresholds anew.

@@ -196,20 +196,20 @@ func (t *trainer) gate(held heldScores) (precision, why string, err error) {
 }
 
 // leaveOut finds the pictures that are unlike the rest, says so, and names those that are left out.
-func (t *trainer) leaveOut(g *gathered) (left []string) {
+func (t *trainer) leaveOut(g *gathered) (left, sha256 []string) {
 	suspects := calibrate.Suspects(g.scores())
 	if !t.options.KeepSuspects {
 		g.leave(suspects)
 	}
 	if len(suspects) == 0 {
-		return nil
+		return nil, nil
 	}
 	names := make([]string, len(suspects))
 	for n, i := range suspects {
 		g.shots[i].Suspect = true
 		names[n] = picture.Name(g.shots[i].File)
 		if g.shots[i].out {
-			left = append(left, g.shots[i].File)
+			left, sha256 = append(left, g.shots[i].File), append(sha256, g.shots[i].SHA256)
 		}
 	}
 	done := "they were left out, and the promise is for parts like the others; --keep-suspects learns and counts them"
@@ -217,7 +217,7 @@ func (t *trainer) leaveOut(g *gathered) (left []string) {
 		done = "they were learned and counted as the others"
 	}
 	t.note("%d of %d pictures look unlike the rest, look at them: %s; %s", len(suspects), len(g.shots), some(names, ", "), done)
-	return left
+	return left, sha256
 }
 
 // shown is how many of many texts some shows.

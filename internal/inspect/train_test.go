@@ -104,6 +104,11 @@ func TestSuspectsAreNamed(t *testing.T) {
 	if red, green, _, _ := sheet.At(4, 4).RGBA(); red>>8 != 200 || green != 0 {
 		t.Errorf("the suspect's frame is not red: %v", sheet.At(4, 4))
 	}
+	spots := TrainOptions{Name: o.Name, Good: t.TempDir()} // that somebody has found good
+	save(t, filepath.Join(spots.Good, "spot.png"), plate(5000, true))
+	if added, err := Add(t.Context(), cfg, folders, spots, nil); err != nil || len(added.Training.LeftOut) > 0 || added.Training.Pictures != 31 {
+		t.Errorf("with the spot added: %+v, %v", added, err)
+	}
 	o.KeepSuspects = true
 	kept, err := Train(t.Context(), cfg, folders, o, nil)
 	if err != nil {

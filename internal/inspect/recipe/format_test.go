@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"linectl/internal/inspect/padim"
@@ -32,7 +33,7 @@ func TestFormat2(t *testing.T) {
 	}
 	want := full("x")
 	want.Manifest.Backbone.Precision, want.Manifest.Backbone.Gate, want.Network = "", "", nil
-	want.Training.Frame = picture.Size{}
+	want.Training.Frame, want.Training.LeftOutSHA256 = picture.Size{}, nil
 	want.Format, want.Version, want.Created, want.Hash, want.Path = 2, 1, r.Created, r.Hash, r.Path
 	if !reflect.DeepEqual(r, want) {
 		t.Errorf("read\n%+v\nwant\n%+v", r, want)
@@ -51,6 +52,7 @@ func full(name string) *Recipe {
 	r.History = []Change{{What: "trained from 2 pictures", Who: "eva", Why: "new lens"}}
 	r.Training.Frame = picture.Size{Width: 640, Height: 480}
 	r.Training.Groups, r.Training.LeftOut, r.Training.Widen = 2, []string{"odd.png"}, []string{"light"}
+	r.Training.LeftOutSHA256 = []string{strings.Repeat("cd", 32)}
 	r.Method.Gate = "int8 was not tried"
 	r.Bank.Origin = []patchcore.Origin{{Picture: 0, Cell: 3}, {Picture: 1, Cell: 1}}
 	r.Pictures[0].Group, r.Pictures[1].Suspect = 1, true

@@ -107,7 +107,9 @@ type Training struct {
 	Patches  int      `toml:"patches" comment:"patches in the pictures"`
 	Sampled  int      `toml:"sampled" comment:"of which the bank was chosen among so many"`
 	LeftOut  []string `toml:"left_out,omitempty" comment:"pictures that were neither learned nor counted, being unlike the rest"`
-	Widen    []string `toml:"widen,omitempty" comment:"changes that the pictures were also learned under"`
+	// LeftOutSHA256 is of the pictures LeftOut names, in its order; empty in what earlier versions of linectl trained.
+	LeftOutSHA256 []string `toml:"left_out_sha256,omitempty"`
+	Widen         []string `toml:"widen,omitempty" comment:"changes that the pictures were also learned under"`
 	// Frame is zero in what earlier versions of linectl trained.
 	Frame  picture.Size `toml:"frame,inline,omitempty" comment:"pixels of the pictures, of most of them"`
 	Budget *Budget      `toml:"budget,omitempty" comment:"the time that an inspection was allowed, and what was measured to keep it"`
