@@ -50,6 +50,8 @@ install_all() {
 		sed -i "s#^ExecStart=/usr/bin/linectl#ExecStart=$program#" "$destination$units/$file"
 	done
 	if live && command -v systemd-sysusers >/dev/null; then systemd-sysusers "$user"; fi
+	# Recipes and certificates are made before the service first starts, and by its user.
+	if live && getent passwd linectl >/dev/null; then install -d -o linectl -g linectl -m 750 /var/lib/linectl; fi
 	if [ -e "$destination$config" ]; then
 		printf 'install: %s is kept as it is\n' "$destination$config"
 	else
@@ -57,10 +59,10 @@ install_all() {
 		put 640 "$root/configs/linectl.toml" "$config"
 		if live && getent group linectl >/dev/null; then chgrp linectl "$config"; fi
 	fi
-	if live; then printf 'install: next: edit %s, then: linectl check\n' "$config"; fi
+	if live; then printf 'install: next: edit %s, then: sudo -u linectl linectl check\n' "$config"; fi
 	if managed; then
 		systemctl daemon-reload
-		printf 'install: and then: systemctl enable --now linectl\n'
+		printf 'install: and once there are a recipe and certificates: systemctl enable --now linectl\n'
 	fi
 }
 

@@ -11,7 +11,7 @@ type Config struct {
 	// Recipe names the recipe that parts are judged by, as given to 'linectl train NAME'; its active version is used. "" is
 	// allowed while line.mode is bypass or maintenance.
 	Recipe string `toml:"recipe"`
-	// Device computes the network: "cpu", "cuda:N" or "tensorrt:N" for GPU N, "openvino:CPU", "openvino:GPU" or "openvino:NPU";
+	// Device computes the network: "cpu", "cuda:N" or "tensorrt:N" for GPU N, "openvino:CPU", "openvino:GPU" or "openvino:NPU:fp16";
 	// ":fp16" after tensorrt:N and openvino:GPU halves the numbers. Never another one silently.
 	Device string `toml:"device"`
 	// Threads of the network; 0 takes every core. One thread is steadier than two on a machine that does other work too.

@@ -159,7 +159,7 @@ func TestConfigCheck(t *testing.T) {
 		t.Errorf("%v", problems)
 	}
 	want := []setting.Problem{
-		{Key: "device", Message: `"gpu" is no device; allowed is cpu, cuda:N and tensorrt:N for GPU N from 0, openvino:CPU, openvino:GPU and openvino:NPU; :fp16 may follow tensorrt:N and openvino:GPU`},
+		{Key: "device", Message: `"gpu" is no device; allowed is cpu, cuda:N and tensorrt:N for GPU N from 0, openvino:CPU, openvino:GPU and openvino:NPU:fp16; :fp16 may follow tensorrt:N and openvino:GPU`},
 		{Key: "threads", Message: "-1 is out of range; allowed is 0 (every core) to 64"},
 	}
 	if got := (Config{Device: "gpu", Threads: -1}).Check(); !reflect.DeepEqual(got, want) {

@@ -47,7 +47,7 @@ var reasons = map[Reason]struct{ name, text, hint string }{
 	Deadline:        {"deadline", "the verdict was not ready in time", "see which stage took the time with 'linectl show ID'; raise line.cycle, or lower the input or bank size of the recipe"},
 	NoFrame:         {"no-frame", "the camera gave no picture", "check the camera's cable and power; 'linectl camera snap' tries it alone"},
 	BadFrame:        {"bad-frame", "the picture could not be read, or has another shape than the good ones", "check what writes the pictures, and the camera's format; the message names the file or device"},
-	InspectionFault: {"inspection-fault", "the inspection itself failed", "read the message in the log; 'linectl check' tries the recipe on this machine"},
+	InspectionFault: {"inspection-fault", "the inspection itself failed", "read the message in the log; 'linectl check --connect' tries the recipe on this machine"},
 	RecipeMismatch:  {"recipe-mismatch", "the PLC asks for a recipe that is not the active one", "activate the recipe that the PLC names, or correct the PLC's recipe tag"},
 	PresentAtStart:  {"present-at-start", "the part was already there when linectl connected", "take the part out or let it pass again; its time of arrival is unknown"},
 	Busy:            {"busy", "the part came while another inspection was still running", "the parts come faster than the cycle allows, or the inference call hangs"},

@@ -37,7 +37,7 @@ var devicePattern = regexp.MustCompile(`^(?:cpu|(cuda|tensorrt):(\d{1,2})(:fp16)
 func ParseDevice(name string) (Device, error) {
 	m := devicePattern.FindStringSubmatch(name)
 	if m == nil {
-		return Device{}, fmt.Errorf("%q is no device; allowed is cpu, cuda:N and tensorrt:N for GPU N from 0, openvino:CPU, openvino:GPU and openvino:NPU; "+
+		return Device{}, fmt.Errorf("%q is no device; allowed is cpu, cuda:N and tensorrt:N for GPU N from 0, openvino:CPU, openvino:GPU and openvino:NPU:fp16; "+
 			":fp16 may follow tensorrt:N and openvino:GPU", name)
 	}
 	gpu, number, target, half := m[1], m[2], m[5], m[3]+m[6] != ""

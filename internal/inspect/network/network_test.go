@@ -166,7 +166,7 @@ func TestFindBackbone(t *testing.T) {
 func TestStartRefuses(t *testing.T) {
 	start(t)
 	for _, test := range []struct{ library, device, want string }{
-		{"", "gpu", `device "gpu" is no device; allowed is cpu, cuda:N and tensorrt:N for GPU N from 0, openvino:CPU, openvino:GPU and openvino:NPU; :fp16 may follow tensorrt:N and openvino:GPU`},
+		{"", "gpu", `device "gpu" is no device; allowed is cpu, cuda:N and tensorrt:N for GPU N from 0, openvino:CPU, openvino:GPU and openvino:NPU:fp16; :fp16 may follow tensorrt:N and openvino:GPU`},
 		{"", "cuda:0", "device cuda:0: the ONNX Runtime " + os.Getenv(LibraryVariable) + " was built without it: libonnxruntime_providers_cuda.so is not beside it"},
 		{"/nowhere/lib.so", CPU, "inspect.library names ONNX Runtime's library: stat /nowhere/lib.so: no such file or directory"},
 	} {
