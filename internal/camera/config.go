@@ -19,7 +19,7 @@ type Config struct {
 	Source string `toml:"source"`
 	// Timeout is how long one grab may take.
 	Timeout setting.Duration `toml:"timeout"`
-	// Latency is the longest time between the beginning of an exposure and the picture's arrival here; it decides whether a picture is newer than its trigger. 0 means two frame intervals for a live camera, and as many more for a stream of compressed video as its decoder may hold back, one for each processor but one; for drop that the arrival of the file counts.
+	// Latency is the longest time between the beginning of an exposure and the picture's arrival here; it decides whether a picture is newer than its trigger. 0 means two frame intervals for a live camera, and for a stream of compressed video three more and one for each processor, which its decoder may hold back; for drop that the arrival of the file counts.
 	Latency setting.Duration `toml:"latency"`
 	// Width and height to ask a V4L2 camera for; 0 leaves the choice to it.
 	Width  int `toml:"width"`

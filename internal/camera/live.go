@@ -29,8 +29,7 @@ import (
 // before that; see pace for what is done about frames that were held up on the way.
 //
 // The latency that nobody has set is what a camera that exposes, sends and is read at once may take, two frames, and of a stream
-// of compressed video besides what its decoder holds back: FFmpeg begins a frame on each processor before it gives out the first,
-// and OpenCV lets it take all of them.
+// of compressed video besides what is held back on the way to us (heldBack).
 type live struct {
 	config Config
 	log    *slog.Logger
@@ -135,12 +134,12 @@ func (l *live) read(ctx context.Context) (frames int, err error) {
 	kind, _ := l.config.split()
 	if latency == 0 {
 		latency = 2 * interval
-		if slices.Contains(streams, kind) && !strings.EqualFold(capture.CodecString(), "MJPG") { // each JPEG stands by itself
-			held, err := numcpus.GetOnline()
+		if slices.Contains(streams, kind) && !ofJPEG(capture) {
+			held, err := heldBack()
 			if err != nil {
-				return 0, fmt.Errorf("how many frames the decoder holds back is unknown, so camera.latency must be set: %w", err)
+				return 0, err
 			}
-			latency += time.Duration(held-1) * interval
+			latency += time.Duration(held) * interval
 		}
 	}
 	mat := gocv.NewMat()
@@ -157,6 +156,22 @@ func (l *live) read(ctx context.Context) (frames int, err error) {
 		}
 	}
 	return frames, ctx.Err()
+}
+
+// heldBack is the most frames of a stream of compressed video that have come and are not given out yet. FFmpeg begins a frame on each
+// processor before it gives out the first, and OpenCV lets it take all of them; three more wait for their turn where frames refer to later
+// ones, and for the beginning of the next.
+func heldBack() (int, error) {
+	processors, err := numcpus.GetOnline()
+	if err != nil {
+		return 0, fmt.Errorf("how many frames the decoder holds back is unknown, so camera.latency must be set: %w", err)
+	}
+	return processors + 3, nil
+}
+
+// ofJPEG tells whether each frame stands by itself, so that none is held back. FFmpeg says "MJPG", or the beginning of its own name "mjpeg".
+func ofJPEG(capture *gocv.VideoCapture) bool {
+	return strings.HasPrefix(strings.ToLower(capture.CodecString()), "mjp")
 }
 
 // pace tells when a frame was exposed from when it came. That is only worth something if the frame was

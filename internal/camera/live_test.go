@@ -2,6 +2,7 @@ package camera
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -9,7 +10,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -284,6 +287,68 @@ func TestPaceOfASlowerCamera(t *testing.T) {
 		if p.exposed(asked, came); p.behind > 2*time.Millisecond {
 			t.Fatalf("behind by %s", p.behind)
 		}
+	}
+}
+
+// TestWhatADecoderHoldsBack: of a stream that stands, all frames but those that the default latency reckons with are given out.
+func TestWhatADecoderHoldsBack(t *testing.T) {
+	const frames, stands = 60, 3 * time.Second
+	held, err := heldBack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, codec := range []string{"H264", "MPG2"} {
+		t.Run(codec, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "belt.ts")
+			film, err := gocv.VideoWriterFile(path, codec, assumedRate, 128, 96, true)
+			if err != nil || !film.IsOpened() {
+				t.Fatalf("OpenCV cannot write %s: %v", codec, err)
+			}
+			for n := range frames {
+				mat := gocv.NewMatWithSize(96, 128, gocv.MatTypeCV8UC3)
+				err := errors.Join(gocv.Rectangle(&mat, image.Rect(n, n/2, n+30, n/2+30), color.RGBA{255, 255, 255, 0}, -1), film.Write(mat), mat.Close())
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			film.Close()
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Write(data)
+				http.NewResponseController(w).Flush()
+				time.Sleep(stands)
+			}))
+			defer server.Close()
+			capture, err := open(Config{Source: server.URL + "/belt.ts"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer capture.Close()
+			mat := gocv.NewMat()
+			defer mat.Close()
+			given, began := 0, time.Now()
+			for capture.Read(&mat) && time.Since(began) < stands*2/3 {
+				given++
+			}
+			if ofJPEG(capture) {
+				t.Errorf("%q is taken for JPEG", capture.CodecString())
+			}
+			if given < frames-held {
+				t.Errorf("%d of %d frames are held back, reckoned with are %d", frames-given, frames, held)
+			}
+			t.Logf("%d frames are held back, %d at most", frames-given, held)
+		})
+	}
+	capture, err := open(streamConfig(newStream(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer capture.Close()
+	if !ofJPEG(capture) {
+		t.Errorf("a stream of JPEG is taken for %q", capture.CodecString())
 	}
 }
 
