@@ -31,7 +31,7 @@ type drop struct {
 
 	mu    sync.Mutex      // one grab at a time
 	past  map[string]file // what belongs to parts before the present one, by name
-	known map[uint64]file // the same by inode, when the part began
+	known map[uint64]file // the same by inode
 	large bool            // it has been said that the folder holds too much
 }
 
@@ -109,7 +109,8 @@ func (d *drop) grab(ctx context.Context, after time.Time) (part.Frame, error) {
 			exposed := came[e.name].Add(-d.latency)
 			if exposed.Before(after) {
 				stale = append(stale, e.name)
-				d.past[e.name] = d.examined(e)
+				f := d.examined(e)
+				d.past[e.name], d.known[e.inode] = f, f
 				delete(came, e.name) // what replaces it is another file
 				continue
 			}
