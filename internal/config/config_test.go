@@ -87,6 +87,10 @@ func TestMistakes(t *testing.T) {
 		{"second camera", shipped(t) + "\n[[camera]]\nname = \"b\"\nsource = \"v4l2:/dev/video1\"\n", []string{"LINE:3: camera[1]: a line has one camera in this version; remove the other 1"}, "[[camera]]\nname = \"b\""},
 		{"relative state", change(`#state = "/var/lib/linectl"`, `state = "var"`), []string{`LINE:1: state: "var" is not an absolute path; a daemon has no folder of its own to start from`}, `state = "var"`},
 		{"two masters", change(`#listen = ""`, `listen = "0.0.0.0:4840"`, `#clients = []`, `clients = ["plc.der"]`), []string{"LINE:1: vision.listen: is set beside plc.endpoint; a line has one master"}, `listen = "0.0.0.0:4840"`},
+		{"capital letter", change(`#cycle = "500ms"`, `Cycle = 400`), []string{"LINE:1: line.Cycle: there is no such key; did you mean line.cycle?", "LINE:1: line.cycle: is no text; write it in quotes"}, `Cycle = 400`},
+		{"capital section", change("[store]", "[Store]", `#quota = "0B"`, `quota = 200`), []string{"LINE:2: Store: there is no such key; did you mean store?", "store.quota: is no text; write it in quotes"}, "[Store]"},
+		{"capitals in a camera", change(`#timeout = "1s"`, `Timeout = "10s"`), []string{"LINE:1: camera[0].Timeout: there is no such key; did you mean camera[0].timeout?"}, `Timeout = "10s"`},
+		{"section in a line", "store = { quota = 200 }\n" + strings.Replace(shipped(t), "[store]", "", 1), []string{"1:1: store: is a section: give it a heading of its own, and each of its keys a line"}, ""},
 		{"no TOML", "[line\nname = 1", []string{"1:6: expected ']' to close table name"}, ""},
 		{"key twice", change(`name = "press 4"`, "name = \"a\"\nname = \"b\""), []string{"LINE:1: line.name: key name is already defined"}, "name = \"b\""},
 		{"two at once", change(`name = "press 4"`, `name = ""`, `#threads = 0`, `threads = -1`), []string{

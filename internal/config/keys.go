@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding"
 	"fmt"
 	"reflect"
 	"strings"
@@ -42,6 +43,43 @@ func field(key []string) (reflect.StructField, bool) {
 		return reflect.StructField{}, false
 	}
 	return member(t, key[len(key)-1])
+}
+
+// spelling is how a key or section is written that the decoder, to which letter case is nothing, knows.
+func spelling(key string) (known string, ok bool) {
+	t := reflect.TypeFor[Config]()
+	names := strings.Split(key, ".")
+	for i, name := range names {
+		name, number, _ := strings.Cut(name, "[")
+		if t.Kind() == reflect.Slice {
+			t = t.Elem()
+		}
+		if t.Kind() != reflect.Struct {
+			return "", false
+		}
+		f, ok := member(t, strings.ToLower(name))
+		if !ok {
+			return "", false
+		}
+		names[i], t = f.Tag.Get("toml"), f.Type
+		if number != "" {
+			names[i] += "[" + number
+		}
+	}
+	return strings.Join(names, "."), true
+}
+
+// inline tells whether a key is a whole section, or a list of them, so that a value for it would hide keys from all checks.
+func inline(key string) bool {
+	f, ok := field(strings.Split(key, "."))
+	if !ok {
+		return false
+	}
+	if f.Type.Kind() == reflect.Slice {
+		return f.Type.Elem().Kind() == reflect.Struct
+	}
+	_, reads := reflect.New(f.Type).Interface().(encoding.TextUnmarshaler)
+	return f.Type.Kind() == reflect.Struct && !reads
 }
 
 // suggest names the known key that an unknown one was probably meant to be.

@@ -47,10 +47,10 @@ func Parse(document []byte) (Config, []Mistake) {
 	if syntax != nil {
 		return Config{}, []Mistake{*syntax}
 	}
-	mistakes := index.misread
+	mistakes := slices.Concat(index.misspelt, index.misread)
 	wrong := map[string]bool{} // keys whose value could not be read: what their default means is of no interest
 	rest := bytes.Clone(document)
-	for _, m := range mistakes {
+	for _, m := range index.misread {
 		wrong[m.Key] = true
 		at, _ := index.at(m.Line, m.Column)
 		blank(rest[at.from:at.to])
@@ -139,6 +139,8 @@ type entry struct {
 type contents struct {
 	entries []entry
 	misread []Mistake
+	// Keys that the decoder would take, and nothing else would know: in other letter case, and sections that are no sections.
+	misspelt []Mistake
 }
 
 // outline finds the place of every key. A document that is not TOML has one mistake, its first.
@@ -171,9 +173,20 @@ func outline(document []byte) (contents, *Mistake) {
 		}
 		key := strings.Join(append(nonEmpty(section), keys...), ".")
 		c.entries = append(c.entries, entry{key, start.Line, start.Column, from, len(document)})
+		if known, ok := spelling(key); ok && known != key {
+			c.misspelt = append(c.misspelt, Mistake{start.Line, start.Column, key, "there is no such key; did you mean " + known + "?"})
+			key = known
+			c.entries[len(c.entries)-1].key = known
+			if node.Kind != unstable.KeyValue {
+				section = known
+			}
+		}
 		if node.Kind == unstable.KeyValue {
 			if problem := misread(key, node.Value()); problem != "" {
 				c.misread = append(c.misread, Mistake{start.Line, start.Column, key, problem})
+			}
+			if inline(key) {
+				c.misspelt = append(c.misspelt, Mistake{start.Line, start.Column, key, "is a section: give it a heading of its own, and each of its keys a line"})
 			}
 		}
 	}
