@@ -3,6 +3,7 @@ package opcua
 import (
 	"bytes"
 	"context"
+	"encoding/pem"
 	"errors"
 	"log/slog"
 	"os"
@@ -85,6 +86,30 @@ func TestRevocationLists(t *testing.T) {
 	}
 	if out := lists.Outdated(time.Now()); len(out) != 1 || filepath.Base(out[0]) != "old.crl" {
 		t.Errorf("out of date: %v", out)
+	}
+
+	// A bundle, as authorities give them out: the issuer's certificate, another's list and then the one that counts.
+	alien := filepath.Join(t.TempDir(), "alien.crl")
+	pkitest.Revoke(t, alien, other, time.Hour, other)
+	var bundle []byte
+	for _, block := range []struct{ kind, file string }{{"CERTIFICATE", filepath.Join(folder, "issuer.der")}, {"X509 CRL", alien}, {"X509 CRL", filepath.Join(folder, "old.crl")}} {
+		content, err := os.ReadFile(block.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bundle = append(bundle, pem.EncodeToMemory(&pem.Block{Type: block.kind, Bytes: content})...)
+	}
+	whole := filepath.Join(t.TempDir(), "bundle.pem")
+	os.WriteFile(whole, bundle, 0o644)
+	if lists, err = pki.ReadRevoked(whole); err != nil || !errors.Is(lists.Check(issuer), pki.ErrRevoked) || !errors.Is(lists.Check(other), pki.ErrRevoked) {
+		t.Errorf("of a bundle: %v, %v, %v", err, lists.Check(issuer), lists.Check(other))
+	}
+	os.WriteFile(whole, append(bundle, "rubbish"...), 0o644)
+	if _, err := pki.ReadRevoked(whole); err == nil {
+		t.Error("rubbish behind a bundle is passed over")
+	}
+	if _, err := pki.ReadRevoked(filepath.Join(folder, "issuer.der")); err == nil || !strings.Contains(err.Error(), "holds no revocation list") {
+		t.Errorf("a certificate alone: %v", err)
 	}
 
 	// A list that does not bear its issuer's signature, and something that is no list.

@@ -22,7 +22,7 @@ type list struct {
 	*x509.RevocationList
 }
 
-// ReadRevoked reads a revocation list (DER or PEM), or all of a folder. Certificates that lie beside them
+// ReadRevoked reads a file of revocation lists (DER or PEM), or all of a folder. Certificates that lie beside them
 // are taken for those of the issuers: a list of an issuer that is known must bear that one's signature.
 func ReadRevoked(path string) (Revoked, error) {
 	files := []string{path}
@@ -49,20 +49,37 @@ func ReadRevoked(path string) (Revoked, error) {
 		if err != nil {
 			return Revoked{}, err
 		}
-		if block, _ := pem.Decode(content); block != nil {
-			content = block.Bytes
+		for _, content := range blocks(content) {
+			if issuer, err := x509.ParseCertificate(content); err == nil {
+				issuers = append(issuers, issuer)
+				continue
+			}
+			l, err := x509.ParseRevocationList(content)
+			if err != nil {
+				return Revoked{}, fmt.Errorf("%s is no revocation list: %w", file, err)
+			}
+			r.lists = append(r.lists, list{file, l})
 		}
-		if issuer, err := x509.ParseCertificate(content); err == nil {
-			issuers = append(issuers, issuer)
-			continue
-		}
-		l, err := x509.ParseRevocationList(content)
-		if err != nil {
-			return Revoked{}, fmt.Errorf("%s is no revocation list: %w", file, err)
-		}
-		r.lists = append(r.lists, list{file, l})
+	}
+	if len(r.lists) == 0 && !info.IsDir() {
+		return Revoked{}, fmt.Errorf("%s holds no revocation list, only its issuer's certificate", path)
 	}
 	return r, r.signedBy(issuers)
+}
+
+// blocks are all that a PEM file holds, or a DER file's content.
+func blocks(content []byte) (all [][]byte) {
+	for {
+		block, rest := pem.Decode(content)
+		if block == nil {
+			break
+		}
+		all, content = append(all, block.Bytes), rest
+	}
+	if len(all) == 0 || len(bytes.TrimSpace(content)) > 0 {
+		all = append(all, content) // DER, or what is no PEM and will be refused
+	}
+	return all
 }
 
 // RevokedIn reads the lists in the folder "revoked" beside the certificates; none where there is no such folder.
