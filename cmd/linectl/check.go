@@ -72,7 +72,7 @@ func (p *program) tryAll(ctx context.Context, cfg *config.Config) error {
 		try("plc", cfg.PLC.Endpoint+notSecure(cfg), func() error { return opcua.Check(ctx, cfg.PLC, cfg.PKI(), cfg.Line.Cycle.Std()) })
 	}
 	for _, c := range cfg.Cameras {
-		try("camera "+c.Name, c.Source, func() error { return tryCamera(ctx, c) })
+		try("camera "+c.Name, c.Shown(), func() error { return tryCamera(ctx, c) })
 	}
 	if cfg.Inspect.Recipe != "" {
 		try("recipe", cfg.Inspect.Recipe+" on "+cfg.Inspect.Device, func() error {

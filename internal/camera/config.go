@@ -81,7 +81,7 @@ func (c Config) Check() []setting.Problem {
 			wrong("source", "%q is not a URL with a host", redacted(c.Source))
 		}
 	default:
-		wrong("source", "%q is of no known kind; "+sourceForms, c.Source)
+		wrong("source", "%q is of no known kind; "+sourceForms, redacted(c.Source))
 	}
 	if c.Timeout <= 0 || c.Timeout.Std() > time.Minute {
 		wrong("timeout", "%s is out of range; allowed is more than 0s, up to 1m", c.Timeout)
@@ -105,13 +105,18 @@ func (c Config) Check() []setting.Problem {
 
 const sourceForms = "write v4l2:/dev/video0, rtsp://…, http://…, gstreamer:PIPELINE, drop:FOLDER or folder:FOLDER"
 
-// Shown is the source as it may be shown: without the password that a URL may hold.
+// Shown is the source as it may be shown: without the passwords that it may hold.
 func (c Config) Shown() string { return redacted(c.Source) }
 
-// redacted is a source without the password that a URL may hold: it goes to logs and messages.
+// What stands for a password in a URL, also in one that is malformed or part of a pipeline, and in what GStreamer's
+// elements are told.
+var (
+	secretOfURL      = regexp.MustCompile(`(://[^\s:@/]*:)\S*@`)
+	secretOfPipeline = regexp.MustCompile(`(?i)((?:user-pw|passw(?:or)?d)\s*=\s*)(?:"[^"]*"|\S+)`)
+)
+
+// redacted is a source without passwords: it goes to logs and messages.
 func redacted(source string) string {
-	if u, err := url.Parse(source); err == nil && u.User != nil {
-		return u.Redacted()
-	}
-	return source
+	source = secretOfURL.ReplaceAllString(source, "${1}xxxxx@")
+	return secretOfPipeline.ReplaceAllString(source, "${1}xxxxx")
 }

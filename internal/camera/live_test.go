@@ -380,9 +380,25 @@ func TestDeviceThatIsNotThere(t *testing.T) {
 }
 
 func TestPasswordIsNotShown(t *testing.T) {
-	c := Config{Source: "rtsp://admin:secret@camera/stream"}
-	if got := c.Shown(); got != "rtsp://admin:xxxxx@camera/stream" {
-		t.Errorf("shown is %s", got)
+	for source, want := range map[string]string{
+		"rtsp://admin:secret@camera/stream":                                    "rtsp://admin:xxxxx@camera/stream",
+		"rtsp://admin:se%ret@camera/stream":                                    "rtsp://admin:xxxxx@camera/stream",
+		"RTSP://admin:p@ss:w/rd@camera/stream":                                 "RTSP://admin:xxxxx@camera/stream",
+		"gstreamer:rtspsrc location=rtsp://admin:secret@camera ! appsink":      "gstreamer:rtspsrc location=rtsp://admin:xxxxx@camera ! appsink",
+		`gstreamer:rtspsrc location=rtsp://c user-pw="a secret" ! appsink`:     "gstreamer:rtspsrc location=rtsp://c user-pw=xxxxx ! appsink",
+		"rtsp://camera:554/stream":                                             "rtsp://camera:554/stream",
+		"v4l2:/dev/v4l/by-id/usb-Firm_Camera@2-index0":                         "v4l2:/dev/v4l/by-id/usb-Firm_Camera@2-index0",
+		"gstreamer:aravissrc camera-name=Firm-1 ! videoconvert ! appsink name": "gstreamer:aravissrc camera-name=Firm-1 ! videoconvert ! appsink name",
+	} {
+		c := Config{Source: source}
+		if got := c.Shown(); got != want {
+			t.Errorf("%s is shown as %s", source, got)
+		}
+		for _, p := range c.Check() {
+			if strings.Contains(p.Message, "secret") || strings.Contains(p.Message, "se%ret") {
+				t.Errorf("the password is in: %s", p.Message)
+			}
+		}
 	}
 }
 
