@@ -79,6 +79,9 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if d.folder, err = filepath.Abs(d.folder); err != nil {
 		return err
 	}
+	if err := d.check(); err != nil {
+		return err
+	}
 	if err := d.clear(); err != nil {
 		return err
 	}
@@ -114,6 +117,32 @@ func (d *demo) run(ctx context.Context) (err error) {
 
 // marker is the file by which a folder is known to be a demo's, and so may be replaced.
 const marker = ".linectl-demo"
+
+// check refuses what could not be used, before the folder of the last demo is gone.
+func (d *demo) check() error {
+	if d.pictures == "" {
+		_, err := parts.ParseProduct(d.product)
+		return hint.New(hint.Usage, err, "")
+	}
+	pictures, err := filepath.EvalSymlinks(d.pictures)
+	if err == nil {
+		pictures, err = filepath.Abs(pictures)
+	}
+	if err != nil {
+		return hint.New(hint.Usage, fmt.Errorf("--pictures: %w", err), "name a folder of pictures")
+	}
+	folder, err := filepath.EvalSymlinks(d.folder)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if way, err := filepath.Rel(folder, pictures); err == nil && filepath.IsLocal(way) {
+		return hint.New(hint.Usage, fmt.Errorf("--pictures: %s lies in %s, which every demo makes anew", d.pictures, d.folder), "put the pictures elsewhere, or choose another --folder")
+	}
+	return nil
+}
 
 func (d *demo) clear() error {
 	entries, err := os.ReadDir(d.folder)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -38,7 +40,7 @@ while the link is up and 1 otherwise.`,
 			if err != nil {
 				return err
 			}
-			since := s.Since.Local().Format(time.DateTime)
+			since := s.Since.In(p.zone).Format(time.DateTime)
 			text := s.State.Text()
 			if s.Serves != "" && s.State == opcua.Up {
 				text = "linectl's own server can be called at " + s.Serves
@@ -94,11 +96,30 @@ func readStatus(file string) (opcua.Status, error) {
 	if err := json.Unmarshal(content, &s); err != nil || !s.State.Known() {
 		return opcua.Status{}, hint.New(hint.Damage, fmt.Errorf("%s is not what the daemon writes", file), "it is written anew with the next change, at the latest when the daemon starts")
 	}
-	if s.State != opcua.Away && errors.Is(syscall.Kill(s.Process, 0), syscall.ESRCH) {
+	if s.State != opcua.Away && (errors.Is(syscall.Kill(s.Process, 0), syscall.ESRCH) || s.Born != "" && born(s.Process) != s.Born) {
 		s.State, s.Error = opcua.Away, fmt.Sprintf("process %d ended without a word; it said last: %s", s.Process, s.Name)
 		s.Name, s.Next = s.State.String(), s.State.Next()
 	}
 	return s, nil
+}
+
+// born tells a process from all that had, or will have, its number: the boot, and the clock ticks from then to its start
+// (proc(5)). "" where there is no such process.
+func born(process int) string {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process))
+	if err != nil {
+		return ""
+	}
+	const began = 22 - 3 // the fields after the name in brackets begin with the third
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if len(fields) <= began {
+		return ""
+	}
+	return strings.TrimSpace(string(boot)) + " " + fields[began]
 }
 
 // statusKeeper keeps the newest status of the link in a file, off the link's own path: a disk may hang.
@@ -112,6 +133,7 @@ func keepStatus(file, line string, log *slog.Logger) *statusKeeper {
 	go func() {
 		defer close(k.done)
 		for s := range k.newest {
+			s.Born = born(s.Process)
 			notify(log, "STATUS="+line+"; PLC link "+s.Name)
 			if err := writeStatus(file, s); err != nil {
 				log.Error("the link's status cannot be written", "error", err)

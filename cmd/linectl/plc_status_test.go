@@ -63,6 +63,13 @@ func TestPLCStatus(t *testing.T) {
 			}
 		})
 	}
+	up.Born = "another boot 1" // the number of the process is another's now
+	if err := writeStatus(file, up); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := plcCommandLine(p, "", "status"); err == nil || !strings.Contains(out, "away: linectl does not run") {
+		t.Errorf("a process of another boot: %v\n%s", err, out)
+	}
 	for _, damaged := range []string{"", "{}}", `{"code": 99}`, `{"code": -1}`} {
 		if err := os.WriteFile(file, []byte(damaged), 0o600); err != nil {
 			t.Fatal(err)

@@ -87,7 +87,7 @@ func (q *question) flags(c *cobra.Command) {
 	f.StringVar(&q.max, "max-score", "", "highest score")
 }
 
-// filter reads the question. Every mistake names its flag.
+// filter reads the question. Every mistake names its flag. Whether the times are in order is known in the plant's zone only.
 func (q question) filter(now time.Time) (f store.Filter, err error) {
 	wrong := func(flag string, err error) error {
 		return hint.New(hint.Usage, fmt.Errorf("--%s: %w", flag, err), "'linectl query --help' shows the forms")
@@ -97,9 +97,6 @@ func (q question) filter(now time.Time) (f store.Filter, err error) {
 	}
 	if f.Until, err = parseTime(q.until, now); err != nil {
 		return f, wrong("until", err)
-	}
-	if err := inOrder(f.Since, f.Until); err != nil {
-		return f, err
 	}
 	if q.verdict != "" {
 		verdict, err := part.ParseVerdict(q.verdict)
@@ -396,7 +393,13 @@ func (p *program) ask(ctx context.Context, q question) (store.Filter, *store.Rea
 		return store.Filter{}, nil, err
 	}
 	f, err := q.filter(time.Now().In(p.zone))
-	return f, reader, err
+	if err == nil {
+		err = inOrder(f.Since, f.Until)
+	}
+	if err != nil {
+		return store.Filter{}, nil, errors.Join(err, reader.Close())
+	}
+	return f, reader, nil
 }
 
 // openReader opens the record that the config names.

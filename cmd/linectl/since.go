@@ -65,6 +65,9 @@ func (p *program) sinceWhen(ctx context.Context, quantity string, q statsQuestio
 		return err
 	}
 	f, err := q.filter(time.Now().In(calendar.Zone))
+	if err == nil {
+		err = inOrder(f.Since, f.Until)
+	}
 	if err != nil {
 		return err
 	}

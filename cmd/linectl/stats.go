@@ -41,7 +41,7 @@ func (q statsQuestion) filter(now time.Time) (f store.SlotFilter, err error) {
 		return f, hint.New(hint.Usage, fmt.Errorf("--until: %w", err), "'linectl query --help' shows the forms")
 	}
 	f.Lot, f.Recipe, f.Version = q.lot, q.recipe, q.version
-	return f, inOrder(f.Since, f.Until)
+	return f, nil
 }
 
 func (p *program) statsCommand() *cobra.Command {
@@ -134,6 +134,9 @@ func (p *program) stats(ctx context.Context, q statsQuestion) error {
 		return hint.New(hint.Usage, err, "correct time_zone and shifts in [store]")
 	}
 	f, err := q.filter(time.Now().In(calendar.Zone))
+	if err == nil {
+		err = inOrder(f.Since, f.Until)
+	}
 	if err != nil {
 		return err
 	}

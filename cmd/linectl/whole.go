@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
@@ -24,15 +26,33 @@ func writable(flag, path string) error {
 }
 
 // writeWhole is whole.Write for a file that the user named. An error of write is returned as it is; one of the file
-// begins with what.
+// begins with what. A link stays, and what it leads to is replaced; what is no file, as /dev/stdout, is written to.
 func writeWhole(what, path string, mode fs.FileMode, write func(io.Writer) error) error {
 	var failed error
-	err := whole.Write(path, mode, func(w io.Writer) error {
+	into := func(w io.Writer) error {
 		failed = write(w)
 		return failed
-	})
+	}
+	var err error
+	if info, there := os.Stat(path); there == nil && !info.Mode().IsRegular() {
+		err = writeInto(path, into)
+	} else {
+		if target, ok := filepath.EvalSymlinks(path); ok == nil {
+			path = target
+		}
+		err = whole.Write(path, mode, into)
+	}
 	if err == nil || failed != nil {
 		return failed
 	}
 	return hint.New(hint.Failure, fmt.Errorf("%s: %w", what, err), "give a folder that you may write to")
+}
+
+// writeInto writes to what is there.
+func writeInto(path string, write func(io.Writer) error) error {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(file), file.Close())
 }

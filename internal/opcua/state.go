@@ -81,6 +81,7 @@ type Status struct {
 	Path     Path           `json:"path,omitzero"`    // of the newest session
 	Serves   string         `json:"serves,omitempty"` // where linectl's own server listens, if the PLC calls it
 	Process  int            `json:"pid"`
+	Born     string         `json:"born,omitempty"` // when that process began, in terms that no other process shares
 }
 
 // outageError is a failure that has a state of its own.
