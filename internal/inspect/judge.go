@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"gonum.org/v1/gonum/floats"
+
 	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/recipe"
 	"linectl/internal/inspect/smooth"
@@ -75,30 +77,42 @@ func newJudge(m recipe.Manifest, width, height int, exact func(cell int) float64
 	return j, nil
 }
 
-// greatest scores by the mean of a zone's k greatest distances, or of all where it has fewer cells.
+// greatest scores by the mean of a zone's k greatest distances, or of all where it has fewer cells. Where a map only holds them roughly, the
+// greatest are computed until no other can come before them, as for the whole picture.
 func (j *judge) greatest(k int, exact func(cell int) float64) func(part.Map, int) float64 {
-	top := make([]int, 0, k+1) // falling
+	most := k
+	if exact != nil {
+		most = max(k, patchcore.MostExact)
+	}
+	top, found := make([]int, 0, most+1), make([]float64, 0, most+1) // falling
 	return func(m part.Map, place int) float64 {
-		top = top[:0]
+		top, found = top[:0], found[:0]
 		for i, d := range m.Cells {
-			if j.places[i] != place || len(top) == k && d <= m.Cells[top[k-1]] {
+			if j.places[i] != place || len(top) == most && d <= m.Cells[top[most-1]] {
 				continue
 			}
 			at := len(top)
 			for at > 0 && d > m.Cells[top[at-1]] {
 				at--
 			}
-			top = slices.Insert(top, at, i)[:min(len(top)+1, k)]
+			top = slices.Insert(top, at, i)[:min(len(top)+1, most)]
 		}
-		var sum float64
 		for _, i := range top {
+			d := float64(m.Cells[i])
 			if exact != nil {
-				sum += exact(i)
-			} else {
-				sum += float64(m.Cells[i])
+				if len(found) >= k && d <= found[k-1] {
+					break
+				}
+				d = exact(i)
 			}
+			at := len(found)
+			for at > 0 && d > found[at-1] {
+				at--
+			}
+			found = slices.Insert(found, at, d)
 		}
-		return sum / float64(len(top))
+		found = found[:min(k, len(found))]
+		return floats.Sum(found) / float64(len(found))
 	}
 }
 

@@ -132,3 +132,30 @@ func TestZoneOfMeans(t *testing.T) {
 		t.Errorf("left %g, rest %g; want 1.5 and 35", left, rest)
 	}
 }
+
+// TestZoneScoresExactly: what a map only holds roughly is computed until nothing can come before it.
+func TestZoneScoresExactly(t *testing.T) {
+	for _, c := range []struct {
+		rough, exact []float64
+		want         float64
+		computed     int
+	}{
+		{[]float64{1, 0.99, 0.5, 0.4}, []float64{0.95, 1.05, 0.5, 0.4}, 1.05, 2},
+		{[]float64{1, 0.9, 0.5, 0.4}, []float64{1.1, 9, 9, 9}, 1.1, 1},
+		{[]float64{1, 0.99, 0.98, 0.97}, []float64{0.1, 0.1, 0.1, 0.96}, 0.96, 4},
+	} {
+		computed := 0
+		m := recipe.Manifest{Method: recipe.Method{Score: patchcore.Max}, Threshold: limitAt(1), Zones: []recipe.Zone{half("z", 0.9, 1, 1)}}
+		j, err := newJudge(m, 5, 1, func(cell int) float64 { computed++; return c.exact[cell] })
+		if err != nil {
+			t.Fatal(err)
+		}
+		cells := []float32{0, 0, 0, 0, 9}
+		for i, d := range c.rough {
+			cells[i] = float32(d)
+		}
+		if got := j.score(part.Map{Width: 5, Height: 1, Cells: cells}, recipe.Rest); got != c.want || computed != c.computed {
+			t.Errorf("%v, exactly %v, scores %g after %d were computed; want %g after %d", c.rough, c.exact, got, computed, c.want, c.computed)
+		}
+	}
+}

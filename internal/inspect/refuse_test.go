@@ -132,6 +132,11 @@ func TestTrainRefuses(t *testing.T) {
 			}
 		}
 	}
+	// The trial of the network in 8 bits learns from the first half, which is none here: training names the pictures.
+	changed.BackbonePrecision = Auto
+	if _, err := Train(t.Context(), cfg, folders, changed, nil); err == nil || !strings.Contains(err.Error(), "7 of 14 pictures cannot be read") {
+		t.Errorf("with the trial of 8 bits: %v", err)
+	}
 	elsewhere := folders
 	elsewhere.Recipes = filepath.Join(broken, "1.png")
 	if _, err := Train(t.Context(), cfg, elsewhere, o, nil); err == nil ||

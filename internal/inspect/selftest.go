@@ -24,6 +24,9 @@ const (
 	// closeFloat and closeOther are how far a golden score may be off, relatively: on the CPU in fp32, and
 	// with any other device or precision.
 	closeFloat, closeOther = 1e-3, 2e-2
+	// leastScale is the share of the threshold to which the difference is relative where a golden score is less: that of a picture whose
+	// patches are all in the memory bank is next to nothing, and so is what the difference means.
+	leastScale = 0.1
 )
 
 // selfTest inspects the recipe's golden pictures and refuses the device, the network or the library that gives
@@ -42,7 +45,7 @@ func (i *Inspector) selfTest(device string, r *recipe.Recipe) error {
 		if err != nil {
 			return fmt.Errorf("self-test: golden picture %s: %w", g.File, err)
 		}
-		if off := math.Abs(score-g.Score) / max(g.Score, 1e-9); !(off <= allowed) { // NaN is off, too
+		if off := math.Abs(score-g.Score) / max(g.Score, leastScale*r.Threshold.Value, 1e-9); !(off <= allowed) { // NaN is off, too
 			return hint.New(hint.Failure, fmt.Errorf("self-test on %s failed: golden picture %s scores %.6g and scored %.6g when the recipe was made: %.2g %% off, allowed is %.2g %%",
 				device, g.File, score, g.Score, 100*off, 100*allowed),
 				"this device, its driver or ONNX Runtime computes otherwise than where the recipe was trained: use what it was trained with, or train again with this")

@@ -50,6 +50,33 @@ func TestSelfTest(t *testing.T) {
 	}
 }
 
+// TestSelfTestOfLearnedPictures: where a bank holds every patch, golden pictures score next to nothing, and another machine's rounding
+// is many times that.
+func TestSelfTestOfLearnedPictures(t *testing.T) {
+	cfg, folders, o := bench(t)
+	o.Bank, o.Precision = 4096, "fp32"
+	r, err := Train(t.Context(), cfg, folders, o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if was := r.Golden[0].Score; was > 1e-3*r.Threshold.Value {
+		t.Fatalf("a picture that was learned whole scores %g", was)
+	}
+	for _, c := range []struct {
+		share float64
+		ok    bool
+	}{{5e-5, true}, {0.01, false}} {
+		r.Golden[0].Score = c.share * r.Threshold.Value
+		i, err := OpenRecipe(cfg, folders, r, quiet)
+		if (err == nil) != c.ok {
+			t.Errorf("off by %g of the threshold: %v", c.share, err)
+		}
+		if err == nil {
+			i.Close()
+		}
+	}
+}
+
 // TestRevisions: zones and thresholds change what parts are judged by, without training.
 func TestRevisions(t *testing.T) {
 	_, r, cfg, folders := trained(t)

@@ -68,7 +68,15 @@ func Add(ctx context.Context, cfg Config, folders Folders, o TrainOptions, progr
 }
 
 func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string) (*recipe.Recipe, int, error) {
-	e, err := patchcore.NewEmbedder(t.runtime, t.extractor.network.Features, t.options.Seed)
+	features := t.extractor.network.Features
+	if !t.runtime.Device().OwnMemory() {
+		patches := int64(features[0].Width*features[0].Height) * int64(len(files)*t.versions())
+		need := patchcore.Memory(features, parent.Bank.Rows+int(mostAdded*float64(parent.Bank.Rows))) + min(trainBytes, patches*patchBytes(parent.Bank.Dim))
+		if err := t.room(need, "add fewer pictures at a time"); err != nil {
+			return nil, 0, err
+		}
+	}
+	e, err := patchcore.NewEmbedder(t.runtime, features, t.options.Seed)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -81,6 +89,16 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	g, err := t.gather(ctx, files, l, known)
 	if err != nil {
 		return nil, 0, err
+	}
+	var other []string
+	for _, s := range g.shots {
+		if err := parent.Quality.Fits(s.size); err != nil {
+			other = append(other, fmt.Sprintf("%s: %v", picture.Name(s.File), err))
+		}
+	}
+	if len(other) > 0 {
+		return nil, 0, hint.New(hint.Usage, fmt.Errorf("%d of %d pictures are of another shape than those that %s@%d has learned: %s", len(other), len(g.shots), parent.Name, parent.Version, some(other, "; ")),
+			"take them out of "+t.options.Good+", or train anew with --good and all pictures")
 	}
 	if err := t.leaveTwins(ctx, parent, g); err != nil {
 		return nil, 0, err

@@ -265,7 +265,7 @@ func (t *trainer) look(g *gathered) {
 	if order := bySize(sizes); len(order) > 1 {
 		text := fmt.Sprintf("the pictures have %d different sizes, most of them %s (%d of %d)", len(order), order[0].size, order[0].n, len(g.shots))
 		if shapes[1] > picture.MixedShapes*shapes[0] {
-			text += fmt.Sprintf("; their shapes reach from %.2f to %.2f times as wide as high, and all are brought to %s: parts look stretched", shapes[0], shapes[1], t.options.Size)
+			text += fmt.Sprintf("; their shapes reach from %.2f to %.2f times as wide as high, and all are brought to %s: parts look stretched, and no shape of a picture is refused from now on", shapes[0], shapes[1], t.options.Size)
 		}
 		t.note("%s", text)
 	}

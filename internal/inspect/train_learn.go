@@ -177,7 +177,7 @@ func places(pictures []int) map[int32]int32 {
 
 // share is what some pictures get of what all get. A bank of some that were as large as that of all would hold more of each,
 // lie closer, and make pictures that are held out look better than those to come.
-func share(size, pictures, all int) int { return max(1, size*pictures/all) }
+func share(size, pictures, all int) int { return max(1, size*pictures/max(1, all)) }
 
 func (l *patchcoreLearner) learn(ctx context.Context, pictures []int, all int, progress func(done, total int)) (model, error) {
 	rows, place, size := l.rows(pictures), places(pictures), share(l.size, len(pictures), all)

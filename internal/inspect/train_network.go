@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -60,6 +61,9 @@ func (t *trainer) eightBits(ctx context.Context, backbone network.Backbone, b *r
 	}
 	learn, score := some[:len(some)/2], some[len(some)/2:]
 	exact, err := t.try(ctx, "network in fp32", backbone, b.Layers, in, learn)
+	if errors.Is(err, errUnreadable) {
+		return nil, nil // training is about to name the pictures
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +88,9 @@ func (t *trainer) eightBits(ctx context.Context, backbone network.Backbone, b *r
 	if err != nil {
 		return nil, err
 	}
+	if l.good == 0 {
+		return nil, nil // likewise
+	}
 	if !l.ok() {
 		if asked == Auto {
 			t.note("the network computes in fp32: in 8 bits it does not score as in fp32 (%v)", l)
@@ -100,6 +107,8 @@ type attempt struct {
 	learner learner
 	scorer  scorer
 }
+
+var errUnreadable = errors.New("none of the pictures can be read")
 
 // try learns from some pictures through a network. Pictures that cannot be read are passed over; gather names them.
 func (t *trainer) try(ctx context.Context, stage string, backbone network.Backbone, layers []string, in recipe.Input, files []string) (_ *attempt, err error) {
@@ -131,6 +140,9 @@ func (t *trainer) try(ctx context.Context, stage string, backbone network.Backbo
 	})
 	if err != nil {
 		return nil, err
+	}
+	if len(learned) == 0 {
+		return nil, errUnreadable
 	}
 	m, err := a.learner.learn(ctx, learned, len(learned), func(int, int) {})
 	if err != nil {

@@ -377,6 +377,23 @@ func TestAdd(t *testing.T) {
 }
 
 // TestAddKnowsItsParts: of the added pictures a copy of a learned one counts once, another exposure of a learned part is
+// TestAddRefusesOtherShapes: a picture of another camera would be stretched, learned, and end the check of shapes for good.
+func TestAddRefusesOtherShapes(t *testing.T) {
+	_, r, cfg, folders := trained(t)
+	dir := t.TempDir()
+	save(t, filepath.Join(dir, "same.png"), plate(7000, false))
+	wide := image.NewRGBA(image.Rect(0, 0, 96, 60))
+	draw.Draw(wide, wide.Rect, plate(7001, false), image.Point{}, draw.Src)
+	save(t, filepath.Join(dir, "wide.png"), wide)
+	_, err := Add(t.Context(), cfg, folders, TrainOptions{Name: "plate", Good: dir}, nil)
+	if err == nil || hint.KindOf(err) != hint.Usage || !strings.Contains(err.Error(), "1 of 2 pictures are of another shape than those that plate@1 has learned: wide.png") {
+		t.Errorf("%v", err)
+	}
+	if versions, err := recipe.Folder(folders.Recipes).Versions(r.Name); err != nil || len(versions) != 1 {
+		t.Errorf("versions %v, %v", versions, err)
+	}
+}
+
 // named and left out, and what would have been rejected is named and learned.
 func TestAddKnowsItsParts(t *testing.T) {
 	_, r, cfg, folders := trained(t)

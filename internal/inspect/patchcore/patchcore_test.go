@@ -150,7 +150,7 @@ func TestScoreIsTheReference(t *testing.T) {
 				}
 			}
 			tolerance = 1e-5
-			if (o.TopK > mostExact || o.Score == MaxMean) && o.Precision == Int8 {
+			if (o.TopK > MostExact || o.Score == MaxMean) && o.Precision == Int8 {
 				tolerance = 5e-3
 			}
 			within(t, fmt.Sprintf("%v, %v", shape, o), got, float32(score(patches, m.Width, bank, o)), tolerance)

@@ -11,8 +11,8 @@ import (
 	"linectl/internal/part"
 )
 
-// mostExact is how many patches of a picture are computed anew, at most: each is a pass over the bank.
-const mostExact = 4
+// MostExact is how many patches of a picture are computed anew, at most: each is a pass over the bank.
+const MostExact = 4
 
 // Scorer gives each patch its distance to the nearest vector of a bank. Not for concurrent use.
 type Scorer struct {
@@ -123,15 +123,15 @@ func (s *Scorer) Score() (float64, part.Map, error) {
 }
 
 // top is the cells that make the score, the greatest first. The greatest of them are computed exactly and
-// put into the map, until none can come before those that are exact or there are mostExact of them.
+// put into the map, until none can come before those that are exact or there are MostExact of them.
 func (s *Scorer) top(cells []float32) []int {
 	k := 1
 	if s.options.Score == MeanTopK {
 		k = min(s.options.TopK, len(cells))
 	}
-	order := greatest(cells, min(len(cells), max(k, mostExact)))
+	order := greatest(cells, min(len(cells), max(k, MostExact)))
 	var exact []int
-	for _, cell := range order[:min(len(order), mostExact)] {
+	for _, cell := range order[:min(len(order), MostExact)] {
 		if len(exact) >= k && cells[cell] <= cells[exact[k-1]] {
 			break
 		}
