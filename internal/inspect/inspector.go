@@ -197,6 +197,7 @@ func (i *Inspector) score(_ part.Frame, f *part.Finding) (err error) {
 	decided := judgement{limit{Threshold: i.threshold}, f.Score}
 	if i.judge != nil {
 		decided = i.judge.decide(f.Map)
+		i.judge.hide(f.Map)
 	}
 	f.Zone, f.Score, f.Threshold = decided.zone, decided.score, decided.Value
 	switch {

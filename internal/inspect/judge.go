@@ -15,9 +15,10 @@ import (
 
 // judge holds a map of distances against the thresholds of zones. Not for concurrent use.
 type judge struct {
-	places []int // the zone of each cell
-	limits []limit
-	score  func(m part.Map, place int) float64
+	places  []int // the zone of each cell
+	ignored []int // the cells that are not judged
+	limits  []limit
+	score   func(m part.Map, place int) float64
 }
 
 // limit is a zone, or what lies in none, and its threshold.
@@ -50,6 +51,11 @@ func newJudge(m recipe.Manifest, width, height int, exact func(cell int) float64
 		}
 		if !z.Ignore {
 			j.limits = append(j.limits, limit{z.Name, i, z.Threshold})
+		}
+	}
+	for cell, place := range j.places {
+		if place != recipe.Rest && m.Zones[place].Ignore {
+			j.ignored = append(j.ignored, cell)
 		}
 	}
 	if len(j.limits) == 0 {
@@ -147,6 +153,13 @@ func (j *judge) decide(m part.Map) judgement {
 		return due
 	}
 	return worst
+}
+
+// hide takes what is not judged out of a map that people look at.
+func (j *judge) hide(m part.Map) {
+	for _, cell := range j.ignored {
+		m.Cells[cell] = 0
+	}
 }
 
 // above tells whether j reaches more of its threshold than k of its own.

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,6 +122,8 @@ func TestRevisions(t *testing.T) {
 	ignoring := saved(AddZone(r, recipe.Zone{Name: "corner", Polygon: corner, Ignore: true}, by))
 	if f := judged(ignoring, 2000, true); f.Score >= judged(r, 2000, true).Score || f.Zone != "" {
 		t.Errorf("a defect where nothing is judged: %+v", f)
+	} else if hottest := slices.Index(f.Map.Cells, slices.Max(f.Map.Cells)); hottest%8 >= 4 && hottest/8 < 4 || f.Map.Cells[6] != 0 {
+		t.Errorf("the heatmap shows what is not judged: %v", f.Map.Cells)
 	}
 	again := saved(RemoveZone(zoned, "corner", by))
 	if math.Abs(again.Threshold.Value-r.Threshold.Value) > 1e-9 || judged(again, 2000, true).Score != judged(r, 2000, true).Score {
