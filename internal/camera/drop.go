@@ -24,7 +24,7 @@ import (
 // The folder is watched by looking, not by the kernel's notices, which network folders do not give.
 type drop struct {
 	path    string
-	trusted bool // the times of its files are of this machine's clock
+	ours    func(folder string) (bool, error) // whether the times of its files are of this machine's clock: what is mounted there may change
 	latency time.Duration
 	remove  bool
 	log     *slog.Logger
@@ -54,12 +54,9 @@ const (
 )
 
 func openDrop(path string, latency time.Duration, remove bool, log *slog.Logger) (source, error) {
-	d := &drop{path: path, latency: latency, remove: remove, log: log, past: map[string]file{}}
+	d := &drop{path: path, ours: ownClock, latency: latency, remove: remove, log: log, past: map[string]file{}}
 	entries, err := look(path)
 	if err != nil {
-		return nil, err
-	}
-	if d.trusted, err = ownClock(path); err != nil {
 		return nil, err
 	}
 	d.closePart(entries, "")
@@ -68,9 +65,9 @@ func openDrop(path string, latency time.Duration, remove bool, log *slog.Logger)
 
 // covered tells whether a file belongs to a part before the present one.
 func (d *drop) covered(e entry) bool {
-	named, ok := d.past[e.name]
-	known, ok2 := d.known[e.inode]
-	return ok && named.covers(e) || ok2 && known.covers(e)
+	named, isNamed := d.past[e.name]
+	known, isKnown := d.known[e.inode]
+	return isNamed && named.covers(e) || isKnown && known.covers(e)
 }
 
 // grab takes the first file that came at or after the given instant and can be read whole.
@@ -90,6 +87,10 @@ func (d *drop) grab(ctx context.Context, after time.Time) (part.Frame, error) {
 	came := map[string]time.Time{} // the files of this part
 	tried := map[string]attempt{}  // of those
 	var earlier time.Time          // when the look before this one began
+	trusted, err := d.ours(d.path)
+	if err != nil {
+		return part.Frame{}, err
+	}
 	for {
 		now := time.Now()
 		entries, err := look(d.path)
@@ -102,7 +103,7 @@ func (d *drop) grab(ctx context.Context, after time.Time) (part.Frame, error) {
 			}
 			if came[e.name].IsZero() {
 				came[e.name] = earlier
-				if earlier.IsZero() && d.trusted && !e.written.After(now) {
+				if earlier.IsZero() && trusted && !e.written.After(now) {
 					came[e.name] = e.written
 				}
 			}

@@ -243,7 +243,7 @@ func TestTimesOfAnotherClock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.(*drop).trusted = false
+	d.(*drop).ours = func(string) (bool, error) { return false, nil }
 	after := time.Now()
 	later()
 	put(t, filepath.Join(folder, "a.png"), encoded(t, picture(1)))

@@ -132,9 +132,10 @@ func (l *live) read(ctx context.Context) (frames int, err error) {
 	interval := l.interval(capture)
 	latency := l.config.Latency.Std()
 	kind, _ := l.config.split()
+	stream := slices.Contains(streams, kind)
 	if latency == 0 {
 		latency = 2 * interval
-		if slices.Contains(streams, kind) && !ofJPEG(capture) {
+		if stream && !ofJPEG(capture) {
 			held, err := heldBack()
 			if err != nil {
 				return 0, err
@@ -144,7 +145,7 @@ func (l *live) read(ctx context.Context) (frames int, err error) {
 	}
 	mat := gocv.NewMat()
 	defer mat.Close()
-	pace := pace{interval: interval, latency: latency, queues: slices.Contains(streams, kind)}
+	pace := pace{interval: interval, latency: latency, queues: stream}
 	for ; ctx.Err() == nil; frames++ {
 		asked := time.Now()
 		if !capture.Read(&mat) || mat.Empty() {
