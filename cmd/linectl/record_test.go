@@ -155,7 +155,7 @@ func TestQueryForms(t *testing.T) {
 
 	_, out, _ = linectl(t, "-c", config, "query", "-o", "csv")
 	rows, err := csv.NewReader(strings.NewReader(out)).ReadAll()
-	if err != nil || len(rows) != 4 || strings.Join(rows[0], " ") != "id time sequence part lot verdict reason score threshold recipe ms plc" || rows[2][3] != "B18\x1b[31m\xff" {
+	if err != nil || len(rows) != 4 || strings.Join(rows[0], " ") != "id time sequence part lot verdict reason score threshold recipe ms plc late" || rows[2][3] != "B18\x1b[31m\xff" {
 		t.Errorf("%v: %q", err, rows)
 	}
 }

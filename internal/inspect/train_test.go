@@ -265,7 +265,11 @@ func TestHeldOutBanksAreInProportion(t *testing.T) {
 // TestPromiseOnPlates: of many good plates that come after eight trainings no more are rejected than these promised, within
 // what chance makes of so few pictures.
 func TestPromiseOnPlates(t *testing.T) {
-	const trainings, later = 8, 100
+	const later = 100
+	trainings := 8
+	if raceEnabled { // which makes all slower
+		trainings = 3
+	}
 	rejected, promised, spread := 0, 0.0, 0.0
 	for n := range uint64(trainings) {
 		cfg, folders, o := bench(t)
