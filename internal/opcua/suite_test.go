@@ -293,6 +293,9 @@ func suiteRun(t *testing.T, c suiteCase) suiteResult {
 	r := &suiteRig{t: t, folder: t.TempDir(), host: fmt.Sprintf("127.%d.%d.%d", 1+n>>16, n>>8&0xff, n&0xff)}
 	r.pin("plc")
 	r.startPLC(r.plcConfig())
+	if t.Failed() {
+		t.FailNow()
+	}
 	defer func() { r.stopPLC() }()
 	var err error
 	if r.cable, err = plc.NewCable(r.plc().Address()); err != nil {

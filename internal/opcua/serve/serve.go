@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"runtime/debug"
 	"strconv"
@@ -121,10 +122,10 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// freePort is one for the library, which cannot say which one it got. It is on an address that connections of this
-// machine do not begin at: on 127.0.0.1 one of them may take the port before the library listens.
+// freePort is one for the library, which cannot say which one it got. It is on an address of this machine that is drawn for each server:
+// at one that others use, a connection that begins there or another server may take the port before the library listens.
 func freePort() (host string, port int, err error) {
-	l, err := net.Listen("tcp", "127.0.0.2:0")
+	l, err := net.Listen("tcp", fmt.Sprintf("127.%d.%d.%d:0", 128+rand.N(127), rand.N(256), 1+rand.N(254)))
 	if err != nil {
 		return "", 0, err
 	}
