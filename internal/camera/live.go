@@ -180,8 +180,9 @@ func ofJPEG(capture *gocv.VideoCapture) bool {
 // look new. So a frame that did not have to be waited for does not count, nor does the next one; and
 // one that came later than its turn may be older by the delay. Where decoding takes nearly as long as a frame, each seems to be waited
 // for while what was held back is worked off. Of a stream, which has no end of room for it, all delay therefore adds up, and
-// what comes before its turn takes from it. It is forgotten where frames have come exactly at their rate for a while: a
-// decoder with more to do would be faster, and one that cannot follow is slower.
+// what comes before its turn takes from it. It is forgotten where frames have come exactly at their rate for a while (a
+// decoder with more to do would be faster, and one that cannot follow is slower), and where several in turn were waited for much longer than
+// decoding takes at its quickest: then nothing was there to be worked off.
 type pace struct {
 	interval, latency time.Duration
 	queues            bool      // what is not read waits on the way, however much it is
@@ -189,11 +190,14 @@ type pace struct {
 	settled           bool      // it had to be waited for
 	behind            time.Duration
 	gaps              []time.Duration // before the newest frames, paceFrames at most
+	quickest          time.Duration   // that a frame came when it was asked for: decoding takes that at least
+	waits             int             // so many in turn took much longer
 }
 
 const (
 	paceFrames = 25   // so many tell whether frames come at their rate,
 	paceWithin = 0.01 // to within this share
+	paceWaits  = 3    // more than one: a frame that is coded by itself takes longer to decode than those that follow it
 )
 
 // exposed returns an instant before which the frame was not exposed, and whether the frame counts.
@@ -204,9 +208,15 @@ func (p *pace) exposed(asked, came time.Time) (at time.Time, live bool) {
 	live = waited && p.settled && !first
 	p.last, p.settled = came, waited
 	if first {
+		p.quickest = came.Sub(asked)
 		return came.Add(-p.latency), false
 	}
-	if !p.queues || p.atRate() {
+	took := came.Sub(asked)
+	p.quickest, p.waits = min(p.quickest, took), p.waits+1
+	if took < p.interval/2+2*p.quickest {
+		p.waits = 0
+	}
+	if !p.queues || p.atRate() || p.waits >= paceWaits {
 		p.behind = 0
 	}
 	p.behind = max(0, p.behind+gap-p.interval)

@@ -352,6 +352,21 @@ func TestWhatADecoderHoldsBack(t *testing.T) {
 	}
 }
 
+// TestPaceOfACameraThatIsSlowerThanItSays: it stays usable where decoding is quick, as a burst at the beginning has shown.
+func TestPaceOfACameraThatIsSlowerThanItSays(t *testing.T) {
+	p := pace{interval: 40 * time.Millisecond, latency: 80 * time.Millisecond, queues: true}
+	came := time.Now()
+	for n := range 1000 {
+		asked := came
+		if came = came.Add(45 * time.Millisecond); n < 5 {
+			came = asked.Add(2 * time.Millisecond)
+		}
+		if p.exposed(asked, came); p.behind > 20*time.Millisecond {
+			t.Fatalf("behind by %s after %d frames", p.behind, n)
+		}
+	}
+}
+
 func TestFramesAreNotOlderThanTheTrigger(t *testing.T) {
 	s := newStream(t)
 	c := streamConfig(s)
