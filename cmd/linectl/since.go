@@ -64,10 +64,7 @@ func (p *program) sinceWhen(ctx context.Context, quantity string, q statsQuestio
 	if err != nil {
 		return err
 	}
-	f, err := q.filter(time.Now().In(calendar.Zone))
-	if err == nil {
-		err = inOrder(f.Since, f.Until)
-	}
+	f, err := q.filterIn(calendar.Zone)
 	if err != nil {
 		return err
 	}

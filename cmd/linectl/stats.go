@@ -44,6 +44,15 @@ func (q statsQuestion) filter(now time.Time) (f store.SlotFilter, err error) {
 	return f, nil
 }
 
+// filterIn is the filter in the plant's zone, where it is known whether the times are in order.
+func (q statsQuestion) filterIn(zone *time.Location) (store.SlotFilter, error) {
+	f, err := q.filter(time.Now().In(zone))
+	if err == nil {
+		err = inOrder(f.Since, f.Until)
+	}
+	return f, err
+}
+
 func (p *program) statsCommand() *cobra.Command {
 	var q statsQuestion
 	c := &cobra.Command{
@@ -133,10 +142,7 @@ func (p *program) stats(ctx context.Context, q statsQuestion) error {
 	if err != nil {
 		return hint.New(hint.Usage, err, "correct time_zone and shifts in [store]")
 	}
-	f, err := q.filter(time.Now().In(calendar.Zone))
-	if err == nil {
-		err = inOrder(f.Since, f.Until)
-	}
+	f, err := q.filterIn(calendar.Zone)
 	if err != nil {
 		return err
 	}

@@ -30,8 +30,7 @@ type drop struct {
 	log     *slog.Logger
 
 	mu    sync.Mutex      // one grab at a time
-	past  map[string]file // what belongs to parts before the present one, by name
-	known map[uint64]file // the same by inode
+	past  map[uint64]file // what belongs to parts before the present one, by inode: names and rights may change
 	large bool            // it has been said that the folder holds too much
 }
 
@@ -42,11 +41,6 @@ type file struct {
 	whole bool
 }
 
-// covers tells whether what there is now is still the file of the past, if only by another name or with other rights.
-func (f file) covers(now entry) bool {
-	return f.same(now) || f.sameContent(now) || !f.whole && f.inode == now.inode
-}
-
 const (
 	pollEvery = 2 * time.Millisecond // how often the folder is looked at while a grab is open
 	settled   = 10 * time.Second     // a file at which nobody has written for so long is complete
@@ -54,7 +48,7 @@ const (
 )
 
 func openDrop(path string, latency time.Duration, remove bool, log *slog.Logger) (source, error) {
-	d := &drop{path: path, ours: ownClock, latency: latency, remove: remove, log: log, past: map[string]file{}}
+	d := &drop{path: path, ours: ownClock, latency: latency, remove: remove, log: log, past: map[uint64]file{}}
 	entries, err := look(path)
 	if err != nil {
 		return nil, err
@@ -65,9 +59,8 @@ func openDrop(path string, latency time.Duration, remove bool, log *slog.Logger)
 
 // covered tells whether a file belongs to a part before the present one.
 func (d *drop) covered(e entry) bool {
-	named, isNamed := d.past[e.name]
-	known, isKnown := d.known[e.inode]
-	return isNamed && named.covers(e) || isKnown && known.covers(e)
+	f, ok := d.past[e.inode]
+	return ok && (f.sameContent(e) || !f.whole)
 }
 
 // grab takes the first file that came at or after the given instant and can be read whole.
@@ -110,8 +103,7 @@ func (d *drop) grab(ctx context.Context, after time.Time) (part.Frame, error) {
 			exposed := came[e.name].Add(-d.latency)
 			if exposed.Before(after) {
 				stale = append(stale, e.name)
-				f := d.examined(e)
-				d.past[e.name], d.known[e.inode] = f, f
+				d.past[e.inode] = d.examined(e)
 				delete(came, e.name) // what replaces it is another file
 				continue
 			}
@@ -145,21 +137,18 @@ type attempt struct {
 
 // closePart ends the time of a part: all files are of the past now. The one that was taken is known to be whole.
 func (d *drop) closePart(entries []entry, taken string) {
-	past := make(map[string]file, len(entries))
+	past := make(map[uint64]file, len(entries))
 	for _, e := range entries {
-		switch f, ok := d.past[e.name]; {
+		switch f, ok := d.past[e.inode]; {
 		case e.name == taken:
-			past[e.name] = file{e, true}
+			past[e.inode] = file{e, true}
 		case ok && f.whole && f.same(e):
-			past[e.name] = f
+			past[e.inode] = f
 		default:
-			past[e.name] = d.examined(e)
+			past[e.inode] = d.examined(e)
 		}
 	}
-	d.past, d.known = past, make(map[uint64]file, len(past))
-	for _, f := range past {
-		d.known[f.inode] = f
-	}
+	d.past = past
 	if many := len(entries) > manyFiles; many != d.large {
 		if d.large = many; many {
 			d.log.Warn("looking through the folder takes long: take old pictures away, or set delete_taken", "folder", d.path, "pictures", len(entries))

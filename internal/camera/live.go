@@ -202,16 +202,15 @@ const (
 
 // exposed returns an instant before which the frame was not exposed, and whether the frame counts.
 func (p *pace) exposed(asked, came time.Time) (at time.Time, live bool) {
-	gap := came.Sub(p.last)
-	waited := came.Sub(asked) >= p.interval/2
+	gap, took := came.Sub(p.last), came.Sub(asked)
+	waited := took >= p.interval/2
 	first := p.last.IsZero()
 	live = waited && p.settled && !first
 	p.last, p.settled = came, waited
 	if first {
-		p.quickest = came.Sub(asked)
+		p.quickest = took
 		return came.Add(-p.latency), false
 	}
-	took := came.Sub(asked)
 	p.quickest, p.waits = min(p.quickest, took), p.waits+1
 	if took < p.interval/2+2*p.quickest {
 		p.waits = 0

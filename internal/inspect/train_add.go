@@ -68,15 +68,10 @@ func Add(ctx context.Context, cfg Config, folders Folders, o TrainOptions, progr
 }
 
 func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string) (*recipe.Recipe, int, error) {
-	features := t.extractor.network.Features
-	if !t.runtime.Device().OwnMemory() {
-		patches := int64(features[0].Width*features[0].Height) * int64(len(files)*t.versions())
-		need := patchcore.Memory(features, parent.Bank.Rows+int(mostAdded*float64(parent.Bank.Rows))) + min(trainBytes, patches*patchBytes(parent.Bank.Dim))
-		if err := t.room(need, "add fewer pictures at a time"); err != nil {
-			return nil, 0, err
-		}
+	if err := t.roomForBank(parent.Bank.Rows+int(mostAdded*float64(parent.Bank.Rows)), len(files), "add fewer pictures at a time"); err != nil {
+		return nil, 0, err
 	}
-	e, err := patchcore.NewEmbedder(t.runtime, features, t.options.Seed)
+	e, err := patchcore.NewEmbedder(t.runtime, t.extractor.network.Features, t.options.Seed)
 	if err != nil {
 		return nil, 0, err
 	}

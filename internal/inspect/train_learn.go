@@ -58,18 +58,24 @@ func (t *trainer) newLearner(pictures int) (learner, error) {
 		}
 		return &padimLearner{t: t, dims: padim.ChooseDims(channels, dims, t.options.Seed)}, nil
 	}
-	if !t.runtime.Device().OwnMemory() {
-		patches := features[0].Width * features[0].Height * pictures * t.versions()
-		need := patchcore.Memory(features, t.options.Bank) + min(trainBytes, int64(patches)*patchBytes(patchcore.Dim(features)))
-		if err := t.room(need, "choose a smaller --bank or --size, or coarser --layers"); err != nil {
-			return nil, err
-		}
+	if err := t.roomForBank(t.options.Bank, pictures, "choose a smaller --bank or --size, or coarser --layers"); err != nil {
+		return nil, err
 	}
 	e, err := patchcore.NewEmbedder(t.runtime, features, t.options.Seed)
 	if err != nil {
 		return nil, err
 	}
 	return &patchcoreLearner{t: t, embedder: e, size: t.options.Bank}, nil
+}
+
+// roomForBank is an error where there is not the memory to choose so many vectors among the patches of so many pictures.
+func (t *trainer) roomForBank(vectors, pictures int, next string) error {
+	if t.runtime.Device().OwnMemory() {
+		return nil
+	}
+	features := t.extractor.network.Features
+	patches := features[0].Width * features[0].Height * pictures * t.versions()
+	return t.room(patchcore.Memory(features, vectors)+min(trainBytes, int64(patches)*patchBytes(patchcore.Dim(features))), next)
 }
 
 // patchcoreLearner holds a sample of the patches of every picture.

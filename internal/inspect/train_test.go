@@ -380,7 +380,6 @@ func TestAdd(t *testing.T) {
 	}
 }
 
-// TestAddKnowsItsParts: of the added pictures a copy of a learned one counts once, another exposure of a learned part is
 // TestAddRefusesOtherShapes: a picture of another camera would be stretched, learned, and end the check of shapes for good.
 func TestAddRefusesOtherShapes(t *testing.T) {
 	_, r, cfg, folders := trained(t)
@@ -398,6 +397,7 @@ func TestAddRefusesOtherShapes(t *testing.T) {
 	}
 }
 
+// TestAddKnowsItsParts: of the added pictures a copy of a learned one counts once, another exposure of a learned part is
 // named and left out, and what would have been rejected is named and learned.
 func TestAddKnowsItsParts(t *testing.T) {
 	_, r, cfg, folders := trained(t)
