@@ -198,6 +198,9 @@ func method(r *recipe.Recipe) string {
 	if r.Method.TopK > 0 {
 		text += fmt.Sprintf(" of %d", r.Method.TopK)
 	}
+	if r.Method.WithAppearance() {
+		text += fmt.Sprintf(", appearance times %.3g", r.Method.Appearance)
+	}
 	if r.Method.Choice != "" {
 		text += " (" + r.Method.Choice + ")"
 	}
@@ -208,7 +211,11 @@ func learned(r *recipe.Recipe) string {
 	if r.Gauss != nil {
 		return fmt.Sprintf("a distribution of %d numbers for each of %dx%d cells", r.Gauss.Dim(), r.Gauss.Width, r.Gauss.Height)
 	}
-	return fmt.Sprintf("%d vectors of %d numbers, of %d patches (%d sampled)", r.Bank.Rows, r.Bank.Dim, r.Training.Patches, r.Training.Sampled)
+	text := fmt.Sprintf("%d vectors of %d numbers, of %d patches (%d sampled)", r.Bank.Rows, r.Bank.Dim, r.Training.Patches, r.Training.Sampled)
+	if r.Means.Rows > 0 {
+		text += fmt.Sprintf("; the mean patches of %d pictures", r.Means.Rows)
+	}
+	return text
 }
 
 func suspectFiles(r *recipe.Recipe) []string {

@@ -96,6 +96,9 @@ func (p *program) changeZones(d desk, text, preview, over string, change func(*r
 		if err != nil {
 			return err
 		}
+		if len(r.Zones) == 0 && r.Method.WithAppearance() {
+			fmt.Fprintln(p.err, "note: each zone, and the rest, is judged by its own patches alone: the appearance of the whole picture counts no more")
+		}
 		if r, err = shelf.Save(draft); err != nil {
 			return err
 		}

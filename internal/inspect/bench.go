@@ -73,9 +73,7 @@ const warmUp = 5
 // stages is an inspection without its verdict.
 type stages struct {
 	extractor *extractor
-	scorer    interface {
-		Score() (float64, part.Map, error)
-	}
+	scorer    scorer
 }
 
 // once inspects a frame and returns how long picture, network and score took.
@@ -88,7 +86,7 @@ func (s stages) once(frame part.Frame) (took [3]time.Duration, err error) {
 			return s.extractor.load(frame)
 		},
 		s.extractor.run,
-		func() error { _, _, err := s.scorer.Score(); return err },
+		func() error { _, _, err := s.scorer.Score(); appearance(s.scorer); return err },
 	} {
 		begun := time.Now()
 		if err := stage(); err != nil {
@@ -233,11 +231,17 @@ func (m *Measurer) Measure(ctx context.Context, s Setting, d Duty) (Timing, erro
 		return t, err
 	}
 	defer e.close()
-	bank, err := m.bank(ctx, e, s.Bank)
+	bank, means, err := m.bank(ctx, e, s.Bank)
 	if err != nil {
 		return t, err
 	}
-	scorer, err := patchcore.NewScorer(m.runtime, e.network.Features, bank, s.Options)
+	var whole *patchcore.Appearance
+	if s.Score == patchcore.MaxAppearance {
+		if whole, err = patchcore.NewAppearance(means, 1); err != nil {
+			return t, err
+		}
+	}
+	scorer, err := patchcore.NewScorer(m.runtime, e.network.Features, bank, whole, s.Options)
 	if err != nil {
 		return t, err
 	}
@@ -246,34 +250,37 @@ func (m *Measurer) Measure(ctx context.Context, s Setting, d Duty) (Timing, erro
 }
 
 // bank is as many patches of the pictures as it shall have vectors, each changed a little so that no distance is
-// zero, as none is on a line.
-func (m *Measurer) bank(ctx context.Context, e *extractor, rows int) (patchcore.Bank, error) {
+// zero, as none is on a line; and the means of the pictures.
+func (m *Measurer) bank(ctx context.Context, e *extractor, rows int) (b patchcore.Bank, means patchcore.Means, err error) {
 	embedder, err := patchcore.NewEmbedder(m.runtime, e.network.Features, DefaultSeed)
 	if err != nil {
-		return patchcore.Bank{}, err
+		return b, means, err
 	}
 	defer embedder.Close()
 	random := rand.New(rand.NewPCG(DefaultSeed, 0))
-	b := patchcore.Bank{Rows: rows, Dim: embedder.Dim, Vectors: make([]float32, 0, rows*embedder.Dim)}
-	for i := 0; len(b.Vectors) < rows*b.Dim; i++ {
+	b = patchcore.Bank{Rows: rows, Dim: embedder.Dim, Vectors: make([]float32, 0, rows*embedder.Dim)}
+	means.Dim = embedder.Dim
+	for i := 0; len(b.Vectors) < rows*b.Dim || means.Rows < len(m.frames); i++ {
 		if err := ctx.Err(); err != nil {
-			return b, err
+			return b, means, err
 		}
 		if err := e.load(m.frames[i%len(m.frames)]); err != nil {
-			return b, err
+			return b, means, err
 		}
 		if err := e.run(); err != nil {
-			return b, err
+			return b, means, err
 		}
 		if err := embedder.Run(); err != nil {
-			return b, err
+			return b, means, err
 		}
+		means.Rows++
+		means.Vectors = append(means.Vectors, embedder.Mean.Data()...)
 		patches := embedder.Patches.Data()
 		for _, v := range patches[:min(len(patches), rows*b.Dim-len(b.Vectors))] {
 			b.Vectors = append(b.Vectors, v*float32(1+0.1*random.NormFloat64()))
 		}
 	}
-	return b, nil
+	return b, means, nil
 }
 
 // scene is n rendered pictures that differ: a bright disc on a grained plate.

@@ -141,11 +141,11 @@ func station(t testing.TB, n, rows int, computes string) []stages {
 			t.Fatal(err)
 		}
 		t.Cleanup(e.close)
-		bank, err := m.bank(t.Context(), e, rows)
+		bank, _, err := m.bank(t.Context(), e, rows)
 		if err != nil {
 			t.Fatal(err)
 		}
-		scorer, err := patchcore.NewScorer(m.runtime, e.network.Features, bank, patchcore.Options{Score: patchcore.Max, Precision: patchcore.Int8})
+		scorer, err := patchcore.NewScorer(m.runtime, e.network.Features, bank, nil, patchcore.Options{Score: patchcore.Max, Precision: patchcore.Int8})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -140,7 +140,7 @@ func TestBudgetIsOfWhatWasTrained(t *testing.T) {
 	budget := func(limit string, last recipe.Trial) *recipe.Budget {
 		return &recipe.Budget{Limit: limit, Device: network.CPU, Trials: []recipe.Trial{last}}
 	}
-	o.Precision, o.Budget = patchcore.FP32, budget("1us", was)
+	o.Precision, o.Score, o.Budget = patchcore.FP32, patchcore.Max, budget("1us", was)
 	r, err := Train(t.Context(), cfg, folders, o, nil)
 	if r != nil || err == nil || !strings.HasPrefix(err.Error(), "no version is made: as it was trained, with the score max, a bank of 200 in fp32 and the network in fp32, p99 is ") ||
 		!strings.Contains(hint.Of(err), "--budget 1us --precision fp32 --score max") {

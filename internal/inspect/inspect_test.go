@@ -186,7 +186,7 @@ func TestTrainAndInspect(t *testing.T) {
 }
 
 // TestScoresFromDisk: what was trained, written, read back and put into a graph scores as the bank does by
-// plain arithmetic in float64.
+// plain arithmetic in float64, beside the appearance, of which the mean patch is computed likewise.
 func TestScoresFromDisk(t *testing.T) {
 	i, r, cfg, _ := trained(t)
 	runtime, err := network.Start(cfg.Library, cfg.Device, 1)
@@ -198,6 +198,10 @@ func TestScoresFromDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
+	ordinary, err := patchcore.NewAppearance(r.Means, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for seed := range uint64(10) {
 		found, err := i.Inspect(t.Context(), frame(t, plate(500+seed, seed%2 == 0)))
 		if err != nil {
@@ -219,8 +223,15 @@ func TestScoresFromDisk(t *testing.T) {
 			}
 			want = max(want, math.Sqrt(least))
 		}
-		if math.Abs(found.Score-want) > 1e-3*want {
-			t.Errorf("score %g, want %g", found.Score, want)
+		means := patchcore.Means{Rows: 1, Dim: e.Dim, Vectors: make([]float32, e.Dim)}
+		for p := range e.Grid {
+			for j := range e.Dim {
+				means.Vectors[j] += e.Patches.Data()[p*e.Dim+j] / float32(e.Grid)
+			}
+		}
+		whole := r.Method.Appearance * ordinary.Distance(means.Vectors)
+		if math.Abs(found.Score-want-whole) > 1e-3*want || math.Abs(found.Appearance-whole) > 1e-3*whole {
+			t.Errorf("score %g, of it appearance %g; want %g and %g", found.Score, found.Appearance, want+whole, whole)
 		}
 	}
 }

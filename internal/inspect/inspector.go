@@ -28,10 +28,18 @@ type Folders struct {
 	Backbones string // asked first for the default backbone; "" is not asked
 }
 
-// scorer gives what the features hold its score: patchcore's or padim's.
+// scorer gives what the features hold its score, by the patches alone: patchcore's or padim's.
 type scorer interface {
 	Score() (float64, part.Map, error)
 	Close()
+}
+
+// appearance is what the picture that was scored last adds to its score as a whole.
+func appearance(s scorer) float64 {
+	if p, ok := s.(*patchcore.Scorer); ok {
+		return p.Appearance()
+	}
+	return 0
 }
 
 // Inspector judges frames by one version of a recipe. Its methods may be called concurrently; frames
@@ -105,7 +113,14 @@ func newInspector(runtime *network.Runtime, e *extractor, r *recipe.Recipe) (*In
 	} else {
 		options := r.Method.Options()
 		options.Precision = i.precision
-		s, err := patchcore.NewScorer(runtime, features, r.Bank, options)
+		var whole *patchcore.Appearance
+		if r.Method.WithAppearance() {
+			var err error
+			if whole, err = patchcore.NewAppearance(r.Means, r.Method.Appearance); err != nil {
+				return nil, err
+			}
+		}
+		s, err := patchcore.NewScorer(runtime, features, r.Bank, whole, options)
 		if err != nil {
 			return nil, err
 		}
@@ -195,23 +210,40 @@ func (i *Inspector) score(_ part.Frame, f *part.Finding) (err error) {
 		return part.Because(part.ScoreInvalid, errors.New("the score is not a finite number"))
 	}
 	decided := judgement{limit{Threshold: i.threshold}, f.Score}
-	if i.judge != nil {
+	if i.judge != nil { // a zone is judged by its own patches alone
 		decided = i.judge.decide(f.Map)
 		i.judge.hide(f.Map)
+	} else if f.Appearance = appearance(i.scorer); f.Appearance != 0 {
+		if math.IsNaN(f.Appearance) {
+			return part.Because(part.ScoreInvalid, errors.New("the appearance is not a finite number"))
+		}
+		decided.score += f.Appearance
+		for cell := range f.Map.Cells {
+			f.Map.Cells[cell] += float32(f.Appearance)
+		}
 	}
 	f.Zone, f.Score, f.Threshold = decided.zone, decided.score, decided.Value
 	switch {
 	case f.Score >= f.Threshold:
 		f.Reason = part.Anomaly
-		f.Detail = fmt.Sprintf("score %.4g, threshold %.4g", f.Score, f.Threshold)
+		f.Detail = fmt.Sprintf("%s, threshold %.4g", scored(f), f.Threshold)
 		if f.Zone != "" {
 			f.Detail += ", zone " + f.Zone
 		}
 	case decided.due():
 		f.Review = true
-		f.Detail = fmt.Sprintf("score %.4g, review from %.4g, threshold %.4g", f.Score, decided.Review, f.Threshold)
+		f.Detail = fmt.Sprintf("%s, review from %.4g, threshold %.4g", scored(f), decided.Review, f.Threshold)
 	}
 	return nil
+}
+
+// scored is the score in words.
+func scored(f *part.Finding) string {
+	text := fmt.Sprintf("score %.4g", f.Score)
+	if f.Appearance != 0 {
+		text += fmt.Sprintf(", of it appearance %.4g", f.Appearance)
+	}
+	return text
 }
 
 // Close frees the network once no frame is being judged.

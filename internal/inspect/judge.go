@@ -39,7 +39,7 @@ func (j judgement) due() bool { return j.Review > 0 && j.score >= j.Review }
 
 // newJudge makes the judge of a recipe's zones for grids of a size.
 //
-// The score of a zone is the recipe's kind of score over the cells of the zone alone. exact, if it is not nil, gives the distance of a cell that a map only holds roughly.
+// The score of a zone is the recipe's kind of score over the cells of the zone alone, without the appearance of the whole picture. exact, if it is not nil, gives the distance of a cell that a map only holds roughly.
 func newJudge(m recipe.Manifest, width, height int, exact func(cell int) float64) (*judge, error) {
 	j := &judge{places: recipe.Places(m.Zones, width, height)}
 	if slices.Contains(j.places, recipe.Rest) {
@@ -62,7 +62,7 @@ func newJudge(m recipe.Manifest, width, height int, exact func(cell int) float64
 		return nil, errors.New("zones ignore the whole picture: nothing is left to judge")
 	}
 	switch m.Method.Score {
-	case patchcore.Max:
+	case patchcore.Max, patchcore.MaxAppearance:
 		j.score = j.greatest(1, exact)
 	case patchcore.MeanTopK:
 		j.score = j.greatest(m.Method.TopK, exact)
@@ -77,8 +77,8 @@ func newJudge(m recipe.Manifest, width, height int, exact func(cell int) float64
 		}
 		j.score = j.smoothed(smoother)
 	default:
-		return nil, fmt.Errorf("zones do not go with the score %q: its weights are not kept in maps; train with --score %s, %s or %s",
-			m.Method.Score, patchcore.Max, patchcore.MaxMean, patchcore.MeanTopK)
+		return nil, fmt.Errorf("zones do not go with the score %q: its weights are not kept in maps; train with --score %s, %s, %s or %s",
+			m.Method.Score, patchcore.MaxAppearance, patchcore.Max, patchcore.MaxMean, patchcore.MeanTopK)
 	}
 	return j, nil
 }

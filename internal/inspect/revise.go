@@ -175,6 +175,9 @@ func AddZone(r *recipe.Recipe, z recipe.Zone, by recipe.Change) (*recipe.Recipe,
 	draft := derive(r, what, by)
 	z.Threshold = recipe.Threshold{}
 	draft.Zones = append(draft.Zones, z)
+	if err := checkUnits(r, draft); err != nil {
+		return nil, err
+	}
 	return draft, recalibrate(draft)
 }
 
@@ -186,7 +189,21 @@ func RemoveZone(r *recipe.Recipe, name string, by recipe.Change) (*recipe.Recipe
 	}
 	draft := derive(r, "zone "+name+" removed", by)
 	draft.Zones = slices.Delete(draft.Zones, at, at+1)
+	if err := checkUnits(r, draft); err != nil {
+		return nil, err
+	}
 	return draft, recalibrate(draft)
+}
+
+// checkUnits refuses the first zone, and to be without the last, where a threshold was chosen as a score: with the appearance
+// of the whole picture a score means other than without, and zones are judged without.
+func checkUnits(r, draft *recipe.Recipe) error {
+	given := r.Threshold.Target == 0 || r.Threshold.Review != 0 && r.Threshold.ReviewTarget == 0
+	if !r.Method.WithAppearance() || (len(r.Zones) == 0) == (len(draft.Zones) == 0) || !given {
+		return nil
+	}
+	return hint.New(hint.Usage, fmt.Errorf("the threshold %.6g of %s@%d, or its review, was chosen as a score, and scores mean other without zones, where the appearance of the whole picture counts, than with them", r.Threshold.Value, r.Name, r.Version),
+		"set it by --false-rejects, and --review-from 0 or --review, in 'linectl recipe threshold "+r.Name+"' first")
 }
 
 func zoneAt(r *recipe.Recipe, name string) int {

@@ -63,7 +63,7 @@ func (i *Inspector) raw(frame part.Frame) (float64, error) {
 		return 0, err
 	}
 	score, _, err := i.scorer.Score()
-	return score, err
+	return score + appearance(i.scorer), err
 }
 
 // golden keeps a frame with the score that the inspector gives it, as the self-test will compute it.

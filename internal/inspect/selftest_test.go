@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"linectl/internal/hint"
+	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/recipe"
 	"linectl/internal/part"
 )
@@ -55,7 +56,7 @@ func TestSelfTest(t *testing.T) {
 // is many times that.
 func TestSelfTestOfLearnedPictures(t *testing.T) {
 	cfg, folders, o := bench(t)
-	o.Bank, o.Precision = 4096, "fp32"
+	o.Bank, o.Precision, o.Score = 4096, "fp32", patchcore.Max
 	r, err := Train(t.Context(), cfg, folders, o, nil)
 	if err != nil {
 		t.Fatal(err)

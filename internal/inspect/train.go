@@ -155,7 +155,7 @@ func (o *TrainOptions) fill() {
 	case o.Method == recipe.PaDiM && o.Score == "":
 		o.Score = recipe.MaxSmoothed
 	case o.Score == "":
-		o.Score = patchcore.Max
+		o.Score = patchcore.MaxAppearance
 	case o.Score == patchcore.MeanTopK && o.TopK == 0:
 		o.TopK = DefaultTopK
 	}
@@ -243,6 +243,8 @@ type trainer struct {
 	extractor *extractor
 	progress  Progress
 	free      bool               // nobody asked for a score: known defects may choose it
+	weight    float64            // of the appearance, once pictures were held out
+	fixed     bool               // the weight is that of the recipe to which pictures are added
 	defects   []recipe.Challenge // known ones
 }
 
@@ -315,6 +317,9 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 	}
 	m.into(r)
 	g.into(r)
+	if r.Method.WithAppearance() {
+		r.Method.Appearance = t.weight
+	}
 	if err := t.calibrate(r); err != nil {
 		return nil, err
 	}

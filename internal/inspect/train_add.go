@@ -75,7 +75,8 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	if err != nil {
 		return nil, 0, err
 	}
-	l := &patchcoreLearner{t: t, embedder: e}
+	l := t.patchcoreLearner(e, 0)
+	t.weight, t.fixed = parent.Method.Appearance, true
 	defer l.close()
 	known := make(map[string]bool)
 	for _, p := range parent.Pictures {
@@ -106,7 +107,7 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	if err != nil {
 		return nil, 0, err
 	}
-	x := &extending{l, parent.Bank, base, len(parent.Pictures)}
+	x := &extending{l, parent.Bank, parent.Means, base, len(parent.Pictures)}
 	held, err := t.holdOut(ctx, g, x, heldOut, t.tryInt8())
 	if err != nil {
 		return nil, 0, err
@@ -147,7 +148,7 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	if !ok {
 		return nil, 0, errors.New("a memory bank was not extended by a memory bank")
 	}
-	r.Bank, r.Method.Bank = bank.bank, bank.bank.Rows
+	r.Bank, r.Method.Bank, r.Means = bank.bank, bank.bank.Rows, bank.means
 	if parent.Method.Precision == patchcore.Int8 {
 		if held, err = t.scoreKnown(ctx, bank, parent.Thumbnails, held); err != nil {
 			return nil, 0, err
@@ -289,6 +290,7 @@ func (t *trainer) leaveTwins(ctx context.Context, parent *recipe.Recipe, g *gath
 type extending struct {
 	*patchcoreLearner
 	bank     patchcore.Bank
+	known    patchcore.Means // of the pictures that the bank was made of
 	base     *patchcore.Base // the bank, projected
 	pictures int             // that the bank was made of
 }
@@ -309,5 +311,8 @@ func (l *extending) learn(ctx context.Context, pictures []int, all int, progress
 			bank.Origin = append(bank.Origin, patchcore.Origin{Picture: place[o.Picture] + int32(l.pictures), Cell: o.Cell})
 		}
 	}
-	return bankModel{l.t, bank, len(pictures) * l.t.versions() * l.embedder.Grid, len(rows)}, nil
+	means := l.meansFrom(pictures)
+	means.Rows += l.known.Rows
+	means.Vectors = append(slices.Clone(l.known.Vectors), means.Vectors...)
+	return l.model(bank, means, len(pictures), len(rows))
 }

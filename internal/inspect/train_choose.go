@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"gonum.org/v1/gonum/floats"
+
 	"linectl/internal/inspect/evaluate"
 	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/recipe"
@@ -22,8 +24,9 @@ const (
 	clearly = 2
 )
 
-// scorings are what a recipe may choose among, the default first: the scores that follow from a map.
+// scorings are what a recipe may choose among, the default first: the scores that follow from a map, and from the appearance.
 var scorings = []recipe.Method{
+	{Name: recipe.PatchCore, Score: patchcore.MaxAppearance},
 	{Name: recipe.PatchCore, Score: patchcore.Max},
 	{Name: recipe.PatchCore, Score: patchcore.MaxMean},
 	{Name: recipe.PatchCore, Score: patchcore.MeanTopK, TopK: DefaultTopK},
@@ -57,6 +60,7 @@ func (t *trainer) choose(ctx context.Context, g *gathered, l learner) (string, e
 		return "", err
 	}
 	good, bad := make([][]float64, len(scorings)), make([][]float64, len(scorings))
+	var goodWhole, badWhole []float64
 	note := func(all [][]float64, cells part.Map) error {
 		for i, c := range scorings {
 			j, err := newJudge(recipe.Manifest{Method: c}, cells.Width, cells.Height, nil)
@@ -68,7 +72,8 @@ func (t *trainer) choose(ctx context.Context, g *gathered, l learner) (string, e
 		return nil
 	}
 	var failed error
-	err = t.score(ctx, m, held, false, func(_ int, _, _ float64, cells part.Map) {
+	err = t.score(ctx, m, held, false, func(_ int, _, _, whole float64, cells part.Map) {
+		goodWhole = append(goodWhole, whole)
 		if failed == nil {
 			failed = note(good, cells)
 		}
@@ -77,19 +82,25 @@ func (t *trainer) choose(ctx context.Context, g *gathered, l learner) (string, e
 		err = failed
 	}
 	if err == nil {
-		err = t.scoreDefects(m, func(cells part.Map) error { return note(bad, cells) })
+		err = t.scoreDefects(m, func(whole float64, cells part.Map) error {
+			badWhole = append(badWhole, whole)
+			return note(bad, cells)
+		})
 	}
 	if err != nil {
 		return "", err
 	}
+	weight := patchcore.WeightOf(good[0], goodWhole)
+	floats.AddScaled(good[0], weight, goodWhole)
+	floats.AddScaled(bad[0], weight, badWhole)
 	best, evidence := prefer(good, bad, t.options.Seed)
 	t.options.Score, t.options.TopK = scorings[best].Score, scorings[best].TopK
 	t.note("score %s: %s", t.options.Score, evidence)
 	return evidence, nil
 }
 
-// scoreDefects hands on the map of each known defect.
-func (t *trainer) scoreDefects(m model, use func(part.Map) error) error {
+// scoreDefects hands on the appearance and the map of each known defect.
+func (t *trainer) scoreDefects(m model, use func(whole float64, cells part.Map) error) error {
 	s, err := t.scorers(m, false)
 	if err != nil {
 		return err
@@ -102,7 +113,7 @@ func (t *trainer) scoreDefects(m model, use func(part.Map) error) error {
 			_, _, cells, err = s.score(frame)
 		}
 		if err == nil {
-			err = use(cells)
+			err = use(appearance(s.exact), cells)
 		}
 		if err != nil {
 			return fmt.Errorf("challenge picture %s: %w", d.Name, err)

@@ -15,7 +15,7 @@ import (
 	"linectl/internal/part"
 )
 
-// heldScores is the scores of held-out pictures in both precisions; int8 is nil where it was not tried.
+// heldScores is the scores of held-out pictures, by their patches alone, in both precisions; int8 is nil where it was not tried.
 type heldScores struct {
 	fp32, int8 []float64
 	known      int // of the pictures were learned: they were scored for the precision's sake only
@@ -60,7 +60,7 @@ func (t *trainer) firstLook(ctx context.Context, g *gathered, l learner) (looked
 	return true, nil
 }
 
-// holdOut gives every picture the score and the map that it has where neither it nor another picture of its
+// holdOut gives every picture the score, the map and the appearance that it has where neither it nor another picture of its
 // part was learned. Those that are left out are scored as well, and never learned.
 func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner, what string, int8Too bool) (heldScores, error) {
 	held := heldScores{fp32: make([]float64, len(g.shots))}
@@ -90,9 +90,9 @@ func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner, what stri
 		if err != nil {
 			return held, err
 		}
-		err = t.score(ctx, m, files, held.int8 != nil, func(i int, fp32, int8 float64, cells part.Map) {
+		err = t.score(ctx, m, files, held.int8 != nil, func(i int, fp32, int8, whole float64, cells part.Map) {
 			s := &g.shots[out[i]]
-			s.Score, s.Map = fp32, cells
+			s.Score, s.Appearance, s.Map = fp32, whole, cells
 			held.fp32[out[i]] = fp32
 			if held.int8 != nil {
 				held.int8[out[i]] = int8
@@ -102,7 +102,26 @@ func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner, what stri
 			return held, err
 		}
 	}
+	if t.options.Score == patchcore.MaxAppearance {
+		t.weigh(g)
+	}
 	return held, nil
+}
+
+// weigh adds the appearance of the held-out pictures to their scores, weighted as the pictures that are kept ask for, or as the
+// recipe to which they are added has it.
+func (t *trainer) weigh(g *gathered) {
+	if !t.fixed {
+		var scores, distances []float64
+		for _, i := range g.kept() {
+			scores, distances = append(scores, g.shots[i].Score), append(distances, g.shots[i].Appearance)
+		}
+		t.weight = patchcore.WeightOf(scores, distances)
+	}
+	for i := range g.shots {
+		g.shots[i].Appearance *= t.weight
+		g.shots[i].Score += g.shots[i].Appearance
+	}
 }
 
 // trim holds all pictures out anew without those that are unlike the rest.
@@ -114,7 +133,7 @@ func (t *trainer) trim(ctx context.Context, g *gathered, l learner, held heldSco
 }
 
 // score scores files by a model.
-func (t *trainer) score(ctx context.Context, m model, files []string, int8Too bool, use func(i int, fp32, int8 float64, cells part.Map)) error {
+func (t *trainer) score(ctx context.Context, m model, files []string, int8Too bool, use func(i int, fp32, int8, whole float64, cells part.Map)) error {
 	s, err := t.scorers(m, int8Too)
 	if err != nil {
 		return err
@@ -128,7 +147,7 @@ func (t *trainer) score(ctx context.Context, m model, files []string, int8Too bo
 		if err != nil {
 			return fmt.Errorf("picture %s: %w", picture.Name(files[i]), err)
 		}
-		use(i, fp32, int8, cells)
+		use(i, fp32, int8, appearance(s.exact), cells)
 		return nil
 	})
 }

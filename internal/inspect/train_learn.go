@@ -65,7 +65,7 @@ func (t *trainer) newLearner(pictures int) (learner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &patchcoreLearner{t: t, embedder: e, size: t.options.Bank}, nil
+	return t.patchcoreLearner(e, t.options.Bank), nil
 }
 
 // roomForBank is an error where there is not the memory to choose so many vectors among the patches of so many pictures.
@@ -88,7 +88,13 @@ type patchcoreLearner struct {
 	patches   []float32 // [.., embedder.Dim]
 	projected []float32 // the same patches: [.., patchcore.ProjectedDim]
 	origin    []patchcore.Origin
-	apart     [][]bool // the cells of each picture that are not learned; nil where all are
+	means     patchcore.Means // of all that was taken
+	meansOf   []int           // the picture that each is of
+	apart     [][]bool        // the cells of each picture that are not learned; nil where all are
+}
+
+func (t *trainer) patchcoreLearner(e *patchcore.Embedder, size int) *patchcoreLearner {
+	return &patchcoreLearner{t: t, embedder: e, size: size, means: patchcore.Means{Dim: e.Dim}}
 }
 
 func (l *patchcoreLearner) close() { l.embedder.Close() }
@@ -103,6 +109,9 @@ func (l *patchcoreLearner) take(number int, _ string, pictures int) error {
 	if err := e.Run(); err != nil {
 		return err
 	}
+	l.means.Rows++
+	l.means.Vectors = append(l.means.Vectors, e.Mean.Data()...)
+	l.meansOf = append(l.meansOf, number)
 	random := rand.New(rand.NewPCG(l.t.options.Seed, uint64(2+l.taken)))
 	l.taken++
 	for _, cell := range random.Perm(e.Grid)[:l.each] {
@@ -197,23 +206,48 @@ func (l *patchcoreLearner) learn(ctx context.Context, pictures []int, all int, p
 		bank.Vectors = append(bank.Vectors, l.patches[row*dim:(row+1)*dim]...)
 		bank.Origin = append(bank.Origin, patchcore.Origin{Picture: place[l.origin[row].Picture], Cell: l.origin[row].Cell})
 	}
-	return bankModel{l.t, bank, len(pictures) * l.t.versions() * l.embedder.Grid, len(rows)}, nil
+	return l.model(bank, l.meansFrom(pictures), len(pictures), len(rows))
+}
+
+// meansFrom is the means of what was taken from the numbered pictures.
+func (l *patchcoreLearner) meansFrom(pictures []int) patchcore.Means {
+	var rows []int
+	for row, of := range l.meansOf {
+		if slices.Contains(pictures, of) {
+			rows = append(rows, row)
+		}
+	}
+	return l.means.Of(rows)
+}
+
+// model is what so many pictures, of which so many patches were sampled, came to.
+func (l *patchcoreLearner) model(bank patchcore.Bank, means patchcore.Means, pictures, sampled int) (model, error) {
+	m := bankModel{t: l.t, bank: bank, patches: pictures * l.t.versions() * l.embedder.Grid, sampled: sampled}
+	if l.t.options.Score != patchcore.MaxAppearance {
+		return m, nil
+	}
+	var err error
+	m.means = means
+	m.appearance, err = patchcore.NewAppearance(means, 1)
+	return m, err
 }
 
 // bankModel is a memory bank.
 type bankModel struct {
 	t                *trainer
 	bank             patchcore.Bank
+	means            patchcore.Means
+	appearance       *patchcore.Appearance // at weight 1; nil where the score does without
 	patches, sampled int
 }
 
 func (m bankModel) scorer(precision string) (scorer, error) {
 	o := patchcore.Options{Score: m.t.options.Score, TopK: m.t.options.TopK, Precision: precision}
-	return patchcore.NewScorer(m.t.runtime, m.t.extractor.network.Features, m.bank, o)
+	return patchcore.NewScorer(m.t.runtime, m.t.extractor.network.Features, m.bank, m.appearance, o)
 }
 
 func (m bankModel) into(r *recipe.Recipe) {
-	r.Bank = m.bank
+	r.Bank, r.Means = m.bank, m.means
 	r.Method.Bank, r.Method.Dim = m.bank.Rows, m.bank.Dim
 	r.Training.Patches, r.Training.Sampled = m.patches, m.sampled
 }

@@ -47,17 +47,19 @@ type Map struct {
 // and the score is below the threshold, Anomaly where it is not, and the picture's own reason where
 // the picture was refused, in which case Score is NaN and Map is empty.
 type Finding struct {
-	Recipe    Recipe
-	Score     float64
-	Threshold float64
-	Map       Map
-	Quality   Quality
-	Reason    Reason
-	Detail    string // figures behind the reason, for people
-	Zone      string // the zone of the picture that Score and Threshold belong to; "" where the recipe has none
-	Device    string // that computed it
-	Review    bool   // passed, but so close to the threshold that a person should look at it later
-	Stages    []Stage
+	Recipe Recipe
+	Score  float64
+	// Appearance is the part of Score, and of every cell of Map, that the picture adds as a whole.
+	Appearance float64
+	Threshold  float64
+	Map        Map
+	Quality    Quality
+	Reason     Reason
+	Detail     string // figures behind the reason, for people
+	Zone       string // the zone of the picture that Score and Threshold belong to; "" where the recipe has none
+	Device     string // that computed it
+	Review     bool   // passed, but so close to the threshold that a person should look at it later
+	Stages     []Stage
 }
 
 // Recipe names exactly what decided: the product's name, the version, and the hash over everything

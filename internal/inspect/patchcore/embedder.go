@@ -19,6 +19,7 @@ type Embedder struct {
 	Grid      int             // patches a picture
 	Patches   *network.Tensor // [Grid, Dim]
 	Projected *network.Tensor // [Grid, ProjectedDim]: Patches times a seeded random matrix
+	Mean      *network.Tensor // [1, Dim, 1, 1]: of Patches
 	session   *network.Session
 }
 
@@ -31,6 +32,7 @@ func NewEmbedder(r *network.Runtime, features []network.Feature, seed uint64) (*
 	g.Node("MatMul", "projected", []string{"rows", "projection"})
 	g.Output("rows", grid, dim)
 	g.Output("projected", grid, ProjectedDim)
+	mean(&g, dim)
 
 	e := &Embedder{Dim: dim, Grid: grid}
 	if err := e.open(r, g.Encode(), features); err != nil {
@@ -47,8 +49,11 @@ func (e *Embedder) open(r *network.Runtime, model []byte, features []network.Fea
 	if e.Projected, err = r.NewTensor(e.Grid, ProjectedDim); err != nil {
 		return err
 	}
+	if e.Mean, err = r.NewTensor(1, e.Dim, 1, 1); err != nil {
+		return err
+	}
 	e.session, err = r.NewSession(model, inputs(features),
-		[]network.Port{{Name: "rows", Tensor: e.Patches}, {Name: "projected", Tensor: e.Projected}})
+		[]network.Port{{Name: "rows", Tensor: e.Patches}, {Name: "projected", Tensor: e.Projected}, {Name: "patches.mean", Tensor: e.Mean}})
 	return err
 }
 
@@ -75,7 +80,7 @@ func (e *Embedder) Close() {
 	if e.session != nil {
 		e.session.Close()
 	}
-	for _, t := range []*network.Tensor{e.Patches, e.Projected} {
+	for _, t := range []*network.Tensor{e.Patches, e.Projected, e.Mean} {
 		if t != nil {
 			t.Close()
 		}

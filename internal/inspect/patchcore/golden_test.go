@@ -31,7 +31,7 @@ func TestGolden(t *testing.T) {
 			}
 			for _, precision := range precisions {
 				for _, score := range []string{Max, Reweighted} {
-					s, err := NewScorer(r, features, bank, Options{Score: score, Precision: precision})
+					s, err := NewScorer(r, features, bank, nil, Options{Score: score, Precision: precision})
 					if err != nil {
 						t.Fatal(err)
 					}

@@ -4,7 +4,8 @@
 // The method is PatchCore (Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR
 // 2022) as anomalib has it: each layer averaged over 3x3, coarser layers brought to the finest one's
 // grid, channels joined; the distance of each patch to the nearest vector of the bank; the greatest of
-// these distances is the score. It refuses to know what a threshold is.
+// these distances is the score. linectl's default adds how unusual the picture is as a whole (Appearance). It
+// refuses to know what a threshold is.
 package patchcore
 
 import (
@@ -39,6 +40,12 @@ func embedding(g *onnx.Graph, features []network.Feature) (dim, grid int) {
 	g.Node("Concat", "joined", joined, onnx.Int("axis", 1))
 	g.Node("Reshape", "patches", []string{"joined", "flat"})
 	return Dim(features), grid
+}
+
+// mean adds the output "patches.mean" [1, dim, 1, 1]: that of the patches.
+func mean(g *onnx.Graph, dim int) {
+	g.Node("GlobalAveragePool", "patches.mean", []string{"joined"})
+	g.Output("patches.mean", 1, dim, 1, 1)
 }
 
 // inputs binds the features to the inputs that embedding declares.

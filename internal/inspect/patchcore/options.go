@@ -12,6 +12,8 @@ const (
 	Reweighted = "reweighted"   // the greatest, weighted by how typical its nearest vector is; anomalib's
 	MeanTopK   = "mean_top_k"   // the mean of the k greatest
 	MaxMean    = "max_mean_3x3" // the greatest mean of 3 x 3 neighbouring patches
+	// MaxAppearance is the greatest, and how unusual the picture is as a whole beside it: linectl's default.
+	MaxAppearance = "max_appearance"
 )
 
 // The precisions of the memory bank. The patches that make the score are computed anew in fp32 either way.
@@ -31,13 +33,13 @@ type Options struct {
 func (o Options) Check() error {
 	var wrong []error
 	switch o.Score {
-	case Max, Reweighted, MaxMean:
+	case Max, MaxAppearance, Reweighted, MaxMean:
 	case MeanTopK:
 		if o.TopK < 1 {
 			wrong = append(wrong, fmt.Errorf("top_k %d: the mean is that of at least one patch", o.TopK))
 		}
 	default:
-		wrong = append(wrong, fmt.Errorf("there is no score %q; choose %s, %s, %s or %s", o.Score, Max, MaxMean, Reweighted, MeanTopK))
+		wrong = append(wrong, fmt.Errorf("there is no score %q; choose %s, %s, %s, %s or %s", o.Score, MaxAppearance, Max, MaxMean, Reweighted, MeanTopK))
 	}
 	if o.Precision != FP32 && o.Precision != Int8 {
 		wrong = append(wrong, fmt.Errorf("there is no precision %q; choose %s or %s", o.Precision, FP32, Int8))

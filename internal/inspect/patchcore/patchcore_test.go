@@ -127,7 +127,7 @@ func TestScoreIsTheReference(t *testing.T) {
 			{MeanTopK, 1, Int8}, {MeanTopK, 3, Int8}, {MeanTopK, 5, FP32}, {MeanTopK, 5, Int8}, {MeanTopK, 1000, FP32},
 			{MaxMean, 0, FP32}, {MaxMean, 0, Int8},
 		} {
-			s, err := NewScorer(r, features, bank, o)
+			s, err := NewScorer(r, features, bank, nil, o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -176,7 +176,7 @@ func TestInt8OfExtremeBanks(t *testing.T) {
 		long[j], long[64+j] = float32(j), 1
 	}
 	for _, bank := range []Bank{{Rows: 3, Dim: 64, Vectors: ends}, {Rows: 1, Dim: 64, Vectors: ends[:64]}, {Rows: 2, Dim: 64, Vectors: long}} {
-		s, err := NewScorer(r, features, bank, Options{Score: Max, Precision: Int8})
+		s, err := NewScorer(r, features, bank, nil, Options{Score: Max, Precision: Int8})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -233,7 +233,7 @@ func TestScoreOfWhatTheBankHolds(t *testing.T) {
 			bank.Vectors = append(bank.Vectors, float32(v))
 		}
 	}
-	s, err := NewScorer(r, features, bank, Options{Score: Max, Precision: FP32})
+	s, err := NewScorer(r, features, bank, nil, Options{Score: Max, Precision: FP32})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func TestScoreCarriesNaN(t *testing.T) {
 	}
 	for _, o := range []Options{{Max, 0, FP32}, {Max, 0, Int8}, {Reweighted, 0, Int8}, {MeanTopK, 3, FP32}, {MeanTopK, 3, Int8}, {MaxMean, 0, FP32}, {MaxMean, 0, Int8}} {
 		features := layers(t, r, shapes[0]...)
-		s, err := NewScorer(r, features, bank, o)
+		s, err := NewScorer(r, features, bank, nil, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,12 +289,12 @@ func TestScorerRefusesAWrongBank(t *testing.T) {
 	r := start(t)
 	features := layers(t, r, shapes[0]...)
 	for _, bank := range []Bank{{}, {Rows: 1, Dim: 10, Vectors: make([]float32, 10)}, {Rows: 2, Dim: 11, Vectors: make([]float32, 21)}} {
-		if _, err := NewScorer(r, features, bank, Options{Score: Max, Precision: FP32}); err == nil {
+		if _, err := NewScorer(r, features, bank, nil, Options{Score: Max, Precision: FP32}); err == nil {
 			t.Errorf("a bank of %d x %d with %d numbers is taken for patches of 11", bank.Rows, bank.Dim, len(bank.Vectors))
 		}
 	}
 	// The share of the nearest among few neighbours is great, and so the score of anything is small.
-	if _, err := NewScorer(r, features, Bank{Rows: 8, Dim: 11, Vectors: make([]float32, 88)}, Options{Score: Reweighted, Precision: FP32}); err == nil {
+	if _, err := NewScorer(r, features, Bank{Rows: 8, Dim: 11, Vectors: make([]float32, 88)}, nil, Options{Score: Reweighted, Precision: FP32}); err == nil {
 		t.Error("a bank of 8 vectors is taken for the reweighted score")
 	}
 }
@@ -492,7 +492,7 @@ func BenchmarkScore(b *testing.B) {
 		features := layers(b, r, [3]int{128, 32, 32}, [3]int{256, 16, 16})
 		for _, o := range []Options{{Max, 0, FP32}, {Max, 0, Int8}, {Reweighted, 0, Int8}} {
 			b.Run(fmt.Sprint(rows, " ", o.Score, " ", o.Precision), func(b *testing.B) {
-				s, err := NewScorer(r, features, bank, o)
+				s, err := NewScorer(r, features, bank, nil, o)
 				if err != nil {
 					b.Fatal(err)
 				}

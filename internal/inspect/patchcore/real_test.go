@@ -56,7 +56,7 @@ func TestInt8OnRealPictures(t *testing.T) {
 
 	var scorers []*Scorer
 	for _, precision := range []string{FP32, Int8} {
-		s, err := NewScorer(v.runtime, v.network.Features, bank, Options{Score: Max, Precision: precision})
+		s, err := NewScorer(v.runtime, v.network.Features, bank, nil, Options{Score: Max, Precision: precision})
 		if err != nil {
 			t.Fatal(err)
 		}

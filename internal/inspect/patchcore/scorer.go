@@ -20,8 +20,10 @@ type Scorer struct {
 	width, height int
 	squared       *network.Tensor // [grid]: squared distances
 	patches       *network.Tensor // [dim, grid]
+	mean          *network.Tensor // [1, dim, 1, 1]: of the patches; nil without an appearance
 	session       *network.Session
 	search        *search
+	appearance    *Appearance
 	patch         []float32 // the column of patches that was asked for last
 }
 
@@ -42,8 +44,8 @@ func Memory(features []network.Feature, rows int) int64 {
 }
 
 // NewScorer makes a scorer of what the features' tensors hold against the bank, whose vectors it keeps
-// and must not change.
-func NewScorer(r *network.Runtime, features []network.Feature, bank Bank, o Options) (*Scorer, error) {
+// and must not change. The score MaxAppearance needs the appearance of good pictures; others do not ask for it.
+func NewScorer(r *network.Runtime, features []network.Feature, bank Bank, appearance *Appearance, o Options) (*Scorer, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
 	}
@@ -55,7 +57,12 @@ func NewScorer(r *network.Runtime, features []network.Feature, bank Bank, o Opti
 	if o.Score == Reweighted && bank.Rows < neighbours {
 		return nil, fmt.Errorf("the score %s needs a bank of at least %d vectors; this one has %d", Reweighted, neighbours, bank.Rows)
 	}
-	s := &Scorer{options: o, width: features[0].Width, height: features[0].Height, search: newSearch(bank), patch: make([]float32, dim)}
+	if o.Score != MaxAppearance {
+		appearance = nil
+	} else if appearance == nil || appearance.dim() != dim {
+		return nil, fmt.Errorf("the score %s needs the appearance of good pictures in %d numbers", MaxAppearance, dim)
+	}
+	s := &Scorer{options: o, appearance: appearance, width: features[0].Width, height: features[0].Height, search: newSearch(bank), patch: make([]float32, dim)}
 	if o.Precision == Int8 {
 		nearestInt8(&g, bank)
 	} else {
@@ -63,6 +70,9 @@ func NewScorer(r *network.Runtime, features []network.Feature, bank Bank, o Opti
 	}
 	g.Output("squared", grid)
 	g.Output("patches", dim, grid)
+	if appearance != nil {
+		mean(&g, dim)
+	}
 	if err := s.open(r, g.Encode(), features, dim, grid); err != nil {
 		s.Close()
 		return nil, fmt.Errorf("open memory bank: %w", err)
@@ -77,12 +87,18 @@ func (s *Scorer) open(r *network.Runtime, model []byte, features []network.Featu
 	if s.patches, err = r.NewTensor(dim, grid); err != nil {
 		return err
 	}
-	s.session, err = r.NewSession(model, inputs(features),
-		[]network.Port{{Name: "squared", Tensor: s.squared}, {Name: "patches", Tensor: s.patches}})
+	outputs := []network.Port{{Name: "squared", Tensor: s.squared}, {Name: "patches", Tensor: s.patches}}
+	if s.appearance != nil {
+		if s.mean, err = r.NewTensor(1, dim, 1, 1); err != nil {
+			return err
+		}
+		outputs = append(outputs, network.Port{Name: "patches.mean", Tensor: s.mean})
+	}
+	s.session, err = r.NewSession(model, inputs(features), outputs)
 	return err
 }
 
-// Score returns the distances of the patches and the picture's score. Where any distance is not a finite
+// Score returns the distances of the patches and the picture's score by them alone; what Appearance says comes on top. Where any distance is not a finite
 // number the score is NaN. With an int8 bank the map is near the truth; of the patches that make the score
 // the greatest are computed anew, so that Max and Reweighted are true, and MeanTopK is nearly so; the nine of
 // MaxMean are not, for their mean is nearer to the truth than each of them.
@@ -120,6 +136,15 @@ func (s *Scorer) Score() (float64, part.Map, error) {
 		return sum / float64(len(top)), m, nil
 	}
 	return float64(m.Cells[top[0]]), m, nil
+}
+
+// Appearance is what the last picture as a whole adds to its score: 0 where the score is not MaxAppearance, NaN where its
+// patches are not finite numbers.
+func (s *Scorer) Appearance() float64 {
+	if s.appearance == nil {
+		return 0
+	}
+	return s.appearance.Weight * s.appearance.Distance(s.mean.Data())
 }
 
 // top is the cells that make the score, the greatest first. The greatest of them are computed exactly and
@@ -188,7 +213,7 @@ func (s *Scorer) Close() {
 	if s.session != nil {
 		s.session.Close()
 	}
-	for _, t := range []*network.Tensor{s.squared, s.patches} {
+	for _, t := range []*network.Tensor{s.squared, s.patches, s.mean} {
 		if t != nil {
 			t.Close()
 		}

@@ -149,6 +149,9 @@ func parse(files map[string][]byte) (_ *Recipe, err error) {
 	} else {
 		need(bankName, r.parseBank)
 	}
+	if r.Method.WithAppearance() {
+		need(meansName, r.parseMeans)
+	}
 	if files[mapsName] != nil {
 		need(mapsName, r.parseMaps)
 	}
@@ -173,6 +176,16 @@ func (r *Recipe) parseBank(data []byte) (err error) {
 	}
 	if r.Bank.Rows != r.Method.Bank || r.Bank.Dim != r.Method.Dim {
 		return fmt.Errorf("holds %d vectors of %d numbers; %s says %d of %d", r.Bank.Rows, r.Bank.Dim, manifestName, r.Method.Bank, r.Method.Dim)
+	}
+	return nil
+}
+
+func (r *Recipe) parseMeans(data []byte) (err error) {
+	if r.Means, err = parseMeans(data); err != nil {
+		return err
+	}
+	if r.Means.Dim != r.Method.Dim {
+		return fmt.Errorf("holds %d numbers a row; %s says %d", r.Means.Dim, manifestName, r.Method.Dim)
 	}
 	return nil
 }

@@ -33,6 +33,8 @@ func TestFormat2(t *testing.T) {
 	}
 	want := full("x")
 	want.Manifest.Backbone.Precision, want.Manifest.Backbone.Gate, want.Network = "", "", nil
+	want.Method.Score, want.Method.Appearance, want.Means = patchcore.Max, 0, patchcore.Means{}
+	want.Pictures[1].Appearance = 0
 	want.Training.Frame, want.Training.LeftOutSHA256 = picture.Size{}, nil
 	want.Format, want.Version, want.Created, want.Hash, want.Path = 2, 1, r.Created, r.Hash, r.Path
 	if !reflect.DeepEqual(r, want) {
@@ -40,7 +42,22 @@ func TestFormat2(t *testing.T) {
 	}
 }
 
-// full is a version that uses everything format 3 has.
+// TestFormat3 opens a folder that the third format's linectl has written.
+func TestFormat3(t *testing.T) {
+	r, err := Folder("testdata/format3").Load("x", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := full("x")
+	want.Method.Score, want.Method.Appearance, want.Means = patchcore.Max, 0, patchcore.Means{}
+	want.Pictures[1].Appearance = 0
+	want.Format, want.Version, want.Created, want.Hash, want.Path = 3, 1, r.Created, r.Hash, r.Path
+	if !reflect.DeepEqual(r, want) {
+		t.Errorf("read\n%+v\nwant\n%+v", r, want)
+	}
+}
+
+// full is a version that uses everything format 4 has.
 func full(name string) *Recipe {
 	r := draft(name)
 	r.Manifest.Backbone.Precision, r.Manifest.Backbone.Gate, r.Network = patchcore.Int8, "it agrees", []byte("8 bits")
@@ -54,6 +71,9 @@ func full(name string) *Recipe {
 	r.Training.Groups, r.Training.LeftOut, r.Training.Widen = 2, []string{"odd.png"}, []string{"light"}
 	r.Training.LeftOutSHA256 = []string{strings.Repeat("cd", 32)}
 	r.Method.Gate = "int8 was not tried"
+	r.Method.Score, r.Method.Appearance, r.Pictures[1].Appearance = patchcore.MaxAppearance, 0.375, 0.125
+	r.Means = patchcore.Means{Rows: 2, Dim: r.Method.Dim, Vectors: make([]float32, 2*r.Method.Dim)}
+	r.Means.Vectors[1] = 0.5
 	r.Bank.Origin = []patchcore.Origin{{Picture: 0, Cell: 3}, {Picture: 1, Cell: 1}}
 	r.Pictures[0].Group, r.Pictures[1].Suspect = 1, true
 	for i := range r.Pictures {
@@ -65,7 +85,7 @@ func full(name string) *Recipe {
 
 func TestRoundTripOfAllThereIs(t *testing.T) {
 	gauss := full("p")
-	gauss.Bank = patchcore.Bank{}
+	gauss.Bank, gauss.Means = patchcore.Bank{}, patchcore.Means{}
 	gauss.Method = Method{Name: PaDiM, Score: MaxSmoothed, Precision: patchcore.FP32, Dim: 2, Seed: 1}
 	gauss.Gauss = &padim.Model{Width: 2, Height: 1, Dims: []int32{3, 7}, Mean: []float32{1, 2, 3, 4}, Whiten: []float32{1, 2, 3, 4, 5, 6}}
 	for _, want := range []*Recipe{full("x"), gauss} {

@@ -17,6 +17,7 @@ const (
 	bankMagic  = "LINEBANK" // rows, numbers a row; the vectors; then, where it is known, the picture and cell that each came from
 	gaussMagic = "LINEGAUS" // width, height, channels kept; these; the means; the whitening triangles
 	mapsMagic  = "LINEMAPS" // maps, width, height; the cells
+	meansMagic = "LINEMEAN" // rows, numbers a row; the rows
 )
 
 type numbers interface{ ~float32 | ~int32 }
@@ -110,6 +111,23 @@ func parseBank(data []byte) (patchcore.Bank, error) {
 		}
 	}
 	return b, nil
+}
+
+func encodeMeans(m patchcore.Means) []byte {
+	return add32(add32([]byte(meansMagic), int32(m.Rows), int32(m.Dim)), m.Vectors...)
+}
+
+func parseMeans(data []byte) (patchcore.Means, error) {
+	counts, err := header(&data, meansMagic, "a file of mean patches", 2, mostCount)
+	if err != nil {
+		return patchcore.Means{}, err
+	}
+	m := patchcore.Means{Rows: counts[0], Dim: counts[1]}
+	if uint64(len(data)) != 4*uint64(m.Rows)*uint64(m.Dim) {
+		return patchcore.Means{}, fmt.Errorf("announces %d rows of %d numbers and holds %d bytes", m.Rows, m.Dim, len(data))
+	}
+	m.Vectors, err = floats(&data, m.Rows*m.Dim)
+	return m, err
 }
 
 func encodeGauss(m *padim.Model) []byte {

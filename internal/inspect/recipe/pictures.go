@@ -10,7 +10,8 @@ import (
 )
 
 var (
-	pictureColumns = []string{"file", "sha256", "held_out_score", "group", "suspect", "brightness", "spread", "sharpness"}
+	pictureColumns = []string{"file", "sha256", "held_out_score", "group", "suspect", "brightness", "spread", "sharpness", "of_it_appearance"}
+	columnsFormat3 = pictureColumns[:8]
 	columnsFormat1 = []string{"file", "sha256", "held_out_score", "brightness", "spread", "sharpness"}
 	goldenColumns  = []string{"file", "score"}
 )
@@ -21,7 +22,7 @@ func encodePictures(pictures []Picture) ([]byte, error) {
 	rows := [][]string{pictureColumns}
 	for _, p := range pictures {
 		rows = append(rows, []string{p.File, p.SHA256, exact(p.Score), strconv.Itoa(p.Group), strconv.FormatBool(p.Suspect),
-			exact(p.Quality.Brightness), exact(p.Quality.Spread), exact(p.Quality.Sharpness)})
+			exact(p.Quality.Brightness), exact(p.Quality.Spread), exact(p.Quality.Sharpness), exact(p.Appearance)})
 	}
 	return encodeRows(rows)
 }
@@ -37,15 +38,18 @@ func parsePictures(text []byte) ([]Picture, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(rows) == 0 || !slices.Equal(rows[0], pictureColumns) && !slices.Equal(rows[0], columnsFormat1) {
+	if len(rows) == 0 || !slices.ContainsFunc([][]string{pictureColumns, columnsFormat3, columnsFormat1}, func(c []string) bool { return slices.Equal(c, rows[0]) }) {
 		return nil, errors.New("has not the columns of a calibration")
 	}
-	old := len(rows[0]) == len(columnsFormat1)
+	columns := len(rows[0])
 	pictures := make([]Picture, len(rows)-1)
 	for i, row := range rows[1:] {
 		p := &pictures[i]
-		if old { // each picture counted for itself
+		if columns == len(columnsFormat1) { // each picture counted for itself
 			row = slices.Insert(slices.Clone(row), 3, strconv.Itoa(i), "false")
+		}
+		if columns < len(pictureColumns) {
+			row = append(slices.Clone(row), "0")
 		}
 		p.File, p.SHA256 = row[0], row[1]
 		if p.Group, err = strconv.Atoi(row[3]); err != nil {
@@ -57,7 +61,7 @@ func parsePictures(text []byte) ([]Picture, error) {
 		for _, number := range []struct {
 			text string
 			to   *float64
-		}{{row[2], &p.Score}, {row[5], &p.Quality.Brightness}, {row[6], &p.Quality.Spread}, {row[7], &p.Quality.Sharpness}} {
+		}{{row[2], &p.Score}, {row[5], &p.Quality.Brightness}, {row[6], &p.Quality.Spread}, {row[7], &p.Quality.Sharpness}, {row[8], &p.Appearance}} {
 			if *number.to, err = strconv.ParseFloat(number.text, 64); err != nil || !finite(*number.to) {
 				return nil, fmt.Errorf("line %d: %q is not a number", i+2, number.text)
 			}

@@ -18,8 +18,8 @@ import (
 
 // Format is the newest form of the folder that this linectl reads, and the one that it writes. Format 1 had no
 // zones, golden pictures, maps or history, and knew PatchCore's greatest distance only; format 2 had no network
-// of 8 bits.
-const Format = 3
+// of 8 bits, format 3 no appearance.
+const Format = 4
 
 // Manifest is recipe.toml: everything about a version that is not a picture or what was learned itself.
 type Manifest struct {
@@ -76,15 +76,17 @@ type Input struct {
 
 // Method is how a picture is compared with what was learned.
 type Method struct {
-	Name      string `toml:"name" comment:"patchcore or padim"`
-	Score     string `toml:"score" comment:"how the picture's score follows from the patches'"`
-	TopK      int    `toml:"top_k,omitempty" comment:"patches that mean_top_k averages"`
-	Choice    string `toml:"choice,omitempty" comment:"why that score, where known defects could choose it"`
-	Precision string `toml:"precision" comment:"of the memory bank: fp32 or int8"`
-	Gate      string `toml:"gate,omitempty" comment:"why that precision may be used"`
-	Bank      int    `toml:"bank,omitempty" comment:"vectors in the memory bank"`
-	Dim       int    `toml:"dim" comment:"numbers a vector"`
-	Seed      uint64 `toml:"seed"`
+	Name   string `toml:"name" comment:"patchcore or padim"`
+	Score  string `toml:"score" comment:"how the picture's score follows from the patches'"`
+	TopK   int    `toml:"top_k,omitempty" comment:"patches that mean_top_k averages"`
+	Choice string `toml:"choice,omitempty" comment:"why that score, where known defects could choose it"`
+	// Appearance is patchcore's weight.
+	Appearance float64 `toml:"appearance,omitempty" comment:"patch distance for one of the appearance"`
+	Precision  string  `toml:"precision" comment:"of the memory bank: fp32 or int8"`
+	Gate       string  `toml:"gate,omitempty" comment:"why that precision may be used"`
+	Bank       int     `toml:"bank,omitempty" comment:"vectors in the memory bank"`
+	Dim        int     `toml:"dim" comment:"numbers a vector"`
+	Seed       uint64  `toml:"seed"`
 }
 
 // The methods, and the one score that PaDiM has; PatchCore's are named by package patchcore.
@@ -93,6 +95,9 @@ const (
 	PaDiM       = "padim"
 	MaxSmoothed = "max_smoothed"
 )
+
+// WithAppearance tells whether the score knows the picture as a whole.
+func (m Method) WithAppearance() bool { return m.Score == patchcore.MaxAppearance }
 
 // Options are PatchCore's.
 func (m Method) Options() patchcore.Options {
@@ -139,13 +144,15 @@ type Trial struct {
 
 // Picture is one training picture: its file, what it held, and what it scored while it was held out.
 type Picture struct {
-	File    string // relative to the folder of good pictures
-	SHA256  string // of size and pixels
-	Score   float64
-	Group   int  // pictures of one group are near-duplicates of one another
-	Suspect bool // unlike the rest, but learned
-	Quality part.Quality
-	Map     part.Map // of the distances while it was held out; empty in format 1
+	File   string // relative to the folder of good pictures
+	SHA256 string // of size and pixels
+	Score  float64
+	// Appearance is the part of Score that is not by the patches alone.
+	Appearance float64
+	Group      int  // pictures of one group are near-duplicates of one another
+	Suspect    bool // unlike the rest, but learned
+	Quality    part.Quality
+	Map        part.Map // of the distances while it was held out; empty in format 1
 }
 
 // Golden is a picture with the score that it has: a station on which it has another is not fit to judge.
@@ -158,10 +165,11 @@ type Golden struct {
 // Recipe is one version, complete.
 type Recipe struct {
 	Manifest
-	Hash     string         // SHA-256 over the seal, which holds the SHA-256 of every file
-	Network  []byte         // the backbone in 8 bits, as an ONNX file; nil where it computes in fp32
-	Bank     patchcore.Bank // what PatchCore learned
-	Gauss    *padim.Model   // what PaDiM learned
+	Hash     string          // SHA-256 over the seal, which holds the SHA-256 of every file
+	Network  []byte          // the backbone in 8 bits, as an ONNX file; nil where it computes in fp32
+	Bank     patchcore.Bank  // what PatchCore learned
+	Means    patchcore.Means // of the pictures, and of their changed copies: what an appearance is learned from
+	Gauss    *padim.Model    // what PaDiM learned
 	Pictures []Picture
 	Golden   []Golden
 	// Thumbnails are small JPEGs of the pictures, in their order; of some only, and nobody knows which, in what

@@ -138,14 +138,18 @@ func TestDamage(t *testing.T) {
 			put(t, path, sealName, strings.Repeat("0", 64)+"  ../../../etc/passwd\n")
 		}, "SHA256SUMS: line \"" + strings.Repeat("0", 64) + "  ../../../etc/passwd\\n\" is not a hash and a name"},
 		{"newer format", func(t *testing.T, path string) {
-			replace(t, path, "format = 3", "format = 4\nwhatever = 'new'")
-		}, "recipe.toml: was made by a newer linectl: it is written in format 4, this one reads formats up to 3"},
+			replace(t, path, "format = 4", "format = 5\nwhatever = 'new'")
+		}, "recipe.toml: was made by a newer linectl: it is written in format 5, this one reads formats up to 4"},
 		{"precision of the network", func(t *testing.T, path string) { replace(t, path, "[input]", "precision = 'int4'\n[input]") }, `recipe.toml: there is no precision "int4" of the backbone`},
 		{"network missing", func(t *testing.T, path string) { replace(t, path, "[input]", "precision = 'int8'\n[input]") }, "network.onnx is missing"},
 		{"unknown key", func(t *testing.T, path string) { replace(t, path, "[input]", "[input]\nlens = 'new'") }, "recipe.toml: unknown key input.lens"},
 		{"other resize", func(t *testing.T, path string) { replace(t, path, picture.Resize, "other/7") }, `recipe.toml: pictures were resized by "other/7"; this linectl knows "area-linear/1"`},
 		{"no threshold", func(t *testing.T, path string) { replace(t, path, "value = 0.3333333333333333", "value = nan") }, "recipe.toml: the threshold is not a positive number"},
 		{"other version", func(t *testing.T, path string) { replace(t, path, "version = 1", "version = 7") }, "the folder holds x@7"},
+		{"means missing", func(t *testing.T, path string) { replace(t, path, "score = 'max'", "score = 'max_appearance'") }, "means.f32 is missing"},
+		{"appearance of no score", func(t *testing.T, path string) {
+			replace(t, path, "score = 'max'", "score = 'max'\nappearance = 0.5")
+		}, "recipe.toml: method: an appearance of 0.5 with the score max"},
 		{"bank of another size", func(t *testing.T, path string) { replace(t, path, "bank = 2", "bank = 3") }, "bank.f32: holds 2 vectors of 3 numbers; recipe.toml says 3 of 3"},
 	} {
 		f := Folder(t.TempDir())
@@ -305,6 +309,17 @@ func FuzzParseBank(f *testing.F) {
 		b, err := parseBank(data)
 		if err == nil && !bytes.Equal(encodeBank(b), data) {
 			t.Error("a bank that was read is not written as it was")
+		}
+	})
+}
+
+func FuzzParseMeans(f *testing.F) {
+	f.Add(encodeMeans(full("x").Means))
+	f.Add([]byte("LINEMEAN\x01\x00\x00\x00\x01\x00\x00\x00\x00\x00\xc0\x7f"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := parseMeans(data)
+		if err == nil && !bytes.Equal(encodeMeans(m), data) {
+			t.Errorf("means %+v are written otherwise", m)
 		}
 	})
 }

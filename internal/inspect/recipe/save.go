@@ -23,6 +23,7 @@ const (
 	networkName     = "network.onnx"
 	bankName        = "bank.f32"
 	gaussName       = "gauss.f32"
+	meansName       = "means.f32"
 	calibrationName = "calibration.csv"
 	mapsName        = "maps.f32"
 	goldenName      = "golden.csv"
@@ -197,6 +198,9 @@ func (r *Recipe) files() (map[string][]byte, error) {
 		files[gaussName] = encodeGauss(r.Gauss)
 	} else {
 		files[bankName] = encodeBank(r.Bank)
+	}
+	if r.Method.WithAppearance() {
+		files[meansName] = encodeMeans(r.Means)
 	}
 	for i, g := range r.Golden {
 		files[goldenPictureName(i+1)] = g.Picture

@@ -76,7 +76,7 @@ func run(device, backbonePath, bankPath, picturePath string, dim, size, threads 
 		return err
 	}
 	copy(net.Input.Data(), input)
-	scorer, err := patchcore.NewScorer(runtime, net.Features, patchcore.Bank{Rows: len(vectors) / dim, Dim: dim, Vectors: vectors}, o)
+	scorer, err := patchcore.NewScorer(runtime, net.Features, patchcore.Bank{Rows: len(vectors) / dim, Dim: dim, Vectors: vectors}, nil, o)
 	if err != nil {
 		return err
 	}

@@ -100,7 +100,11 @@ func (x *pixels) add(p *Picture, rep *Report) (err error) {
 			return err
 		}
 	}
-	if err := x.sums.Add(x.size.Width, x.size.Height, x.smoother.Map(m.Cells), mask); err != nil {
+	cells := slices.Clone(m.Cells)
+	for i := range cells {
+		cells[i] -= float32(p.found.Appearance) // which knows no place
+	}
+	if err := x.sums.Add(x.size.Width, x.size.Height, x.smoother.Map(cells), mask); err != nil {
 		return fmt.Errorf("map of %s: %w", p.File, err)
 	}
 	return nil

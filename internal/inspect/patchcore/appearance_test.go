@@ -1,0 +1,97 @@
+package patchcore
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// TestAppearance holds the distance against ledoit_wolf of scikit-learn 1.9.1 and a solved system of NumPy, of the same
+// standardised numbers; the covariance is shrunk by 0.62 there.
+func TestAppearance(t *testing.T) {
+	m := Means{Rows: 14, Dim: 3, Vectors: []float32{
+		4.62, 5.91, 1.56, 0.35, -0.45, 4.96, 3.43, 4.25, 2.88, 2.23, 2.08, 3.67, 3.32, 2.21, 3.26, 3.19, 2.32, 3.06, 1.33, 0.2, 4.65,
+		3.04, 1.52, 3.59, 1.75, 1.03, 3.8, 6.6, 7.81, -0.09, 3.24, 3.32, 3.38, 2.95, 2.55, 3.73, 2.64, 2.21, 3.46, 2.56, 1.91, 3.22}}
+	a, err := NewAppearance(m, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		mean []float32
+		want float64
+	}{{[]float32{2, 1, 3.5}, 0.6395473419588571}, {[]float32{4, 5, 2.5}, 1.0732016684829593}} {
+		if got := a.Distance(c.mean); math.Abs(got-c.want) > 1e-5 {
+			t.Errorf("%v is at %g, not %g", c.mean, got, c.want)
+		}
+	}
+	half := m.Of([]int{9, 0})
+	if half.Rows != 2 || half.Dim != 3 || half.Vectors[0] != 6.6 || half.Vectors[3] != 4.62 || len(half.Vectors) != 6 {
+		t.Errorf("two rows: %+v", half)
+	}
+}
+
+// TestAppearanceOfAnyPictures: few pictures in many numbers, pictures that are twice there, and numbers that never vary all
+// have an appearance, in which the mean is nearest and what lies farther out in any direction is farther. Only pictures that are all the same have none.
+func TestAppearanceOfAnyPictures(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, rows := range []int{2, 3, 12, 200} {
+		m := Means{Rows: rows, Dim: 50, Vectors: make([]float32, rows*50)}
+		for i := range m.Vectors {
+			if i%50 != 7 { // which never varies
+				m.Vectors[i] = float32(10 + random.NormFloat64())
+			}
+			if rows == 12 && i >= 50 && i < 100 {
+				m.Vectors[i] = m.Vectors[i-50]
+			}
+		}
+		a, err := NewAppearance(m, 1)
+		if err != nil {
+			t.Fatalf("%d pictures: %v", rows, err)
+		}
+		mean := make([]float32, 50) // of what is compared
+		for j := range mean {
+			var sum float64
+			for row := range rows {
+				sum += a.taken(m.Vectors[50*row+j])
+			}
+			mean[j] = float32(a.unit * math.Sinh(sum/float64(rows)))
+		}
+		if d := a.Distance(mean); !(d < 1e-2) {
+			t.Errorf("%d pictures: their mean is at %g", rows, d)
+		}
+		before := 0.0
+		for _, by := range []float32{0.5, 1, 2, 4} {
+			moved := make([]float32, 50)
+			for i := range moved {
+				moved[i] = mean[i] + by*float32(i%3)
+			}
+			d := a.Distance(moved)
+			if !(d > before) {
+				t.Errorf("%d pictures: moved by %g it is at %g, nearer than %g", rows, by, d, before)
+			}
+			before = d
+		}
+	}
+	same := Means{Rows: 3, Dim: 2, Vectors: []float32{1, 2, 1, 2, 1, 2}}
+	if _, err := NewAppearance(same, 1); err == nil {
+		t.Error("three times the same picture is an appearance")
+	}
+	if _, err := NewAppearance(Means{Rows: 1, Dim: 2, Vectors: []float32{1, 2}}, 1); err == nil {
+		t.Error("one picture is an appearance")
+	}
+}
+
+// TestWeightOf: a weighted appearance varies by its share of what scores vary, whatever a few odd pictures do.
+func TestWeightOf(t *testing.T) {
+	var scores, distances []float64
+	for i := range 101 {
+		scores, distances = append(scores, 3+float64(i)/50), append(distances, 20+float64(i)/5)
+	}
+	scores[100], distances[0] = 1000, 1e6
+	if w := WeightOf(scores, distances); math.Abs(w-appearanceShare/10) > 0.01*appearanceShare/10 {
+		t.Errorf("weight %g", w)
+	}
+	if w := WeightOf([]float64{1, 2, 3}, []float64{5, 5, 5}); w != 0 {
+		t.Errorf("appearances that do not vary weigh %g", w)
+	}
+}
