@@ -18,6 +18,7 @@ import evaluate
 
 CANDIDATES = 20_000
 FOLDS = 3
+UNIT = 0.2  # of the mean size of all features, in which an appearance takes them
 
 
 @dataclass
@@ -51,14 +52,19 @@ class Draw:
         """Of each patch to learn from which vector of the bank is the nearest, [pictures * positions]."""
         return torch.cat([torch.cdist(p, self.bank).min(1).indices for p in self.learn])
 
+    @property
+    def folds(self):
+        """The numbers of the good pictures, held out in turn, and of the others."""
+        order = np.random.default_rng(self.seed + 7).permutation(len(self.learn))
+        for fold in range(FOLDS):
+            yield order[fold::FOLDS], np.setdiff1d(order, order[fold::FOLDS])
+
     @cached_property
     def held(self):
         """Distances of the good pictures to banks that were learned from the others, [pictures, positions]."""
-        order = np.random.default_rng(self.seed + 7).permutation(len(self.learn))
-        distances = [None] * len(order)
-        for fold in range(FOLDS):
-            out = set(order[fold::FOLDS])
-            bank = self.bank_of([self.learn[i] for i in order if i not in out])
+        distances = [None] * len(self.learn)
+        for out, others in self.folds:
+            bank = self.bank_of([self.learn[i] for i in others])
             for i in out:
                 distances[i] = torch.cdist(self.learn[i], bank).min(1).values
         return torch.stack(distances)
@@ -115,6 +121,43 @@ def by_place(prior):
     return score
 
 
+def mahalanobis(learn, test):
+    """Distances of test from the Gaussian of learn, both [pictures, features]: each feature nearly its logarithm, divided by its
+    spread, the covariance shrunk (Ledoit and Wolf, 2004)."""
+    unit = UNIT * learn.abs().mean()
+    learn, test = torch.asinh(learn / unit), torch.asinh(test / unit)
+    spread = learn.std(0, correction=0)
+    spread += 0.01 * spread.mean()
+    x, y = (learn - learn.mean(0)) / spread, (test - learn.mean(0)) / spread
+    covariance, identity = x.T @ x / len(x), torch.eye(x.shape[1])
+    level = covariance.trace() / len(identity)
+    share = ((x**2).sum(1) ** 2).mean() - (covariance**2).sum()
+    share = (share / len(x) / ((covariance - level * identity) ** 2).sum()).clamp(1e-4, 1)
+    root = torch.linalg.cholesky(share * level * identity + (1 - share) * covariance)
+    return torch.linalg.solve_triangular(root, y.T, upper=False).norm(dim=0)
+
+
+def appearance(draw):
+    """How far the pictures' mean patches lie from those of good ones; of the pictures to test, and of good ones held out."""
+    learn, test = (torch.stack([p.mean(0) for p in part]) for part in (draw.learn, draw.test))
+    held = torch.empty(len(learn))
+    for out, others in draw.folds:
+        held[out] = mahalanobis(learn[others], learn[out])
+    return mahalanobis(learn, test), held
+
+
+def with_appearance(share):
+    """The greatest distance, and the appearance so weighted that among held-out good pictures it varies by such a share of what that does."""
+
+    def score(draw):
+        quartiles = lambda x: x.quantile(0.75) - x.quantile(0.25)
+        test, held = appearance(draw)
+        weight = share * quartiles(draw.held.max(1).values) / quartiles(held)
+        return (torch.tensor(greatest(draw)) + weight * test).tolist()
+
+    return score
+
+
 def layers_apart(draw):
     """The greatest sum of the distances in each layer, each in units of its mean on good pictures."""
     total = 0
@@ -147,6 +190,10 @@ SCORES = {
     "standard score by nearest vector, prior of 50 patches": by_vector(50),
     "standard score by nearest vector, prior of 200 patches": by_vector(200),
     "standard score by place, prior of 10 pictures": by_place(10),
+    "appearance alone": lambda draw: appearance(draw)[0].tolist(),
+    "greatest distance and appearance, 0.35": with_appearance(0.35),
+    "greatest distance and appearance, 0.7": with_appearance(0.7),
+    "greatest distance and appearance, 1": with_appearance(1),
     "layers apart, summed": layers_apart,
     "features of length 1": lambda draw: greatest(draw.changed(lambda p: F.normalize(p, dim=1))),
     "square roots of features": lambda draw: greatest(draw.changed(lambda p: p.sign() * p.abs().sqrt())),

@@ -95,3 +95,61 @@ func TestWeightOf(t *testing.T) {
 		t.Errorf("appearances that do not vary weigh %g", w)
 	}
 }
+
+// TestScorerKnowsTheAppearance holds what a scorer adds against the mean of the reference's patches: the score by the patches, and
+// their map, are as without.
+func TestScorerKnowsTheAppearance(t *testing.T) {
+	r := start(t)
+	random := rand.New(rand.NewPCG(5, 7))
+	for _, shape := range shapes {
+		features := layers(t, r, shape...)
+		patches := referencePatches(features)
+		dim := len(patches[0])
+		bank := Bank{Rows: 50, Dim: dim}
+		for range bank.Rows * dim {
+			bank.Vectors = append(bank.Vectors, random.Float32())
+		}
+		m := Means{Rows: 30, Dim: dim}
+		for range m.Rows * dim {
+			m.Vectors = append(m.Vectors, random.Float32())
+		}
+		a, err := NewAppearance(m, 0.25)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mean := make([]float32, dim)
+		for j := range mean {
+			var sum float64
+			for _, p := range patches {
+				sum += p[j]
+			}
+			mean[j] = float32(sum / float64(len(patches)))
+		}
+		for _, precision := range []string{FP32, Int8} {
+			var scores [2]float64
+			for i, o := range []Options{{Max, 0, precision}, {MaxAppearance, 0, precision}} {
+				s, err := NewScorer(r, features, bank, a, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				if scores[i], _, err = s.Score(); err != nil {
+					t.Fatal(err)
+				}
+				want := 0.0
+				if o.Score == MaxAppearance {
+					want = 0.25 * a.Distance(mean)
+				}
+				if got := s.Appearance(); math.Abs(got-want) > 1e-4*want {
+					t.Errorf("%v, %v: the appearance adds %g, want %g", shape, o, got, want)
+				}
+			}
+			if scores[0] != scores[1] {
+				t.Errorf("%v: by its patches a picture scores %g with and %g without an appearance", shape, scores[1], scores[0])
+			}
+		}
+		if _, err := NewScorer(r, features, bank, nil, Options{MaxAppearance, 0, FP32}); err == nil {
+			t.Errorf("%v: a score with an appearance does without one", shape)
+		}
+	}
+}

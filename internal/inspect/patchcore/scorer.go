@@ -37,10 +37,11 @@ func Dim(features []network.Feature) (dim int) {
 
 // Memory is about how many bytes a scorer of what the features hold against so many vectors takes, and their training:
 // the products of all patches with all vectors, the bank ten times (measured; as it is given, in the model that is made of
-// it, and as ONNX Runtime keeps that), and the patches four times, once a step of the embedding.
+// it, and as ONNX Runtime keeps that), the patches four times, once a step of the embedding, and the covariance of an appearance three
+// times in float64.
 func Memory(features []network.Feature, rows int) int64 {
 	dim, grid := Dim(features), features[0].Width*features[0].Height
-	return 4 * (int64(grid)*int64(rows) + 10*int64(rows)*int64(dim) + 4*int64(grid)*int64(dim))
+	return 4 * (int64(grid)*int64(rows) + 10*int64(rows)*int64(dim) + 4*int64(grid)*int64(dim) + 6*int64(dim)*int64(dim))
 }
 
 // NewScorer makes a scorer of what the features' tensors hold against the bank, whose vectors it keeps
