@@ -116,7 +116,7 @@ func (p *program) bench(ctx context.Context, d desk, o benchOptions, args []stri
 	}
 	for flag, precisions := range map[string][]string{"precision": o.precisions, "backbone-precision": o.networks} {
 		for _, precision := range precisions {
-			if err := (patchcore.Options{Score: patchcore.Max, Precision: precision}).Check(); err != nil {
+			if err := (patchcore.Options{Score: patchcore.MaxAppearance, Precision: precision}).Check(); err != nil {
 				return hint.New(hint.Usage, fmt.Errorf("--%s: %w", flag, err), "")
 			}
 		}
@@ -196,7 +196,7 @@ func (p *program) benchSettings(ctx context.Context, cfg inspect.Config, folders
 				for _, precision := range o.precisions {
 					for _, computes := range o.networks {
 						t, err := m.Measure(ctx, inspect.Setting{Backbone: backbone, Size: size, Bank: bank, Computes: computes,
-							Options: patchcore.Options{Score: patchcore.Max, Precision: precision}}, o.duty)
+							Options: patchcore.Options{Score: patchcore.MaxAppearance, Precision: precision}}, o.duty)
 						if err != nil {
 							return nil, err
 						}

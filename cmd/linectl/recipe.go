@@ -213,7 +213,7 @@ func learned(r *recipe.Recipe) string {
 	}
 	text := fmt.Sprintf("%d vectors of %d numbers, of %d patches (%d sampled)", r.Bank.Rows, r.Bank.Dim, r.Training.Patches, r.Training.Sampled)
 	if r.Means.Rows > 0 {
-		text += fmt.Sprintf("; the mean patches of %d pictures", r.Means.Rows)
+		text += fmt.Sprintf("; %d mean patches", r.Means.Rows)
 	}
 	return text
 }

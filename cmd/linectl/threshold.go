@@ -316,7 +316,7 @@ func (p *program) replay(ctx context.Context, shelf recipe.Folder, r *recipe.Rec
 	return changes, nil
 }
 
-// scoredAlike tells which versions give the same pictures the same scores: those with the same network, bank
+// scoredAlike tells which versions give the same pictures the same scores: those with the same network, bank, appearance
 // and zones, whatever their thresholds are.
 func scoredAlike(shelf recipe.Folder, r *recipe.Recipe) (map[int]bool, error) {
 	versions, err := shelf.Versions(r.Name)
@@ -330,7 +330,7 @@ func scoredAlike(shelf recipe.Folder, r *recipe.Recipe) (map[int]bool, error) {
 			continue // a damaged version is 'recipe verify's business
 		}
 		same := other.Manifest.Backbone.SHA256 == r.Manifest.Backbone.SHA256 && other.Method == r.Method && other.Input == r.Input &&
-			bytes.Equal(other.Network, r.Network) && slices.Equal(other.Bank.Vectors, r.Bank.Vectors) && len(other.Zones) == len(r.Zones)
+			bytes.Equal(other.Network, r.Network) && slices.Equal(other.Bank.Vectors, r.Bank.Vectors) && slices.Equal(other.Means.Vectors, r.Means.Vectors) && len(other.Zones) == len(r.Zones)
 		if r.Gauss != nil && other.Gauss != nil {
 			same = same && slices.Equal(other.Gauss.Mean, r.Gauss.Mean) && slices.Equal(other.Gauss.Whiten, r.Gauss.Whiten)
 		}

@@ -215,6 +215,7 @@ func (i *Inspector) score(_ part.Frame, f *part.Finding) (err error) {
 		i.judge.hide(f.Map)
 	} else if f.Appearance = appearance(i.scorer); f.Appearance != 0 {
 		if math.IsNaN(f.Appearance) {
+			f.Score = math.NaN()
 			return part.Because(part.ScoreInvalid, errors.New("the appearance is not a finite number"))
 		}
 		decided.score += f.Appearance

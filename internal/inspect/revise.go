@@ -203,7 +203,7 @@ func checkUnits(r, draft *recipe.Recipe) error {
 		return nil
 	}
 	return hint.New(hint.Usage, fmt.Errorf("the threshold %.6g of %s@%d, or its review, was chosen as a score, and scores mean other without zones, where the appearance of the whole picture counts, than with them", r.Threshold.Value, r.Name, r.Version),
-		"set it by --false-rejects, and --review-from 0 or --review, in 'linectl recipe threshold "+r.Name+"' first")
+		"set it by --false-rejects, and --review-from 0 or --review, with 'linectl threshold "+fmt.Sprintf("%s@%d", r.Name, r.Version)+"' first")
 }
 
 func zoneAt(r *recipe.Recipe, name string) int {

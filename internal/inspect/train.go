@@ -243,8 +243,6 @@ type trainer struct {
 	extractor *extractor
 	progress  Progress
 	free      bool               // nobody asked for a score: known defects may choose it
-	weight    float64            // of the appearance, once pictures were held out
-	fixed     bool               // the weight is that of the recipe to which pictures are added
 	defects   []recipe.Challenge // known ones
 }
 
@@ -294,18 +292,23 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 	if err != nil {
 		return nil, err
 	}
+	r := &recipe.Recipe{Manifest: draft}
+	r.Training.LeftOut, r.Training.LeftOutSHA256 = t.leaveOut(g)
+	if r.Method.WithAppearance() {
+		if r.Method.Appearance, err = t.weigh(g, l); err != nil {
+			return nil, err
+		}
+	}
 	if o.Sheet != "" {
 		if err := t.sheet(o.Sheet, g); err != nil {
 			return nil, err
 		}
 	}
-	r := &recipe.Recipe{Manifest: draft}
 	if draft.Method.Name == recipe.PatchCore {
 		if r.Method.Precision, r.Method.Gate, err = t.gate(held); err != nil {
 			return nil, err
 		}
 	}
-	r.Training.LeftOut, r.Training.LeftOutSHA256 = t.leaveOut(g)
 	if n := len(g.kept()); n < calibrate.Minimum {
 		return nil, hint.New(hint.Usage, fmt.Errorf("%d pictures are left of %d; at least %d are needed", n, len(g.shots), calibrate.Minimum), "take more pictures of different good parts")
 	}
@@ -317,9 +320,6 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 	}
 	m.into(r)
 	g.into(r)
-	if r.Method.WithAppearance() {
-		r.Method.Appearance = t.weight
-	}
 	if err := t.calibrate(r); err != nil {
 		return nil, err
 	}

@@ -76,7 +76,6 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 		return nil, 0, err
 	}
 	l := t.patchcoreLearner(e, 0)
-	t.weight, t.fixed = parent.Method.Appearance, true
 	defer l.close()
 	known := make(map[string]bool)
 	for _, p := range parent.Pictures {
@@ -107,7 +106,7 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	if err != nil {
 		return nil, 0, err
 	}
-	x := &extending{l, parent.Bank, parent.Means, base, len(parent.Pictures)}
+	x := &extending{l, parent.Bank, base, len(parent.Pictures)}
 	held, err := t.holdOut(ctx, g, x, heldOut, t.tryInt8())
 	if err != nil {
 		return nil, 0, err
@@ -122,17 +121,25 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	qualities := make([]part.Quality, 0, len(r.Pictures)+len(all))
 	var sizes []picture.Size
 	groups := make(map[int]bool)
-	var beyond []string
 	for _, i := range all {
 		s := g.shots[i]
-		if s.Score >= parent.Threshold.Value && len(parent.Zones) == 0 {
-			beyond = append(beyond, picture.Name(s.File))
-		}
 		sizes = append(sizes, s.size)
 		s.Group += first
 		r.Pictures = append(r.Pictures, s.Picture)
 		if len(parent.Thumbnails) == len(parent.Pictures) {
 			r.Thumbnails = append(r.Thumbnails, s.jpeg)
+		}
+	}
+	if parent.Method.WithAppearance() {
+		r.Means = parent.Means.With(l.means.Of(rowsOf(all, t.versions())))
+		if err := appearAnew(&r, t.versions()); err != nil {
+			return nil, 0, err
+		}
+	}
+	var beyond []string
+	for _, p := range r.Pictures[len(parent.Pictures):] {
+		if p.Score >= parent.Threshold.Value && len(parent.Zones) == 0 {
+			beyond = append(beyond, picture.Name(p.File))
 		}
 	}
 	for _, p := range r.Pictures {
@@ -148,7 +155,7 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	if !ok {
 		return nil, 0, errors.New("a memory bank was not extended by a memory bank")
 	}
-	r.Bank, r.Method.Bank, r.Means = bank.bank, bank.bank.Rows, bank.means
+	r.Bank, r.Method.Bank = bank.bank, bank.bank.Rows
 	if parent.Method.Precision == patchcore.Int8 {
 		if held, err = t.scoreKnown(ctx, bank, parent.Thumbnails, held); err != nil {
 			return nil, 0, err
@@ -290,7 +297,6 @@ func (t *trainer) leaveTwins(ctx context.Context, parent *recipe.Recipe, g *gath
 type extending struct {
 	*patchcoreLearner
 	bank     patchcore.Bank
-	known    patchcore.Means // of the pictures that the bank was made of
 	base     *patchcore.Base // the bank, projected
 	pictures int             // that the bank was made of
 }
@@ -311,8 +317,5 @@ func (l *extending) learn(ctx context.Context, pictures []int, all int, progress
 			bank.Origin = append(bank.Origin, patchcore.Origin{Picture: place[o.Picture] + int32(l.pictures), Cell: o.Cell})
 		}
 	}
-	means := l.meansFrom(pictures)
-	means.Rows += l.known.Rows
-	means.Vectors = append(slices.Clone(l.known.Vectors), means.Vectors...)
-	return l.model(bank, means, len(pictures), len(rows))
+	return bankModel{l.t, bank, l.means.Of(rowsOf(pictures, l.t.versions())), len(pictures) * l.t.versions() * l.embedder.Grid, len(rows)}, nil
 }

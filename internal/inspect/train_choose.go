@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -40,14 +41,18 @@ func (t *trainer) choose(ctx context.Context, g *gathered, l learner) (string, e
 	if !t.free || len(t.defects) == 0 {
 		return "", nil
 	}
-	var learn []int
-	var held []string
+	p, ok := l.(*patchcoreLearner)
+	if !ok {
+		return "", errors.New("only a memory bank has a choice of scores")
+	}
+	var learn, held []int
+	var files []string
 	for i, s := range g.shots {
 		if s.out {
 			continue
 		}
 		if s.fold < choiceFolds {
-			held = append(held, s.path)
+			held, files = append(held, i), append(files, s.path)
 		} else {
 			learn = append(learn, i)
 		}
@@ -60,7 +65,6 @@ func (t *trainer) choose(ctx context.Context, g *gathered, l learner) (string, e
 		return "", err
 	}
 	good, bad := make([][]float64, len(scorings)), make([][]float64, len(scorings))
-	var goodWhole, badWhole []float64
 	note := func(all [][]float64, cells part.Map) error {
 		for i, c := range scorings {
 			j, err := newJudge(recipe.Manifest{Method: c}, cells.Width, cells.Height, nil)
@@ -72,8 +76,7 @@ func (t *trainer) choose(ctx context.Context, g *gathered, l learner) (string, e
 		return nil
 	}
 	var failed error
-	err = t.score(ctx, m, held, false, func(_ int, _, _, whole float64, cells part.Map) {
-		goodWhole = append(goodWhole, whole)
+	err = t.score(ctx, m, files, false, func(_ int, _, _ float64, cells part.Map) {
 		if failed == nil {
 			failed = note(good, cells)
 		}
@@ -81,9 +84,20 @@ func (t *trainer) choose(ctx context.Context, g *gathered, l learner) (string, e
 	if err == nil {
 		err = failed
 	}
+	var ordinary *patchcore.Appearance
 	if err == nil {
-		err = t.scoreDefects(m, func(whole float64, cells part.Map) error {
-			badWhole = append(badWhole, whole)
+		ordinary, err = patchcore.NewAppearance(p.means.Of(rowsOf(learn, t.versions())), 1)
+	}
+	var goodWhole, badWhole []float64
+	if err == nil {
+		for _, i := range held {
+			goodWhole = append(goodWhole, ordinary.Distance(p.means.Row(i*t.versions())))
+		}
+		err = t.scoreDefects(m, func(cells part.Map) error {
+			if err := p.embedder.Run(); err != nil { // of the features that were scored
+				return err
+			}
+			badWhole = append(badWhole, ordinary.Distance(p.embedder.Mean.Data()))
 			return note(bad, cells)
 		})
 	}
@@ -99,8 +113,8 @@ func (t *trainer) choose(ctx context.Context, g *gathered, l learner) (string, e
 	return evidence, nil
 }
 
-// scoreDefects hands on the appearance and the map of each known defect.
-func (t *trainer) scoreDefects(m model, use func(whole float64, cells part.Map) error) error {
+// scoreDefects hands on the map of each known defect.
+func (t *trainer) scoreDefects(m model, use func(part.Map) error) error {
 	s, err := t.scorers(m, false)
 	if err != nil {
 		return err
@@ -113,7 +127,7 @@ func (t *trainer) scoreDefects(m model, use func(whole float64, cells part.Map) 
 			_, _, cells, err = s.score(frame)
 		}
 		if err == nil {
-			err = use(appearance(s.exact), cells)
+			err = use(cells)
 		}
 		if err != nil {
 			return fmt.Errorf("challenge picture %s: %w", d.Name, err)

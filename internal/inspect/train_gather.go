@@ -70,7 +70,7 @@ func (g *gathered) groups() []int {
 	return groups
 }
 
-// scores is the pictures' by their patches alone: the appearance of few pictures varies too much to call any of them strange.
+// scores is the pictures' by their patches alone.
 func (g *gathered) scores() []float64 {
 	scores := make([]float64, len(g.shots))
 	for i, s := range g.shots {

@@ -60,7 +60,7 @@ func (t *trainer) firstLook(ctx context.Context, g *gathered, l learner) (looked
 	return true, nil
 }
 
-// holdOut gives every picture the score, the map and the appearance that it has where neither it nor another picture of its
+// holdOut gives every picture the score, by its patches alone, and the map that it has where neither it nor another picture of its
 // part was learned. Those that are left out are scored as well, and never learned.
 func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner, what string, int8Too bool) (heldScores, error) {
 	held := heldScores{fp32: make([]float64, len(g.shots))}
@@ -90,9 +90,9 @@ func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner, what stri
 		if err != nil {
 			return held, err
 		}
-		err = t.score(ctx, m, files, held.int8 != nil, func(i int, fp32, int8, whole float64, cells part.Map) {
+		err = t.score(ctx, m, files, held.int8 != nil, func(i int, fp32, int8 float64, cells part.Map) {
 			s := &g.shots[out[i]]
-			s.Score, s.Appearance, s.Map = fp32, whole, cells
+			s.Score, s.Map = fp32, cells
 			held.fp32[out[i]] = fp32
 			if held.int8 != nil {
 				held.int8[out[i]] = int8
@@ -102,26 +102,7 @@ func (t *trainer) holdOut(ctx context.Context, g *gathered, l learner, what stri
 			return held, err
 		}
 	}
-	if t.options.Score == patchcore.MaxAppearance {
-		t.weigh(g)
-	}
 	return held, nil
-}
-
-// weigh adds the appearance of the held-out pictures to their scores, weighted as the pictures that are kept ask for, or as the
-// recipe to which they are added has it.
-func (t *trainer) weigh(g *gathered) {
-	if !t.fixed {
-		var scores, distances []float64
-		for _, i := range g.kept() {
-			scores, distances = append(scores, g.shots[i].Score), append(distances, g.shots[i].Appearance)
-		}
-		t.weight = patchcore.WeightOf(scores, distances)
-	}
-	for i := range g.shots {
-		g.shots[i].Appearance *= t.weight
-		g.shots[i].Score += g.shots[i].Appearance
-	}
 }
 
 // trim holds all pictures out anew without those that are unlike the rest.
@@ -133,7 +114,7 @@ func (t *trainer) trim(ctx context.Context, g *gathered, l learner, held heldSco
 }
 
 // score scores files by a model.
-func (t *trainer) score(ctx context.Context, m model, files []string, int8Too bool, use func(i int, fp32, int8, whole float64, cells part.Map)) error {
+func (t *trainer) score(ctx context.Context, m model, files []string, int8Too bool, use func(i int, fp32, int8 float64, cells part.Map)) error {
 	s, err := t.scorers(m, int8Too)
 	if err != nil {
 		return err
@@ -147,7 +128,7 @@ func (t *trainer) score(ctx context.Context, m model, files []string, int8Too bo
 		if err != nil {
 			return fmt.Errorf("picture %s: %w", picture.Name(files[i]), err)
 		}
-		use(i, fp32, int8, appearance(s.exact), cells)
+		use(i, fp32, int8, cells)
 		return nil
 	})
 }

@@ -75,7 +75,8 @@ func (t *trainer) roomForBank(vectors, pictures int, next string) error {
 	}
 	features := t.extractor.network.Features
 	patches := features[0].Width * features[0].Height * pictures * t.versions()
-	return t.room(patchcore.Memory(features, vectors)+min(trainBytes, int64(patches)*patchBytes(patchcore.Dim(features))), next)
+	dim := patchcore.Dim(features)
+	return t.room(patchcore.Memory(features, vectors)+patchcore.AppearanceMemory(pictures*t.versions(), dim)+min(trainBytes, int64(patches)*patchBytes(dim)), next)
 }
 
 // patchcoreLearner holds a sample of the patches of every picture.
@@ -88,8 +89,7 @@ type patchcoreLearner struct {
 	patches   []float32 // [.., embedder.Dim]
 	projected []float32 // the same patches: [.., patchcore.ProjectedDim]
 	origin    []patchcore.Origin
-	means     patchcore.Means // of all that was taken
-	meansOf   []int           // the picture that each is of
+	means     patchcore.Means // of all that was taken: of each picture, and of its changed copies
 	apart     [][]bool        // the cells of each picture that are not learned; nil where all are
 }
 
@@ -105,13 +105,13 @@ func (l *patchcoreLearner) take(number int, _ string, pictures int) error {
 		l.each = min(e.Grid, max(1, int(trainBytes/patchBytes(e.Dim))/pictures))
 		l.patches = make([]float32, 0, pictures*l.each*e.Dim)
 		l.projected = make([]float32, 0, pictures*l.each*patchcore.ProjectedDim)
+		l.means.Vectors = make([]float32, 0, pictures*e.Dim)
 	}
 	if err := e.Run(); err != nil {
 		return err
 	}
 	l.means.Rows++
 	l.means.Vectors = append(l.means.Vectors, e.Mean.Data()...)
-	l.meansOf = append(l.meansOf, number)
 	random := rand.New(rand.NewPCG(l.t.options.Seed, uint64(2+l.taken)))
 	l.taken++
 	for _, cell := range random.Perm(e.Grid)[:l.each] {
@@ -206,30 +206,7 @@ func (l *patchcoreLearner) learn(ctx context.Context, pictures []int, all int, p
 		bank.Vectors = append(bank.Vectors, l.patches[row*dim:(row+1)*dim]...)
 		bank.Origin = append(bank.Origin, patchcore.Origin{Picture: place[l.origin[row].Picture], Cell: l.origin[row].Cell})
 	}
-	return l.model(bank, l.meansFrom(pictures), len(pictures), len(rows))
-}
-
-// meansFrom is the means of what was taken from the numbered pictures.
-func (l *patchcoreLearner) meansFrom(pictures []int) patchcore.Means {
-	var rows []int
-	for row, of := range l.meansOf {
-		if slices.Contains(pictures, of) {
-			rows = append(rows, row)
-		}
-	}
-	return l.means.Of(rows)
-}
-
-// model is what so many pictures, of which so many patches were sampled, came to.
-func (l *patchcoreLearner) model(bank patchcore.Bank, means patchcore.Means, pictures, sampled int) (model, error) {
-	m := bankModel{t: l.t, bank: bank, patches: pictures * l.t.versions() * l.embedder.Grid, sampled: sampled}
-	if l.t.options.Score != patchcore.MaxAppearance {
-		return m, nil
-	}
-	var err error
-	m.means = means
-	m.appearance, err = patchcore.NewAppearance(means, 1)
-	return m, err
+	return bankModel{l.t, bank, l.means.Of(rowsOf(pictures, l.t.versions())), len(pictures) * l.t.versions() * l.embedder.Grid, len(rows)}, nil
 }
 
 // bankModel is a memory bank.
@@ -237,17 +214,22 @@ type bankModel struct {
 	t                *trainer
 	bank             patchcore.Bank
 	means            patchcore.Means
-	appearance       *patchcore.Appearance // at weight 1; nil where the score does without
 	patches, sampled int
 }
 
 func (m bankModel) scorer(precision string) (scorer, error) {
 	o := patchcore.Options{Score: m.t.options.Score, TopK: m.t.options.TopK, Precision: precision}
-	return patchcore.NewScorer(m.t.runtime, m.t.extractor.network.Features, m.bank, m.appearance, o)
+	if o.Score == patchcore.MaxAppearance {
+		o.Score = patchcore.Max // weigh adds the rest
+	}
+	return patchcore.NewScorer(m.t.runtime, m.t.extractor.network.Features, m.bank, nil, o)
 }
 
 func (m bankModel) into(r *recipe.Recipe) {
-	r.Bank, r.Means = m.bank, m.means
+	r.Bank = m.bank
+	if m.t.options.Score == patchcore.MaxAppearance {
+		r.Means = m.means
+	}
 	r.Method.Bank, r.Method.Dim = m.bank.Rows, m.bank.Dim
 	r.Training.Patches, r.Training.Sampled = m.patches, m.sampled
 }

@@ -114,9 +114,6 @@ var errUnreadable = errors.New("none of the pictures can be read")
 func (t *trainer) try(ctx context.Context, stage string, backbone network.Backbone, layers []string, in recipe.Input, files []string) (_ *attempt, err error) {
 	own := &trainer{options: t.options, runtime: t.runtime}
 	own.options.Bank, own.options.Widen = min(trialBank, t.options.Bank), nil
-	if own.options.Score == patchcore.MaxAppearance { // patches are harder to keep alike, and a few pictures are no appearance
-		own.options.Score = patchcore.Max
-	}
 	a := &attempt{trainer: own}
 	defer func() {
 		if err != nil {

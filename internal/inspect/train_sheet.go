@@ -10,7 +10,6 @@ import (
 
 	"gocv.io/x/gocv"
 
-	"linectl/internal/inspect/calibrate"
 	"linectl/internal/inspect/heatmap"
 	"linectl/internal/inspect/picture"
 	"linectl/internal/part"
@@ -26,19 +25,26 @@ const (
 // sheet draws the pictures that are least like the rest, the strangest first, with what is strange about each,
 // as one PNG file. Those that are suspects have a red frame.
 func (t *trainer) sheet(file string, g *gathered) error {
-	order := make([]int, len(g.shots))
-	for i := range order {
+	order, suspects := make([]int, len(g.shots)), 0
+	var scores []float64
+	for i, s := range g.shots {
 		order[i] = i
+		scores = append(scores, s.Score)
+		if s.Suspect {
+			suspects++
+		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(g.shots[b].Score, g.shots[a].Score) })
+	slices.SortStableFunc(order, func(a, b int) int {
+		s, t := g.shots[a], g.shots[b]
+		if s.Suspect != t.Suspect {
+			return map[bool]int{true: -1, false: 1}[s.Suspect]
+		}
+		return cmp.Compare(t.Score, s.Score)
+	})
 	order = order[:min(len(order), max(2*sheetColumns, int(sheetShare*float64(len(order)))))]
-	suspect := make(map[int]bool)
-	for _, i := range calibrate.Suspects(g.scores()) {
-		suspect[i] = true
-	}
 	// Coloured against the greatest score but those of suspects, so that pictures can be compared.
-	scale := g.shots[order[min(len(suspect), len(order)-1)]].Score
-	middle := slices.Sorted(slices.Values(g.scores()))[len(g.shots)/2]
+	scale := g.shots[order[min(suspects, len(order)-1)]].Score
+	middle := slices.Sorted(slices.Values(scores))[len(scores)/2]
 	const cell = sheetSide + 12
 	rows := (len(order) + sheetColumns - 1) / sheetColumns
 	canvas := image.NewRGBA(image.Rect(0, 0, sheetColumns*cell, rows*(cell+sheetCaption)))
@@ -50,7 +56,11 @@ func (t *trainer) sheet(file string, g *gathered) error {
 		if err != nil {
 			return err
 		}
-		drawn, err := heatmap.Draw(frame, s.Map, s.Score, scale)
+		cells := slices.Clone(s.Map.Cells)
+		for c := range cells {
+			cells[c] += float32(s.Appearance)
+		}
+		drawn, err := heatmap.Draw(frame, part.Map{Width: s.Map.Width, Height: s.Map.Height, Cells: cells}, s.Score, scale)
 		if err != nil {
 			return err
 		}
@@ -60,7 +70,7 @@ func (t *trainer) sheet(file string, g *gathered) error {
 		}
 		x, y := n%sheetColumns*cell+6, n/sheetColumns*(cell+sheetCaption)+6
 		picture := small.Rect.Add(image.Pt(x, y))
-		if suspect[i] {
+		if s.Suspect {
 			draw.Draw(canvas, picture.Inset(-4), image.NewUniform(color.RGBA{200, 0, 0, 255}), image.Point{}, draw.Src)
 		}
 		draw.Draw(canvas, picture, small, image.Point{}, draw.Src)

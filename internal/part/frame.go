@@ -49,7 +49,8 @@ type Map struct {
 type Finding struct {
 	Recipe Recipe
 	Score  float64
-	// Appearance is the part of Score, and of every cell of Map, that the picture adds as a whole.
+	// Appearance is the part of Score, and of every cell of Map, that the picture adds as a whole. What is read back from a record
+	// has it in Detail alone.
 	Appearance float64
 	Threshold  float64
 	Map        Map

@@ -23,10 +23,22 @@ type Means struct {
 func (m Means) Of(rows []int) Means {
 	some := Means{Rows: len(rows), Dim: m.Dim, Vectors: make([]float32, 0, len(rows)*m.Dim)}
 	for _, row := range rows {
-		some.Vectors = append(some.Vectors, m.Vectors[row*m.Dim:(row+1)*m.Dim]...)
+		some.Vectors = append(some.Vectors, m.Row(row)...)
 	}
 	return some
 }
+
+// Row is the mean patch of one picture.
+func (m Means) Row(row int) []float32 { return m.Vectors[row*m.Dim : (row+1)*m.Dim] }
+
+// With is these means and then others, of as many numbers.
+func (m Means) With(others Means) Means {
+	return Means{Rows: m.Rows + others.Rows, Dim: m.Dim, Vectors: slices.Concat(m.Vectors, others.Vectors)}
+}
+
+// AppearanceMemory is about how many bytes it takes to learn an appearance from so many means of so many numbers: the means as they are
+// gathered, some of them, and those in float64.
+func AppearanceMemory(rows, dim int) int64 { return 16 * int64(rows) * int64(dim) }
 
 // Appearance is what good pictures are like as a whole: a Gaussian of their mean patches. Light, material and finish that are
 // not as ever change all patches a little, none of them by as much as a scratch, and are seen in the mean. Where on the picture
@@ -87,21 +99,23 @@ func NewAppearance(m Means, weight float64) (*Appearance, error) {
 		fourth += math.Pow(floats.Dot(row, row), 2)
 	}
 	n := float64(m.Rows)
-	var s mat.SymDense
-	s.SymOuterK(1/n, x.T())
-	level := mat.Trace(&s) / float64(m.Dim)
-	squares := math.Pow(mat.Norm(&s, 2), 2)
+	var product mat.Dense
+	product.Mul(x.T(), x) // on all cores, which SymOuterK is not
+	s := mat.NewSymDense(m.Dim, product.RawMatrix().Data)
+	s.ScaleSym(1/n, s)
+	level := mat.Trace(s) / float64(m.Dim)
+	squares := math.Pow(mat.Norm(s, 2), 2)
 	apart := squares - level*level*float64(m.Dim) // |S - level I|²
 	share := 1.0                                  // of the identity
 	if apart > 0 {
 		share = min(1, max(leastShare, (fourth/n-squares)/n/apart))
 	}
-	s.ScaleSym(1-share, &s)
+	s.ScaleSym(1-share, s)
 	for j := range m.Dim {
 		s.SetSym(j, j, s.At(j, j)+share*level)
 	}
 	var factors mat.Cholesky
-	if !factors.Factorize(&s) {
+	if !factors.Factorize(s) {
 		return nil, errors.New("appearance: the covariance of the pictures is not positive definite")
 	}
 	a.root = mat.NewTriDense(m.Dim, mat.Upper, nil)

@@ -1,0 +1,103 @@
+package inspect
+
+import (
+	"errors"
+	"slices"
+
+	"linectl/internal/inspect/calibrate"
+	"linectl/internal/inspect/patchcore"
+	"linectl/internal/inspect/picture"
+	"linectl/internal/inspect/recipe"
+)
+
+// weigh adds the appearance to the scores of held-out pictures, so weighted as those that are kept ask for, and names the pictures that
+// are unlike the rest by it. They stay: a few pictures vary too much as a whole to be left out for that.
+func (t *trainer) weigh(g *gathered, l learner) (weight float64, err error) {
+	p, ok := l.(*patchcoreLearner)
+	if !ok {
+		return 0, errors.New("only a memory bank has an appearance beside it")
+	}
+	folds, out := make([]int, len(g.shots)), make([]bool, len(g.shots))
+	for i, s := range g.shots {
+		folds[i], out[i] = s.fold, s.out
+	}
+	distances, err := apart(p.means, t.versions(), folds, out)
+	if err != nil {
+		return 0, err
+	}
+	var scores, kept []float64
+	for _, i := range g.kept() {
+		scores, kept = append(scores, g.shots[i].Score), append(kept, distances[i])
+	}
+	weight = patchcore.WeightOf(scores, kept)
+	for i := range g.shots {
+		g.shots[i].Appearance = weight * distances[i]
+		g.shots[i].Score += g.shots[i].Appearance
+	}
+	var names []string
+	for _, i := range calibrate.Suspects(distances) {
+		if !g.shots[i].out {
+			g.shots[i].Suspect = true
+			names = append(names, picture.Name(g.shots[i].File))
+		}
+	}
+	if len(names) > 0 {
+		t.note("%d of %d pictures are unlike the rest as a whole, in light, colour or finish, look at them: %s; they were learned and counted as the others", len(names), len(g.shots), some(names, ", "))
+	}
+	return weight, nil
+}
+
+// apart is how far the appearance of each picture lies from that of the others where its fold was not learned, at weight 1. Those that are
+// out are learned for none. Rows of means are pictures, each followed by its changed copies, so many versions in all.
+func apart(means patchcore.Means, versions int, folds []int, out []bool) ([]float64, error) {
+	distances := make([]float64, len(folds))
+	for fold := range slices.Max(folds) + 1 {
+		var others []int
+		for i, f := range folds {
+			if f != fold && (out == nil || !out[i]) {
+				others = append(others, i)
+			}
+		}
+		a, err := patchcore.NewAppearance(means.Of(rowsOf(others, versions)), 1)
+		if err != nil {
+			return nil, err
+		}
+		for i, f := range folds {
+			if f == fold {
+				distances[i] = a.Distance(means.Row(i * versions))
+			}
+		}
+	}
+	return distances, nil
+}
+
+// rowsOf is the rows of means that numbered pictures and their changed copies have.
+func rowsOf(pictures []int, versions int) []int {
+	rows := make([]int, 0, len(pictures)*versions)
+	for _, p := range pictures {
+		for v := range versions {
+			rows = append(rows, p*versions+v)
+		}
+	}
+	return rows
+}
+
+// appearAnew gives the pictures of a recipe, to which some were added, the appearance that each has beside all others of now. Another Gaussian
+// than the one they were held out of judges from now on, and what was far from that need not be from this.
+func appearAnew(r *recipe.Recipe, versions int) error {
+	groups := make([]int, len(r.Pictures))
+	for i, p := range r.Pictures {
+		groups[i] = p.Group
+	}
+	distances, err := apart(r.Means, versions, calibrate.Folds(groups, folds), nil)
+	if err != nil {
+		return err
+	}
+	for i := range r.Pictures {
+		p := &r.Pictures[i]
+		p.Score -= p.Appearance
+		p.Appearance = r.Method.Appearance * distances[i]
+		p.Score += p.Appearance
+	}
+	return nil
+}
