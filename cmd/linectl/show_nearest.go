@@ -22,7 +22,9 @@ type nearestPatch struct {
 	Recipe   string  `json:"recipe"`
 	Picture  string  `json:"training_picture"`
 	Distance float64 `json:"distance"`
-	File     string  `json:"file"`
+	// Appearance is the part of the score that is no patch's.
+	Appearance float64 `json:"appearance"`
+	File       string  `json:"file"`
 }
 
 func (p *program) showNearest(ctx context.Context, cfg *config.Config, story store.Story, path string) error {
@@ -59,9 +61,9 @@ func (p *program) showNearest(ctx context.Context, cfg *config.Config, story sto
 	if err := writeWhole("--nearest", path, 0o644, func(w io.Writer) error { return png.Encode(w, drawn) }); err != nil {
 		return err
 	}
-	told := nearestPatch{story.ID, recipeName(r.Name, r.Version), nearest.File, nearest.Distance, path}
+	told := nearestPatch{story.ID, recipeName(r.Name, r.Version), nearest.File, nearest.Distance, nearest.Appearance, path}
 	return p.print(told, nil, [][]string{
 		{"record", fmt.Sprint(told.ID)}, {"recipe", told.Recipe}, {"nearest good patch in", shown(told.Picture, 200)},
-		{"distance", fmt.Sprintf("%.4f", told.Distance)}, {"drawn in", told.File},
+		{"distance", fmt.Sprintf("%.4f", told.Distance)}, {"appearance", fmt.Sprintf("%.4f", told.Appearance)}, {"drawn in", told.File},
 	})
 }

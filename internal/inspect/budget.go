@@ -99,7 +99,7 @@ const (
 // and that before a larger bank. camera is the size of the line's pictures, whose shape the input has and
 // beyond whose area it does not grow. Backbones are the config's, or all that can be named where it names none.
 // Precisions and score are o's. Where those are training's to decide, an int8 bank is reckoned with where the device has one,
-// the network in fp32 and the greatest distance; training then measures again what it came to. Where nothing fits, the
+// the network in fp32 and the default score; training then measures again what it came to. Where nothing fits, the
 // choice beside the error has what was tried.
 func Choose(ctx context.Context, cfg Config, folders Folders, o TrainOptions, camera picture.Size, budget time.Duration, progress Progress) (Choice, error) {
 	if budget <= 0 {

@@ -15,6 +15,8 @@ import (
 type Nearest struct {
 	File     string  // of the training picture
 	Distance float64 // between the two patches
+	// Appearance is the part of the picture's score that is no patch's.
+	Appearance float64
 }
 
 // Beside judges a frame again and draws it, its highest patch framed, beside the training picture with the
@@ -47,5 +49,5 @@ func Beside(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, frame p
 	both := image.NewRGBA(image.Rect(0, 0, width, height))
 	draw.Draw(both, left.Rect, left, image.Point{}, draw.Src)
 	draw.Draw(both, right.Rect.Add(image.Pt(left.Rect.Dx()+gap, 0)), right, image.Point{}, draw.Src)
-	return both, Nearest{File: r.Pictures[origin.Picture].File, Distance: distance}, nil
+	return both, Nearest{File: r.Pictures[origin.Picture].File, Distance: distance, Appearance: found.Appearance}, nil
 }

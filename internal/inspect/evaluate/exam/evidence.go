@@ -33,6 +33,8 @@ type Evidence struct {
 	Nearest  template.URL // the training picture with the nearest good patch framed; "" where it is not at hand
 	File     string       // of that training picture; "" where the recipe does not know
 	Distance float64      // between the two patches
+	// Appearance is the part of the score that is the whole picture's, not that patch's.
+	Appearance float64
 }
 
 // Evidences judges the worst good and the weakest bad pictures again and draws them, each beside the good patch
@@ -60,6 +62,7 @@ func evidence(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, p *Pi
 	if err != nil {
 		return e, err
 	}
+	e.Appearance = found.Appearance
 	small, err := within(frame)
 	if err != nil {
 		return e, err
