@@ -187,6 +187,9 @@ func (r *Recipe) parseMeans(data []byte) (err error) {
 	if r.Means.Dim != r.Method.Dim {
 		return fmt.Errorf("holds %d numbers a row; %s says %d", r.Means.Dim, manifestName, r.Method.Dim)
 	}
+	if n := len(r.Pictures); n == 0 || r.Means.Rows%n != 0 { // with changed copies several rows a picture
+		return fmt.Errorf("holds %d rows; %s lists %d pictures", r.Means.Rows, calibrationName, n)
+	}
 	return nil
 }
 
