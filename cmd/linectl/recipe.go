@@ -199,7 +199,7 @@ func method(r *recipe.Recipe) string {
 		text += fmt.Sprintf(" of %d", r.Method.TopK)
 	}
 	if r.Method.WithAppearance() {
-		text += fmt.Sprintf(", appearance times %.3g", r.Method.Appearance)
+		text += fmt.Sprintf(", appearance beyond %.3g times %.3g", r.Method.AppearanceFrom, r.Method.Appearance)
 	}
 	if r.Method.Choice != "" {
 		text += " (" + r.Method.Choice + ")"

@@ -198,7 +198,7 @@ func TestScoresFromDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	ordinary, err := patchcore.NewAppearance(r.Means, 1)
+	ordinary, err := patchcore.NewAppearance(r.Means, patchcore.Weighing{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,8 +229,8 @@ func TestScoresFromDisk(t *testing.T) {
 				means.Vectors[j] += e.Patches.Data()[p*e.Dim+j] / float32(e.Grid)
 			}
 		}
-		whole := r.Method.Appearance * ordinary.Distance(means.Vectors)
-		if math.Abs(found.Score-want-whole) > 1e-3*want || math.Abs(found.Appearance-whole) > 1e-3*whole {
+		whole := r.Method.Appearance * max(0, ordinary.Unlikeness(means.Vectors)-r.Method.AppearanceFrom)
+		if math.Abs(found.Score-want-whole) > 1e-3*want || math.Abs(found.Appearance-whole) > 1e-3*want {
 			t.Errorf("score %g, of it appearance %g; want %g and %g", found.Score, found.Appearance, want+whole, whole)
 		}
 	}

@@ -295,9 +295,11 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 	r := &recipe.Recipe{Manifest: draft}
 	r.Training.LeftOut, r.Training.LeftOutSHA256 = t.leaveOut(g)
 	if r.Method.WithAppearance() {
-		if r.Method.Appearance, err = t.weigh(g, l); err != nil {
+		w, err := t.weigh(g, l)
+		if err != nil {
 			return nil, err
 		}
+		r.Method.Appearance, r.Method.AppearanceFrom = w.Weight, w.From
 	}
 	if o.Sheet != "" {
 		if err := t.sheet(o.Sheet, g); err != nil {

@@ -12,30 +12,30 @@ import (
 
 // weigh adds the appearance to the scores of held-out pictures, so weighted as those that are kept ask for, and names the pictures that
 // are unlike the rest by it. They stay: a few pictures vary too much as a whole to be left out for that.
-func (t *trainer) weigh(g *gathered, l learner) (weight float64, err error) {
+func (t *trainer) weigh(g *gathered, l learner) (w patchcore.Weighing, err error) {
 	p, ok := l.(*patchcoreLearner)
 	if !ok {
-		return 0, errors.New("only a memory bank has an appearance beside it")
+		return w, errors.New("only a memory bank has an appearance beside it")
 	}
 	folds, out := make([]int, len(g.shots)), make([]bool, len(g.shots))
 	for i, s := range g.shots {
 		folds[i], out[i] = s.fold, s.out
 	}
-	distances, err := apart(p.means, t.versions(), folds, out)
+	unlike, err := apart(p.means, t.versions(), folds, out)
 	if err != nil {
-		return 0, err
+		return w, err
 	}
 	var scores, kept []float64
 	for _, i := range g.kept() {
-		scores, kept = append(scores, g.shots[i].Score), append(kept, distances[i])
+		scores, kept = append(scores, g.shots[i].Score), append(kept, unlike[i])
 	}
-	weight = patchcore.WeightOf(scores, kept)
+	w = patchcore.Weigh(scores, kept)
 	for i := range g.shots {
-		g.shots[i].Appearance = weight * distances[i]
+		g.shots[i].Appearance = w.Of(unlike[i])
 		g.shots[i].Score += g.shots[i].Appearance
 	}
 	var names []string
-	for _, i := range calibrate.Suspects(distances) {
+	for _, i := range calibrate.Suspects(unlike) {
 		if !g.shots[i].out {
 			g.shots[i].Suspect = true
 			names = append(names, picture.Name(g.shots[i].File))
@@ -44,13 +44,13 @@ func (t *trainer) weigh(g *gathered, l learner) (weight float64, err error) {
 	if len(names) > 0 {
 		t.note("%d of %d pictures are unlike the rest as a whole, in light, colour or finish, look at them: %s; they were learned and counted as the others", len(names), len(g.shots), some(names, ", "))
 	}
-	return weight, nil
+	return w, nil
 }
 
-// apart is how far the appearance of each picture lies from that of the others where its fold was not learned, at weight 1. Those that are
+// apart is how unlike that of the others the appearance of each picture is where its fold was not learned. Those that are
 // out are learned for none. Rows of means are pictures, each followed by its changed copies, so many versions in all.
 func apart(means patchcore.Means, versions int, folds []int, out []bool) ([]float64, error) {
-	distances := make([]float64, len(folds))
+	unlike := make([]float64, len(folds))
 	for fold := range slices.Max(folds) + 1 {
 		var others []int
 		for i, f := range folds {
@@ -58,17 +58,17 @@ func apart(means patchcore.Means, versions int, folds []int, out []bool) ([]floa
 				others = append(others, i)
 			}
 		}
-		a, err := patchcore.NewAppearance(means.Of(rowsOf(others, versions)), 1)
+		a, err := patchcore.NewAppearance(means.Of(rowsOf(others, versions)), patchcore.Weighing{})
 		if err != nil {
 			return nil, err
 		}
 		for i, f := range folds {
 			if f == fold {
-				distances[i] = a.Distance(means.Row(i * versions))
+				unlike[i] = a.Unlikeness(means.Row(i * versions))
 			}
 		}
 	}
-	return distances, nil
+	return unlike, nil
 }
 
 // rowsOf is the rows of means that numbered pictures and their changed copies have.
@@ -89,14 +89,14 @@ func appearAnew(r *recipe.Recipe, versions int) error {
 	for i, p := range r.Pictures {
 		groups[i] = p.Group
 	}
-	distances, err := apart(r.Means, versions, calibrate.Folds(groups, folds), nil)
+	unlike, err := apart(r.Means, versions, calibrate.Folds(groups, folds), nil)
 	if err != nil {
 		return err
 	}
 	for i := range r.Pictures {
 		p := &r.Pictures[i]
 		p.Score -= p.Appearance
-		p.Appearance = r.Method.Appearance * distances[i]
+		p.Appearance = r.Method.Weighing().Of(unlike[i])
 		p.Score += p.Appearance
 	}
 	return nil

@@ -7,8 +7,6 @@ import (
 	"math"
 	"math/rand/v2"
 
-	"gonum.org/v1/gonum/floats"
-
 	"linectl/internal/inspect/evaluate"
 	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/recipe"
@@ -86,27 +84,31 @@ func (t *trainer) choose(ctx context.Context, g *gathered, l learner) (string, e
 	}
 	var ordinary *patchcore.Appearance
 	if err == nil {
-		ordinary, err = patchcore.NewAppearance(p.means.Of(rowsOf(learn, t.versions())), 1)
+		ordinary, err = patchcore.NewAppearance(p.means.Of(rowsOf(learn, t.versions())), patchcore.Weighing{})
 	}
 	var goodWhole, badWhole []float64
 	if err == nil {
 		for _, i := range held {
-			goodWhole = append(goodWhole, ordinary.Distance(p.means.Row(i*t.versions())))
+			goodWhole = append(goodWhole, ordinary.Unlikeness(p.means.Row(i*t.versions())))
 		}
 		err = t.scoreDefects(m, func(cells part.Map) error {
 			if err := p.embedder.Run(); err != nil { // of the features that were scored
 				return err
 			}
-			badWhole = append(badWhole, ordinary.Distance(p.embedder.Mean.Data()))
+			badWhole = append(badWhole, ordinary.Unlikeness(p.embedder.Mean.Data()))
 			return note(bad, cells)
 		})
 	}
 	if err != nil {
 		return "", err
 	}
-	weight := patchcore.WeightOf(good[0], goodWhole)
-	floats.AddScaled(good[0], weight, goodWhole)
-	floats.AddScaled(bad[0], weight, badWhole)
+	w := patchcore.Weigh(good[0], goodWhole)
+	for i, unlike := range goodWhole {
+		good[0][i] += w.Of(unlike)
+	}
+	for i, unlike := range badWhole {
+		bad[0][i] += w.Of(unlike)
+	}
 	best, evidence := prefer(good, bad, t.options.Seed)
 	t.options.Score, t.options.TopK = scorings[best].Score, scorings[best].TopK
 	t.note("score %s: %s", t.options.Score, evidence)

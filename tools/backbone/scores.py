@@ -121,9 +121,9 @@ def by_place(prior):
     return score
 
 
-def mahalanobis(learn, test):
-    """Distances of test from the Gaussian of learn, both [pictures, features]: each feature nearly its logarithm, divided by its
-    spread, the covariance shrunk (Ledoit and Wolf, 2004)."""
+def unlikeness(learn, test):
+    """Logarithms of one and the distances of test from the Gaussian of learn, both [pictures, features]: each feature nearly its logarithm,
+    divided by its spread, the covariance shrunk (Ledoit and Wolf, 2004)."""
     unit = UNIT * learn.abs().mean()
     learn, test = torch.asinh(learn / unit), torch.asinh(test / unit)
     spread = learn.std(0, correction=0)
@@ -134,7 +134,7 @@ def mahalanobis(learn, test):
     share = ((x**2).sum(1) ** 2).mean() - (covariance**2).sum()
     share = (share / len(x) / ((covariance - level * identity) ** 2).sum()).clamp(1e-4, 1)
     root = torch.linalg.cholesky(share * level * identity + (1 - share) * covariance)
-    return torch.linalg.solve_triangular(root, y.T, upper=False).norm(dim=0)
+    return torch.log1p(torch.linalg.solve_triangular(root, y.T, upper=False).norm(dim=0))
 
 
 def appearance(draw):
@@ -142,8 +142,8 @@ def appearance(draw):
     learn, test = (torch.stack([p.mean(0) for p in part]) for part in (draw.learn, draw.test))
     held = torch.empty(len(learn))
     for out, others in draw.folds:
-        held[out] = mahalanobis(learn[others], learn[out])
-    return mahalanobis(learn, test), held
+        held[out] = unlikeness(learn[others], learn[out])
+    return unlikeness(learn, test), held
 
 
 def with_appearance(share):

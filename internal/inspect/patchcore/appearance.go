@@ -40,12 +40,20 @@ func (m Means) With(others Means) Means {
 // gathered, some of them, and those in float64.
 func AppearanceMemory(rows, dim int) int64 { return 16 * int64(rows) * int64(dim) }
 
+// Weighing turns how unlike others a picture appears into units of patch distances.
+type Weighing struct {
+	Weight float64
+	From   float64 // what adds nothing yet
+}
+
+// Of is what an unlikeness adds to a score: never less than nothing, for no appearance makes up for a strange patch.
+func (w Weighing) Of(unlike float64) float64 { return w.Weight * max(0, unlike-w.From) } // max of NaN is NaN
+
 // Appearance is what good pictures are like as a whole: a Gaussian of their mean patches. Light, material and finish that are
 // not as ever change all patches a little, none of them by as much as a scratch, and are seen in the mean. Where on the picture
 // something lies it does not know.
 type Appearance struct {
-	// Weight turns a Mahalanobis distance into units of patch distances.
-	Weight float64
+	Weighing
 
 	unit         float64       // in which the numbers are taken
 	mean, spread []float64     // of each number as it is taken
@@ -69,11 +77,11 @@ const leastSpread = 0.01
 // NewAppearance learns from the mean patches of good pictures. Each number is divided by its standard deviation, and the
 // covariance is shrunk towards a multiple of the identity by as much as so many pictures ask for (Ledoit and Wolf, "A
 // well-conditioned estimator for large-dimensional covariance matrices", 2004).
-func NewAppearance(m Means, weight float64) (*Appearance, error) {
+func NewAppearance(m Means, w Weighing) (*Appearance, error) {
 	if m.Rows < 2 || len(m.Vectors) != m.Rows*m.Dim {
 		return nil, fmt.Errorf("appearance: %d means of %d numbers in %d are too few", m.Rows, m.Dim, len(m.Vectors))
 	}
-	a := &Appearance{Weight: weight, mean: make([]float64, m.Dim), spread: make([]float64, m.Dim),
+	a := &Appearance{Weighing: w, mean: make([]float64, m.Dim), spread: make([]float64, m.Dim),
 		buffer: blas64.Vector{N: m.Dim, Inc: 1, Data: make([]float64, m.Dim)}}
 	for _, v := range m.Vectors {
 		a.unit += unitShare * math.Abs(float64(v)) / float64(len(m.Vectors))
@@ -125,29 +133,31 @@ func NewAppearance(m Means, weight float64) (*Appearance, error) {
 
 func (a *Appearance) dim() int { return len(a.mean) }
 
-// Distance is the Mahalanobis distance of a mean patch. Not for concurrent use.
-func (a *Appearance) Distance(mean []float32) float64 {
+// Unlikeness is the logarithm of one and the Mahalanobis distance of a mean patch: good pictures that are odd as a whole lie far
+// out, and would lift the threshold of all others with them. Not for concurrent use.
+func (a *Appearance) Unlikeness(mean []float32) float64 {
 	for i, v := range mean {
 		a.buffer.Data[i] = (a.taken(v) - a.mean[i]) / a.spread[i]
 	}
 	blas64.Trsv(blas.Trans, a.root.RawTriangular(), a.buffer)
-	return blas64.Nrm2(a.buffer)
+	return math.Log1p(blas64.Nrm2(a.buffer))
 }
 
-// appearanceShare is how many times as far as the score by patches the weighted distance of the appearance varies among
+// appearanceShare is how many times as far as the score by patches the weighted unlikeness of the appearance varies among
 // good pictures. docs/accuracy.md has what others gave.
 const appearanceShare = 0.7
 
-// WeightOf is the weight of an appearance by the scores that good pictures have by their patches alone, and by the distances of their
-// appearance at weight 1, both while they were held out. Both spreads are interquartile ranges, which a few odd pictures do not move.
-func WeightOf(scores, distances []float64) float64 {
+// Weigh weighs an appearance by the scores that good pictures have by their patches alone, and by how unlike the others
+// they appear, both while they were held out. What the most ordinary of them has adds nothing. Both spreads are interquartile ranges,
+// which a few odd pictures do not move.
+func Weigh(scores, unlike []float64) Weighing {
 	spread := func(values []float64) float64 {
 		sorted := slices.Sorted(slices.Values(values))
 		return stat.Quantile(0.75, stat.Empirical, sorted, nil) - stat.Quantile(0.25, stat.Empirical, sorted, nil)
 	}
-	weight := appearanceShare * spread(scores) / spread(distances)
+	weight := appearanceShare * spread(scores) / spread(unlike)
 	if math.IsNaN(weight) || math.IsInf(weight, 0) {
-		return 0 // the pictures do not vary
+		return Weighing{} // the pictures do not vary
 	}
-	return weight
+	return Weighing{weight, slices.Min(unlike)}
 }

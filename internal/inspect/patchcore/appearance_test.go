@@ -12,15 +12,15 @@ func TestAppearance(t *testing.T) {
 	m := Means{Rows: 14, Dim: 3, Vectors: []float32{
 		4.62, 5.91, 1.56, 0.35, -0.45, 4.96, 3.43, 4.25, 2.88, 2.23, 2.08, 3.67, 3.32, 2.21, 3.26, 3.19, 2.32, 3.06, 1.33, 0.2, 4.65,
 		3.04, 1.52, 3.59, 1.75, 1.03, 3.8, 6.6, 7.81, -0.09, 3.24, 3.32, 3.38, 2.95, 2.55, 3.73, 2.64, 2.21, 3.46, 2.56, 1.91, 3.22}}
-	a, err := NewAppearance(m, 1)
+	a, err := NewAppearance(m, Weighing{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
 		mean []float32
 		want float64
-	}{{[]float32{2, 1, 3.5}, 0.6395473419588571}, {[]float32{4, 5, 2.5}, 1.0732016684829593}} {
-		if got := a.Distance(c.mean); math.Abs(got-c.want) > 1e-5 {
+	}{{[]float32{2, 1, 3.5}, 0.49442019273736343}, {[]float32{4, 5, 2.5}, 0.7290941121193916}} {
+		if got := a.Unlikeness(c.mean); math.Abs(got-c.want) > 1e-5 {
 			t.Errorf("%v is at %g, not %g", c.mean, got, c.want)
 		}
 	}
@@ -44,7 +44,7 @@ func TestAppearanceOfAnyPictures(t *testing.T) {
 				m.Vectors[i] = m.Vectors[i-50]
 			}
 		}
-		a, err := NewAppearance(m, 1)
+		a, err := NewAppearance(m, Weighing{})
 		if err != nil {
 			t.Fatalf("%d pictures: %v", rows, err)
 		}
@@ -56,7 +56,7 @@ func TestAppearanceOfAnyPictures(t *testing.T) {
 			}
 			mean[j] = float32(a.unit * math.Sinh(sum/float64(rows)))
 		}
-		if d := a.Distance(mean); !(d < 1e-2) {
+		if d := a.Unlikeness(mean); !(d < 1e-2) {
 			t.Errorf("%d pictures: their mean is at %g", rows, d)
 		}
 		before := 0.0
@@ -65,7 +65,7 @@ func TestAppearanceOfAnyPictures(t *testing.T) {
 			for i := range moved {
 				moved[i] = mean[i] + by*float32(i%3)
 			}
-			d := a.Distance(moved)
+			d := a.Unlikeness(moved)
 			if !(d > before) {
 				t.Errorf("%d pictures: moved by %g it is at %g, nearer than %g", rows, by, d, before)
 			}
@@ -73,26 +73,31 @@ func TestAppearanceOfAnyPictures(t *testing.T) {
 		}
 	}
 	same := Means{Rows: 3, Dim: 2, Vectors: []float32{1, 2, 1, 2, 1, 2}}
-	if _, err := NewAppearance(same, 1); err == nil {
+	if _, err := NewAppearance(same, Weighing{}); err == nil {
 		t.Error("three times the same picture is an appearance")
 	}
-	if _, err := NewAppearance(Means{Rows: 1, Dim: 2, Vectors: []float32{1, 2}}, 1); err == nil {
+	if _, err := NewAppearance(Means{Rows: 1, Dim: 2, Vectors: []float32{1, 2}}, Weighing{}); err == nil {
 		t.Error("one picture is an appearance")
 	}
 }
 
-// TestWeightOf: a weighted appearance varies by its share of what scores vary, whatever a few odd pictures do.
-func TestWeightOf(t *testing.T) {
-	var scores, distances []float64
+// TestWeigh: a weighted appearance varies by its share of what scores vary, whatever a few odd pictures do, and begins at the most
+// ordinary picture.
+func TestWeigh(t *testing.T) {
+	var scores, unlike []float64
 	for i := range 101 {
-		scores, distances = append(scores, 3+float64(i)/50), append(distances, 20+float64(i)/5)
+		scores, unlike = append(scores, 3+float64(i)/50), append(unlike, 20+float64(i)/5)
 	}
-	scores[100], distances[0] = 1000, 1e6
-	if w := WeightOf(scores, distances); math.Abs(w-appearanceShare/10) > 0.01*appearanceShare/10 {
-		t.Errorf("weight %g", w)
+	scores[100], unlike[100] = 1000, 1e6
+	w := Weigh(scores, unlike)
+	if math.Abs(w.Weight-appearanceShare/10) > 0.01*appearanceShare/10 || w.From != 20 {
+		t.Errorf("%+v", w)
 	}
-	if w := WeightOf([]float64{1, 2, 3}, []float64{5, 5, 5}); w != 0 {
-		t.Errorf("appearances that do not vary weigh %g", w)
+	if got := w.Of(30); math.Abs(got-10*w.Weight) > 1e-12 || w.Of(19) != 0 || !math.IsNaN(w.Of(math.NaN())) {
+		t.Errorf("30 adds %g, 19 adds %g, no number adds %g", got, w.Of(19), w.Of(math.NaN()))
+	}
+	if w := Weigh([]float64{1, 2, 3}, []float64{5, 5, 5}); w != (Weighing{}) {
+		t.Errorf("appearances that do not vary weigh %+v", w)
 	}
 }
 
@@ -113,7 +118,7 @@ func TestScorerKnowsTheAppearance(t *testing.T) {
 		for range m.Rows * dim {
 			m.Vectors = append(m.Vectors, random.Float32())
 		}
-		a, err := NewAppearance(m, 0.25)
+		a, err := NewAppearance(m, Weighing{0.25, 0.5})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +143,7 @@ func TestScorerKnowsTheAppearance(t *testing.T) {
 				}
 				want := 0.0
 				if o.Score == MaxAppearance {
-					want = 0.25 * a.Distance(mean)
+					want = 0.25 * max(0, a.Unlikeness(mean)-0.5)
 				}
 				if got := s.Appearance(); math.Abs(got-want) > 1e-4*want {
 					t.Errorf("%v, %v: the appearance adds %g, want %g", shape, o, got, want)

@@ -145,7 +145,7 @@ func (s *Scorer) Appearance() float64 {
 	if s.appearance == nil {
 		return 0
 	}
-	return s.appearance.Weight * s.appearance.Distance(s.mean.Data())
+	return s.appearance.Weighing.Of(s.appearance.Unlikeness(s.mean.Data()))
 }
 
 // top is the cells that make the score, the greatest first. The greatest of them are computed exactly and

@@ -33,7 +33,7 @@ func TestFormat2(t *testing.T) {
 	}
 	want := full("x")
 	want.Manifest.Backbone.Precision, want.Manifest.Backbone.Gate, want.Network = "", "", nil
-	want.Method.Score, want.Method.Appearance, want.Means = patchcore.Max, 0, patchcore.Means{}
+	want.Method.Score, want.Method.Appearance, want.Method.AppearanceFrom, want.Means = patchcore.Max, 0, 0, patchcore.Means{}
 	want.Pictures[1].Appearance = 0
 	want.Training.Frame, want.Training.LeftOutSHA256 = picture.Size{}, nil
 	want.Format, want.Version, want.Created, want.Hash, want.Path = 2, 1, r.Created, r.Hash, r.Path
@@ -49,7 +49,7 @@ func TestFormat3(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := full("x")
-	want.Method.Score, want.Method.Appearance, want.Means = patchcore.Max, 0, patchcore.Means{}
+	want.Method.Score, want.Method.Appearance, want.Method.AppearanceFrom, want.Means = patchcore.Max, 0, 0, patchcore.Means{}
 	want.Pictures[1].Appearance = 0
 	want.Format, want.Version, want.Created, want.Hash, want.Path = 3, 1, r.Created, r.Hash, r.Path
 	if !reflect.DeepEqual(r, want) {
@@ -71,7 +71,7 @@ func full(name string) *Recipe {
 	r.Training.Groups, r.Training.LeftOut, r.Training.Widen = 2, []string{"odd.png"}, []string{"light"}
 	r.Training.LeftOutSHA256 = []string{strings.Repeat("cd", 32)}
 	r.Method.Gate = "int8 was not tried"
-	r.Method.Score, r.Method.Appearance, r.Pictures[1].Appearance = patchcore.MaxAppearance, 0.375, 0.125
+	r.Method.Score, r.Method.Appearance, r.Method.AppearanceFrom, r.Pictures[1].Appearance = patchcore.MaxAppearance, 0.375, 2.5, 0.125
 	r.Means = patchcore.Means{Rows: 2, Dim: r.Method.Dim, Vectors: make([]float32, 2*r.Method.Dim)}
 	r.Means.Vectors[1] = 0.5
 	r.Bank.Origin = []patchcore.Origin{{Picture: 0, Cell: 3}, {Picture: 1, Cell: 1}}

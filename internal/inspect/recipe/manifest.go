@@ -99,7 +99,7 @@ func (m Method) check() error {
 	}
 	switch m.Name {
 	case PatchCore:
-		if !(m.Appearance >= 0) || !finite(m.Appearance) || m.Appearance > 0 && !m.WithAppearance() {
+		if !(m.Appearance >= 0) || !finite(m.Appearance, m.AppearanceFrom) || m.Appearance > 0 && !m.WithAppearance() {
 			return fmt.Errorf("method: an appearance of %g with the score %s", m.Appearance, m.Score)
 		}
 		return m.Options().Check()

@@ -80,13 +80,14 @@ type Method struct {
 	Score  string `toml:"score" comment:"how the picture's score follows from the patches'"`
 	TopK   int    `toml:"top_k,omitempty" comment:"patches that mean_top_k averages"`
 	Choice string `toml:"choice,omitempty" comment:"why that score, where known defects could choose it"`
-	// Appearance is patchcore's weight.
-	Appearance float64 `toml:"appearance,omitempty" comment:"patch distance for one of the appearance"`
-	Precision  string  `toml:"precision" comment:"of the memory bank: fp32 or int8"`
-	Gate       string  `toml:"gate,omitempty" comment:"why that precision may be used"`
-	Bank       int     `toml:"bank,omitempty" comment:"vectors in the memory bank"`
-	Dim        int     `toml:"dim" comment:"numbers a vector"`
-	Seed       uint64  `toml:"seed"`
+	// Appearance and AppearanceFrom are patchcore's weighing.
+	Appearance     float64 `toml:"appearance,omitempty" comment:"weight of the appearance beside the patches"`
+	AppearanceFrom float64 `toml:"appearance_from,omitempty" comment:"the unlikeness that adds nothing yet"`
+	Precision      string  `toml:"precision" comment:"of the memory bank: fp32 or int8"`
+	Gate           string  `toml:"gate,omitempty" comment:"why that precision may be used"`
+	Bank           int     `toml:"bank,omitempty" comment:"vectors in the memory bank"`
+	Dim            int     `toml:"dim" comment:"numbers a vector"`
+	Seed           uint64  `toml:"seed"`
 }
 
 // The methods, and the one score that PaDiM has; PatchCore's are named by package patchcore.
@@ -98,6 +99,11 @@ const (
 
 // WithAppearance tells whether the score knows the picture as a whole.
 func (m Method) WithAppearance() bool { return m.Score == patchcore.MaxAppearance }
+
+// Weighing is that of the appearance.
+func (m Method) Weighing() patchcore.Weighing {
+	return patchcore.Weighing{Weight: m.Appearance, From: m.AppearanceFrom}
+}
 
 // Options are PatchCore's.
 func (m Method) Options() patchcore.Options {
