@@ -41,16 +41,18 @@ A PICTURE may be a folder. It ends with code 1 where a picture could not be insp
 
 // inspected is one line of what inspect prints.
 type inspected struct {
-	File      string   `json:"file"`
-	Score     *float64 `json:"score"` // nil where there is none
-	Threshold float64  `json:"threshold"`
-	Zone      string   `json:"zone,omitempty"` // that decided
-	Verdict   string   `json:"verdict"`
-	Review    bool     `json:"review,omitempty"` // passed, but a person should look
-	Reason    string   `json:"reason,omitempty"`
-	Detail    string   `json:"detail,omitempty"`
-	Millis    float64  `json:"ms"`
-	Heatmap   string   `json:"heatmap,omitempty"`
+	File  string   `json:"file"`
+	Score *float64 `json:"score"` // nil where there is none
+	// Appearance is the part of the score that the picture adds as a whole.
+	Appearance float64 `json:"appearance,omitempty"`
+	Threshold  float64 `json:"threshold"`
+	Zone       string  `json:"zone,omitempty"` // that decided
+	Verdict    string  `json:"verdict"`
+	Review     bool    `json:"review,omitempty"` // passed, but a person should look
+	Reason     string  `json:"reason,omitempty"`
+	Detail     string  `json:"detail,omitempty"`
+	Millis     float64 `json:"ms"`
+	Heatmap    string  `json:"heatmap,omitempty"`
 }
 
 func (p *program) inspect(ctx context.Context, d desk, name string, pictures []string, heatmaps string) error {
@@ -132,7 +134,7 @@ func inspectFile(ctx context.Context, inspector *inspect.Inspector, file, overla
 	found, err := inspector.Inspect(ctx, frame)
 	result.Millis = math.Round(time.Since(begun).Seconds()*1e5) / 100
 	result.Threshold, result.Reason, result.Detail = found.Threshold, found.Reason.String(), found.Detail
-	result.Zone, result.Review = found.Zone, found.Review
+	result.Zone, result.Review, result.Appearance = found.Zone, found.Review, found.Appearance
 	if !math.IsNaN(found.Score) {
 		result.Score = &found.Score
 	}
@@ -168,6 +170,9 @@ func (r inspected) row() []string {
 		detail = "" // score and threshold stand in their columns
 		if r.Zone != "" {
 			detail = "zone " + r.Zone
+		}
+		if r.Appearance != 0 {
+			detail = fmt.Sprintf("of it appearance %.4g", r.Appearance)
 		}
 	}
 	return []string{picture.Name(r.File), score, threshold, r.Verdict, r.Reason, millis, detail}

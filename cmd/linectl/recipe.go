@@ -198,7 +198,7 @@ func method(r *recipe.Recipe) string {
 	if r.Method.TopK > 0 {
 		text += fmt.Sprintf(" of %d", r.Method.TopK)
 	}
-	if r.Method.WithAppearance() {
+	if r.Method.WithAppearance() && len(r.Zones) == 0 {
 		text += fmt.Sprintf(", appearance beyond %.3g times %.3g", r.Method.AppearanceFrom, r.Method.Appearance)
 	}
 	if r.Method.Choice != "" {

@@ -96,15 +96,16 @@ func (p *program) changeZones(d desk, text, preview, over string, change func(*r
 		if err != nil {
 			return err
 		}
-		switch with, now := len(r.Zones) == 0, len(draft.Zones) == 0; {
-		case !r.Method.WithAppearance() || with == now:
-		case with:
+		was := len(r.Zones) == 0
+		if r, err = shelf.Save(draft); err != nil {
+			return err
+		}
+		switch now := len(r.Zones) == 0; {
+		case !r.Method.WithAppearance() || was == now:
+		case was:
 			fmt.Fprintln(p.err, "note: each zone, and the rest, is judged by its own patches alone: the appearance of the whole picture counts no more")
 		default:
 			fmt.Fprintln(p.err, "note: without zones the appearance of the whole picture counts again")
-		}
-		if r, err = shelf.Save(draft); err != nil {
-			return err
 		}
 	}
 	if preview != "" {

@@ -138,7 +138,7 @@ The first version of a name becomes active at once, a later one with 'recipe act
 	c.Flags().StringVar(&o.Layers, "layers", "", "layers of the network, as layer2,layer3 or by their strides as 8,16 (those of its card)")
 	c.Flags().StringVar(&size, "size", "", "the network's input, as 320x224 (of the pictures' shape, with the area of 256x256)")
 	c.Flags().IntVar(&o.Bank, "bank", inspect.DefaultBank, "vectors in the memory bank; the time per part grows with it")
-	c.Flags().StringVar(&o.Score, "score", "", "how a picture's score follows from its patches: max_appearance, max, max_mean_3x3, reweighted (anomalib's) or mean_top_k (max_appearance, or what --challenge pictures prove to be better)")
+	c.Flags().StringVar(&o.Score, "score", "", "how a picture's score follows from its patches: max_appearance (and from the picture as a whole), max, max_mean_3x3, reweighted (anomalib's) or mean_top_k (max_appearance, or what --challenge pictures prove to be better)")
 	c.Flags().IntVar(&o.TopK, "top-k", 0, fmt.Sprintf("patches that mean_top_k averages (%d)", inspect.DefaultTopK))
 	c.Flags().StringVar(&o.Precision, "precision", inspect.Auto, "of the memory bank: fp32, int8, or auto for int8 where held-out pictures prove that it agrees")
 	c.Flags().StringVar(&o.BackbonePrecision, "backbone-precision", patchcore.FP32, "of the network: fp32, int8, or auto for int8 where good, spoiled and --challenge pictures prove that it agrees")

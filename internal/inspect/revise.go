@@ -160,7 +160,8 @@ func put(m *recipe.Manifest, zone string, t recipe.Threshold) {
 
 // AddZone derives a version with one more zone. Its threshold and the others are set anew from the maps of the
 // held-out pictures: for as many false rejects as before, or as few as the pictures can speak for in that
-// zone. A threshold that somebody chose as a score stays and gets a new promise. It is not saved.
+// zone. A threshold that somebody chose as a score stays and gets a new promise, or is refused where scores mean something else
+// with the zone (checkUnits). It is not saved.
 func AddZone(r *recipe.Recipe, z recipe.Zone, by recipe.Change) (*recipe.Recipe, error) {
 	if err := z.CheckShape(); err != nil {
 		return nil, hint.New(hint.Usage, err, "corners are 'x,y' in shares of the picture's width and height: --polygon \"0,0 0.5,0 0.5,1\"")
@@ -196,13 +197,13 @@ func RemoveZone(r *recipe.Recipe, name string, by recipe.Change) (*recipe.Recipe
 }
 
 // checkUnits refuses the first zone, and to be without the last, where a threshold was chosen as a score: with the appearance
-// of the whole picture a score means other than without, and zones are judged without.
+// of the whole picture a score means something else than without, and zones are judged without.
 func checkUnits(r, draft *recipe.Recipe) error {
 	given := r.Threshold.Target == 0 || r.Threshold.Review != 0 && r.Threshold.ReviewTarget == 0
 	if !r.Method.WithAppearance() || (len(r.Zones) == 0) == (len(draft.Zones) == 0) || !given {
 		return nil
 	}
-	return hint.New(hint.Usage, fmt.Errorf("the threshold %.6g of %s@%d, or its review, was chosen as a score, and scores mean other without zones, where the appearance of the whole picture counts, than with them", r.Threshold.Value, r.Name, r.Version),
+	return hint.New(hint.Usage, fmt.Errorf("the threshold %.6g of %s@%d, or its review, was chosen as a score, and a score means something else without zones, where the appearance of the whole picture counts, than with them", r.Threshold.Value, r.Name, r.Version),
 		"set it by --false-rejects, and --review-from 0 or --review, with 'linectl threshold "+fmt.Sprintf("%s@%d", r.Name, r.Version)+"' first")
 }
 
@@ -236,8 +237,8 @@ func recalibrate(r *recipe.Recipe) error {
 			t.Target = calibrate.DefaultTarget(n)
 		}
 		t.Target = max(t.Target, math.Ceil(calibrate.Least(n)))
-		if t.ReviewTarget <= t.Target { // nothing is left between the two
-			t.ReviewTarget = 0
+		if t.ReviewTarget != 0 && t.ReviewTarget <= t.Target { // nothing is left between the two
+			t.ReviewTarget, t.Review = 0, 0
 		}
 		put(&r.Manifest, l.Zone, t)
 	}

@@ -295,7 +295,7 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 	r := &recipe.Recipe{Manifest: draft}
 	r.Training.LeftOut, r.Training.LeftOutSHA256 = t.leaveOut(g)
 	if r.Method.WithAppearance() {
-		w, err := t.weigh(g, l)
+		w, err := t.weigh(ctx, g, l)
 		if err != nil {
 			return nil, err
 		}

@@ -68,7 +68,10 @@ func Add(ctx context.Context, cfg Config, folders Folders, o TrainOptions, progr
 }
 
 func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string) (*recipe.Recipe, int, error) {
-	if err := t.roomForBank(parent.Bank.Rows+int(mostAdded*float64(parent.Bank.Rows)), len(files), "add fewer pictures at a time"); err != nil {
+	if parent.Method.WithAppearance() && parent.Means.Rows != len(parent.Pictures)*t.versions() {
+		return nil, 0, hint.New(hint.Damage, fmt.Errorf("%s@%d holds %d mean patches of %d pictures, each learned in %d versions", parent.Name, parent.Version, parent.Means.Rows, len(parent.Pictures), t.versions()), "train it again with --good and all pictures")
+	}
+	if err := t.roomForBank(parent.Bank.Rows+int(mostAdded*float64(parent.Bank.Rows)), len(files), parent.Means.Rows, "add fewer pictures at a time"); err != nil {
 		return nil, 0, err
 	}
 	e, err := patchcore.NewEmbedder(t.runtime, t.extractor.network.Features, t.options.Seed)
@@ -132,7 +135,7 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	}
 	if parent.Method.WithAppearance() {
 		r.Means = parent.Means.With(l.means.Of(rowsOf(all, t.versions())))
-		if err := appearAnew(&r, t.versions()); err != nil {
+		if err := t.appearAnew(ctx, &r); err != nil {
 			return nil, 0, err
 		}
 	}

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"context"
 	"errors"
 	"slices"
 
@@ -12,7 +13,7 @@ import (
 
 // weigh adds the appearance to the scores of held-out pictures, so weighted as those that are kept ask for, and names the pictures that
 // are unlike the rest by it. They stay: a few pictures vary too much as a whole to be left out for that.
-func (t *trainer) weigh(g *gathered, l learner) (w patchcore.Weighing, err error) {
+func (t *trainer) weigh(ctx context.Context, g *gathered, l learner) (w patchcore.Weighing, err error) {
 	p, ok := l.(*patchcoreLearner)
 	if !ok {
 		return w, errors.New("only a memory bank has an appearance beside it")
@@ -21,7 +22,7 @@ func (t *trainer) weigh(g *gathered, l learner) (w patchcore.Weighing, err error
 	for i, s := range g.shots {
 		folds[i], out[i] = s.fold, s.out
 	}
-	unlike, err := apart(p.means, t.versions(), folds, out)
+	unlike, err := t.unlike(ctx, p.means, folds, out)
 	if err != nil {
 		return w, err
 	}
@@ -47,11 +48,15 @@ func (t *trainer) weigh(g *gathered, l learner) (w patchcore.Weighing, err error
 	return w, nil
 }
 
-// apart is how unlike that of the others the appearance of each picture is where its fold was not learned. Those that are
-// out are learned for none. Rows of means are pictures, each followed by its changed copies, so many versions in all.
-func apart(means patchcore.Means, versions int, folds []int, out []bool) ([]float64, error) {
-	unlike := make([]float64, len(folds))
-	for fold := range slices.Max(folds) + 1 {
+// unlike is how unlike that of the others the appearance of each picture is where its fold was not learned. Those that are
+// out are learned for none. Rows of means are pictures, each followed by its changed copies.
+func (t *trainer) unlike(ctx context.Context, means patchcore.Means, folds []int, out []bool) ([]float64, error) {
+	unlike, versions, last := make([]float64, len(folds)), t.versions(), slices.Max(folds)
+	for fold := range last + 1 {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		t.tell("appearance", fold+1, last+1)
 		var others []int
 		for i, f := range folds {
 			if f != fold && (out == nil || !out[i]) {
@@ -84,12 +89,12 @@ func rowsOf(pictures []int, versions int) []int {
 
 // appearAnew gives the pictures of a recipe, to which some were added, the appearance that each has beside all others of now. Another Gaussian
 // than the one they were held out of judges from now on, and what was far from that need not be from this.
-func appearAnew(r *recipe.Recipe, versions int) error {
+func (t *trainer) appearAnew(ctx context.Context, r *recipe.Recipe) error {
 	groups := make([]int, len(r.Pictures))
 	for i, p := range r.Pictures {
 		groups[i] = p.Group
 	}
-	unlike, err := apart(r.Means, versions, calibrate.Folds(groups, folds), nil)
+	unlike, err := t.unlike(ctx, r.Means, calibrate.Folds(groups, folds), nil)
 	if err != nil {
 		return err
 	}

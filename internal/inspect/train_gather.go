@@ -70,11 +70,11 @@ func (g *gathered) groups() []int {
 	return groups
 }
 
-// scores is the pictures' by their patches alone.
+// scores is the pictures', by their patches alone until weigh adds the appearance.
 func (g *gathered) scores() []float64 {
 	scores := make([]float64, len(g.shots))
 	for i, s := range g.shots {
-		scores[i] = s.Score - s.Appearance
+		scores[i] = s.Score
 	}
 	return scores
 }

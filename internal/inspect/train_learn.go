@@ -58,7 +58,7 @@ func (t *trainer) newLearner(pictures int) (learner, error) {
 		}
 		return &padimLearner{t: t, dims: padim.ChooseDims(channels, dims, t.options.Seed)}, nil
 	}
-	if err := t.roomForBank(t.options.Bank, pictures, "choose a smaller --bank or --size, or coarser --layers"); err != nil {
+	if err := t.roomForBank(t.options.Bank, pictures, 0, "choose a smaller --bank or --size, or coarser --layers"); err != nil {
 		return nil, err
 	}
 	e, err := patchcore.NewEmbedder(t.runtime, features, t.options.Seed)
@@ -68,15 +68,16 @@ func (t *trainer) newLearner(pictures int) (learner, error) {
 	return t.patchcoreLearner(e, t.options.Bank), nil
 }
 
-// roomForBank is an error where there is not the memory to choose so many vectors among the patches of so many pictures.
-func (t *trainer) roomForBank(vectors, pictures int, next string) error {
+// roomForBank is an error where there is not the memory to choose so many vectors among the patches of so many pictures, and to learn the
+// appearance of these and of so many known ones.
+func (t *trainer) roomForBank(vectors, pictures, known int, next string) error {
 	if t.runtime.Device().OwnMemory() {
 		return nil
 	}
 	features := t.extractor.network.Features
 	patches := features[0].Width * features[0].Height * pictures * t.versions()
 	dim := patchcore.Dim(features)
-	return t.room(patchcore.Memory(features, vectors)+patchcore.AppearanceMemory(pictures*t.versions(), dim)+min(trainBytes, int64(patches)*patchBytes(dim)), next)
+	return t.room(patchcore.Memory(features, vectors)+patchcore.AppearanceMemory(pictures*t.versions()+known, dim)+min(trainBytes, int64(patches)*patchBytes(dim)), next)
 }
 
 // patchcoreLearner holds a sample of the patches of every picture.

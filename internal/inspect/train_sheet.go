@@ -41,9 +41,9 @@ func (t *trainer) sheet(file string, g *gathered) error {
 		}
 		return cmp.Compare(t.Score, s.Score)
 	})
-	order = order[:min(len(order), max(2*sheetColumns, int(sheetShare*float64(len(order)))))]
 	// Coloured against the greatest score but those of suspects, so that pictures can be compared.
 	scale := g.shots[order[min(suspects, len(order)-1)]].Score
+	order = order[:min(len(order), max(2*sheetColumns, int(sheetShare*float64(len(order))), suspects))]
 	middle := slices.Sorted(slices.Values(scores))[len(scores)/2]
 	const cell = sheetSide + 12
 	rows := (len(order) + sheetColumns - 1) / sheetColumns

@@ -77,7 +77,7 @@ type Input struct {
 // Method is how a picture is compared with what was learned.
 type Method struct {
 	Name   string `toml:"name" comment:"patchcore or padim"`
-	Score  string `toml:"score" comment:"how the picture's score follows from the patches'"`
+	Score  string `toml:"score" comment:"how the picture's score follows from the patches', and with max_appearance from the picture as a whole"`
 	TopK   int    `toml:"top_k,omitempty" comment:"patches that mean_top_k averages"`
 	Choice string `toml:"choice,omitempty" comment:"why that score, where known defects could choose it"`
 	// Appearance and AppearanceFrom are patchcore's weighing.
