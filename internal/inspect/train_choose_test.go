@@ -30,7 +30,7 @@ func TestPrefer(t *testing.T) {
 	}
 	good, bad := normal(60, 0), normal(60, 1)
 	if best, text := prefer([][]float64{good, good, good}, [][]float64{bad, bad, bad}, 1); best != 0 ||
-		!strings.Contains(text, "60 held-out good and 60 challenge pictures") || !strings.Contains(text, "+0.000 ± 0.000 with max_mean_3x3,") {
+		!strings.Contains(text, "60 held-out good and 60 challenge pictures") || !strings.Contains(text, "+0.000 ± 0.000 with max,") {
 		t.Errorf("the same scores: %d, %s", best, text)
 	}
 	if best, text := prefer([][]float64{good, shifted(good, 0), normal(60, 0)}, [][]float64{bad, shifted(bad, 0), normal(60, 4)}, 1); best != 2 {
