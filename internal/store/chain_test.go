@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,13 +64,13 @@ func tamper(t *testing.T, path string, statements ...string) {
 func evidence(t *testing.T, c Config, key ed25519.PrivateKey) []Seal {
 	t.Helper()
 	s := openStore(t, c)
-	day := 0
-	s.seals.now = func() time.Time { return time.Now().AddDate(0, 0, day) }
+	var day atomic.Int64
+	s.seals.now = func() time.Time { return time.Now().AddDate(0, 0, int(day.Load())) }
 	s.seals.key = key
 	for n := range uint32(6) {
 		if n == 2 || n == 4 {
 			s.settle(t)
-			day++
+			day.Add(1)
 		}
 		r := good(n)
 		r.Trigger.PartID = fmt.Sprint("part ", n)

@@ -21,10 +21,11 @@ func shelves(t *testing.T, c Config) {
 	t.Helper()
 	c.Keep = KeepAll
 	s := openStore(t, c)
-	day := 0
-	s.seals.now = func() time.Time { return noon.AddDate(0, 0, day) }
+	var today atomic.Int64
+	s.seals.now = func() time.Time { return noon.AddDate(0, 0, int(today.Load())) }
 	s.seals.day = dayOf(noon)
-	for day = range 10 {
+	for day := range 10 {
+		today.Store(int64(day))
 		for n := range uint32(4) {
 			r := good(uint32(4*day) + n)
 			switch n {
@@ -207,11 +208,12 @@ func TestPruneHasItsOwnCalendar(t *testing.T) {
 	c := configIn(t.TempDir())
 	c.Keep, c.PassDays, c.Sample = KeepAll, 3, 0
 	s := openStore(t, c)
-	now := noon
-	s.seals.now = func() time.Time { return now }
+	var wall atomic.Pointer[time.Time]
+	wall.Store(&noon)
+	s.seals.now = func() time.Time { return *wall.Load() }
 	s.seals.day = dayOf(noon)
 	for n, at := range []time.Time{noon, noon.AddDate(10, 0, 0), noon.Add(time.Hour)} {
-		now = at
+		wall.Store(&at)
 		s.KeepPicture(insert(t, s, good(uint32(n))), frame(8, 8, n), part.Pass)
 		s.settle(t)
 	}
@@ -231,6 +233,7 @@ func TestPruneCountsDaysAndNotStarts(t *testing.T) {
 	c.Keep, c.PassDays, c.Sample, c.PictureQueue = KeepAll, 4, 0, 50
 	s := openStore(t, c)
 	var wall atomic.Pointer[time.Time]
+	wall.Store(&noon)
 	s.seals.now = func() time.Time { return *wall.Load() }
 	s.seals.day = dayOf(noon)
 	for start := range 20 {
