@@ -215,4 +215,5 @@ func TestOddAsAWhole(t *testing.T) {
 	if at < 0 || !r.Pictures[at].Suspect || !strings.Contains(strings.Join(notes, "\n"), "unlike the rest as a whole, in light, colour or finish, look at them: ") || !strings.Contains(strings.Join(notes, "\n"), "tinge.png; they were learned") {
 		t.Errorf("picture %d, notes %q", at, notes)
 	}
+	suspectIsFirst(t, o.Sheet)
 }

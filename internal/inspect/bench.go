@@ -273,8 +273,7 @@ func (m *Measurer) bank(ctx context.Context, e *extractor, rows int) (b patchcor
 		if err := embedder.Run(); err != nil {
 			return b, means, err
 		}
-		means.Rows++
-		means.Vectors = append(means.Vectors, embedder.Mean.Data()...)
+		means.Add(embedder.Mean.Data())
 		patches := embedder.Patches.Data()
 		for _, v := range patches[:min(len(patches), rows*b.Dim-len(b.Vectors))] {
 			b.Vectors = append(b.Vectors, v*float32(1+0.1*random.NormFloat64()))

@@ -219,9 +219,7 @@ func (i *Inspector) score(_ part.Frame, f *part.Finding) (err error) {
 			return part.Because(part.ScoreInvalid, errors.New("the appearance is not a finite number"))
 		}
 		decided.score += f.Appearance
-		for cell := range f.Map.Cells {
-			f.Map.Cells[cell] += float32(f.Appearance)
-		}
+		f.Map.Lift(f.Appearance)
 	}
 	f.Zone, f.Score, f.Threshold = decided.zone, decided.score, decided.Value
 	switch {

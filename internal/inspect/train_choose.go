@@ -103,12 +103,13 @@ func (t *trainer) choose(ctx context.Context, g *gathered, l learner) (string, e
 		return "", err
 	}
 	w := patchcore.Weigh(good[0], goodWhole)
-	for i, unlike := range goodWhole {
-		good[0][i] += w.Of(unlike)
+	add := func(scores, unlike []float64) {
+		for i, u := range unlike {
+			scores[i] += w.Of(u)
+		}
 	}
-	for i, unlike := range badWhole {
-		bad[0][i] += w.Of(unlike)
-	}
+	add(good[0], goodWhole)
+	add(bad[0], badWhole)
 	best, evidence := prefer(good, bad, t.options.Seed)
 	t.options.Score, t.options.TopK = scorings[best].Score, scorings[best].TopK
 	t.note("score %s: %s", t.options.Score, evidence)

@@ -111,8 +111,7 @@ func (l *patchcoreLearner) take(number int, _ string, pictures int) error {
 	if err := e.Run(); err != nil {
 		return err
 	}
-	l.means.Rows++
-	l.means.Vectors = append(l.means.Vectors, e.Mean.Data()...)
+	l.means.Add(e.Mean.Data())
 	random := rand.New(rand.NewPCG(l.t.options.Seed, uint64(2+l.taken)))
 	l.taken++
 	for _, cell := range random.Perm(e.Grid)[:l.each] {

@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"cmp"
 	"fmt"
 	"image"
 	"image/color"
@@ -12,6 +11,7 @@ import (
 
 	"linectl/internal/inspect/heatmap"
 	"linectl/internal/inspect/picture"
+	"linectl/internal/inspect/recipe"
 	"linectl/internal/part"
 )
 
@@ -34,13 +34,7 @@ func (t *trainer) sheet(file string, g *gathered) error {
 			suspects++
 		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		s, t := g.shots[a], g.shots[b]
-		if s.Suspect != t.Suspect {
-			return map[bool]int{true: -1, false: 1}[s.Suspect]
-		}
-		return cmp.Compare(t.Score, s.Score)
-	})
+	slices.SortStableFunc(order, func(a, b int) int { return recipe.Stranger(g.shots[a].Picture, g.shots[b].Picture) })
 	// Coloured against the greatest score but those of suspects, so that pictures can be compared.
 	scale := g.shots[order[min(suspects, len(order)-1)]].Score
 	order = order[:min(len(order), max(2*sheetColumns, int(sheetShare*float64(len(order))), suspects))]
@@ -56,11 +50,7 @@ func (t *trainer) sheet(file string, g *gathered) error {
 		if err != nil {
 			return err
 		}
-		cells := slices.Clone(s.Map.Cells)
-		for c := range cells {
-			cells[c] += float32(s.Appearance)
-		}
-		drawn, err := heatmap.Draw(frame, part.Map{Width: s.Map.Width, Height: s.Map.Height, Cells: cells}, s.Score, scale)
+		drawn, err := heatmap.Draw(frame, s.Map.Lifted(s.Appearance), s.Score, scale)
 		if err != nil {
 			return err
 		}

@@ -92,18 +92,7 @@ func TestSuspectsAreNamed(t *testing.T) {
 	if text := strings.Join(notes, "\n"); !strings.Contains(text, "1 of 31 pictures look unlike the rest, look at them: spot.png; they were left out") {
 		t.Errorf("notes:\n%s", text)
 	}
-	file, err := os.Open(o.Sheet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	sheet, _, err := image.Decode(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if red, green, _, _ := sheet.At(4, 4).RGBA(); red>>8 != 200 || green != 0 {
-		t.Errorf("the suspect's frame is not red: %v", sheet.At(4, 4))
-	}
+	suspectIsFirst(t, o.Sheet)
 	spots := TrainOptions{Name: o.Name, Good: t.TempDir()} // that somebody has found good
 	save(t, filepath.Join(spots.Good, "spot.png"), plate(5000, true))
 	if added, err := Add(t.Context(), cfg, folders, spots, nil); err != nil || len(added.Training.LeftOut) > 0 || added.Training.Pictures != 31 {
@@ -116,6 +105,23 @@ func TestSuspectsAreNamed(t *testing.T) {
 	}
 	if len(kept.Training.LeftOut) > 0 || kept.Training.Pictures != 31 || kept.Threshold.Value <= r.Threshold.Value {
 		t.Errorf("kept: %d pictures, threshold %g after %g", kept.Training.Pictures, kept.Threshold.Value, r.Threshold.Value)
+	}
+}
+
+// suspectIsFirst finds the red frame of a suspect around the first picture of a contact sheet.
+func suspectIsFirst(t *testing.T, path string) {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	sheet, _, err := image.Decode(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if red, green, _, _ := sheet.At(4, 4).RGBA(); red>>8 != 200 || green != 0 {
+		t.Errorf("the suspect's frame is not red: %v", sheet.At(4, 4))
 	}
 }
 

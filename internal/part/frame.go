@@ -3,6 +3,7 @@ package part
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"time"
 )
 
@@ -41,6 +42,20 @@ type Quality struct {
 type Map struct {
 	Width, Height int
 	Cells         []float32
+}
+
+// Lift raises every cell by so much.
+func (m Map) Lift(by float64) {
+	for i := range m.Cells {
+		m.Cells[i] += float32(by)
+	}
+}
+
+// Lifted is a copy with every cell raised by so much.
+func (m Map) Lifted(by float64) Map {
+	m.Cells = slices.Clone(m.Cells)
+	m.Lift(by)
+	return m
 }
 
 // Finding is what inspection says of one frame. Reason is None where the picture could be scored

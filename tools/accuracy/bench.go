@@ -140,12 +140,7 @@ func (b *bench) exec(ctx context.Context, args ...string) ([]byte, error) {
 // the strangest of the rest, twelve or a tenth of all.
 func named(r *recipe.Recipe, files []string) (out, seen int) {
 	rest := slices.Clone(r.Pictures)
-	slices.SortStableFunc(rest, func(a, b recipe.Picture) int {
-		if a.Score > b.Score {
-			return -1
-		}
-		return 1
-	})
+	slices.SortStableFunc(rest, recipe.Stranger)
 	left := len(r.Training.LeftOut)
 	room := max(12, (len(rest)+left)/10) - left
 	for _, file := range files {

@@ -19,11 +19,17 @@ type Means struct {
 	Vectors   []float32 // [Rows, Dim]
 }
 
+// Add adds the mean patch of one more picture.
+func (m *Means) Add(mean []float32) {
+	m.Rows++
+	m.Vectors = append(m.Vectors, mean...)
+}
+
 // Of is the means of the numbered rows.
 func (m Means) Of(rows []int) Means {
-	some := Means{Rows: len(rows), Dim: m.Dim, Vectors: make([]float32, 0, len(rows)*m.Dim)}
+	some := Means{Dim: m.Dim, Vectors: make([]float32, 0, len(rows)*m.Dim)}
 	for _, row := range rows {
-		some.Vectors = append(some.Vectors, m.Row(row)...)
+		some.Add(m.Row(row))
 	}
 	return some
 }

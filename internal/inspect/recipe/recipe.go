@@ -4,6 +4,7 @@
 package recipe
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"time"
@@ -159,6 +160,17 @@ type Picture struct {
 	Suspect    bool // unlike the rest, but learned
 	Quality    part.Quality
 	Map        part.Map // of the distances while it was held out; empty in format 1
+}
+
+// Stranger orders pictures as they are to be looked at: those that are unlike the rest first, then by their scores, the greatest first.
+func Stranger(a, b Picture) int {
+	if a.Suspect != b.Suspect {
+		if a.Suspect {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Compare(b.Score, a.Score)
 }
 
 // Golden is a picture with the score that it has: a station on which it has another is not fit to judge.

@@ -100,11 +100,8 @@ func (x *pixels) add(p *Picture, rep *Report) (err error) {
 			return err
 		}
 	}
-	cells := slices.Clone(m.Cells)
-	for i := range cells {
-		cells[i] -= float32(p.found.Appearance) // which knows no place
-	}
-	if err := x.sums.Add(x.size.Width, x.size.Height, x.smoother.Map(cells), mask); err != nil {
+	patches := m.Lifted(-p.found.Appearance) // which knows no place
+	if err := x.sums.Add(x.size.Width, x.size.Height, x.smoother.Map(patches.Cells), mask); err != nil {
 		return fmt.Errorf("map of %s: %w", p.File, err)
 	}
 	return nil
