@@ -237,7 +237,7 @@ func (m *Measurer) Measure(ctx context.Context, s Setting, d Duty) (Timing, erro
 	}
 	var whole *patchcore.Appearance
 	if s.Score == patchcore.MaxAppearance {
-		if whole, err = patchcore.NewAppearance(means, patchcore.Weighing{Weight: 1}); err != nil {
+		if whole, err = patchcore.NewAppearance(means, patchcore.Shrinkage, patchcore.Weighing{Weight: 1}); err != nil {
 			return t, err
 		}
 	}

@@ -198,7 +198,7 @@ func TestScoresFromDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	ordinary, err := patchcore.NewAppearance(r.Means, patchcore.Weighing{})
+	ordinary, err := patchcore.NewAppearance(r.Means, r.Method.AppearanceShrinkage, patchcore.Weighing{})
 	if err != nil {
 		t.Fatal(err)
 	}

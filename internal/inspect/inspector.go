@@ -116,7 +116,7 @@ func newInspector(runtime *network.Runtime, e *extractor, r *recipe.Recipe) (*In
 		var whole *patchcore.Appearance
 		if r.Method.WithAppearance() {
 			var err error
-			if whole, err = patchcore.NewAppearance(r.Means, r.Method.Weighing()); err != nil {
+			if whole, err = patchcore.NewAppearance(r.Means, r.Method.AppearanceShrinkage, r.Method.Weighing()); err != nil {
 				return nil, err
 			}
 		}

@@ -299,7 +299,7 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 		if err != nil {
 			return nil, err
 		}
-		r.Method.Appearance, r.Method.AppearanceFrom = w.Weight, w.From
+		r.Method.Appearance, r.Method.AppearanceFrom, r.Method.AppearanceShrinkage = w.Weight, w.From, patchcore.Shrinkage
 	}
 	if o.Sheet != "" {
 		if err := t.sheet(o.Sheet, g); err != nil {

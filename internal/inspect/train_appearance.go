@@ -22,7 +22,7 @@ func (t *trainer) weigh(ctx context.Context, g *gathered, l learner) (w patchcor
 	for i, s := range g.shots {
 		folds[i], out[i] = s.fold, s.out
 	}
-	unlike, err := t.unlike(ctx, p.means, folds, out)
+	unlike, err := t.unlike(ctx, p.means, patchcore.Shrinkage, folds, out)
 	if err != nil {
 		return w, err
 	}
@@ -50,7 +50,7 @@ func (t *trainer) weigh(ctx context.Context, g *gathered, l learner) (w patchcor
 
 // unlike is how unlike that of the others the appearance of each picture is where its fold was not learned. Those that are
 // out are learned for none. Rows of means are pictures, each followed by its changed copies.
-func (t *trainer) unlike(ctx context.Context, means patchcore.Means, folds []int, out []bool) ([]float64, error) {
+func (t *trainer) unlike(ctx context.Context, means patchcore.Means, shrinkage float64, folds []int, out []bool) ([]float64, error) {
 	unlike, versions, last := make([]float64, len(folds)), t.versions(), slices.Max(folds)
 	for fold := range last + 1 {
 		if err := ctx.Err(); err != nil {
@@ -63,7 +63,7 @@ func (t *trainer) unlike(ctx context.Context, means patchcore.Means, folds []int
 				others = append(others, i)
 			}
 		}
-		a, err := patchcore.NewAppearance(means.Of(rowsOf(others, versions)), patchcore.Weighing{})
+		a, err := patchcore.NewAppearance(means.Of(rowsOf(others, versions)), shrinkage, patchcore.Weighing{})
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +94,7 @@ func (t *trainer) appearAnew(ctx context.Context, r *recipe.Recipe) error {
 	for i, p := range r.Pictures {
 		groups[i] = p.Group
 	}
-	unlike, err := t.unlike(ctx, r.Means, calibrate.Folds(groups, folds), nil)
+	unlike, err := t.unlike(ctx, r.Means, r.Method.AppearanceShrinkage, calibrate.Folds(groups, folds), nil)
 	if err != nil {
 		return err
 	}

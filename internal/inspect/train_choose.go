@@ -84,7 +84,7 @@ func (t *trainer) choose(ctx context.Context, g *gathered, l learner) (string, e
 	}
 	var ordinary *patchcore.Appearance
 	if err == nil {
-		ordinary, err = patchcore.NewAppearance(p.means.Of(rowsOf(learn, t.versions())), patchcore.Weighing{})
+		ordinary, err = patchcore.NewAppearance(p.means.Of(rowsOf(learn, t.versions())), patchcore.Shrinkage, patchcore.Weighing{})
 	}
 	var goodWhole, badWhole []float64
 	if err == nil {

@@ -156,9 +156,9 @@ func (l *patchcoreLearner) struck(row int) bool {
 	return cells != nil && (changed || cells[l.origin[row].Cell])
 }
 
-// strike leaves out the patches that lie farther from those of all other parts than calibrate.Apart says. Greedy
-// k-center takes the farthest patches first, so the scratch on a part that was taken for good would be the first thing
-// learned, and pass from then on. A good patch that no other part has is one that parts to come will hardly have
+// strike leaves out the patches that lie farther from those of all other parts than calibrate.Apart says, and those around them, for a patch is
+// the mean of 3x3 places. Greedy k-center takes the farthest patches first, so the scratch on a part that was taken for good would be the
+// first thing learned, and pass from then on. A good patch that no other part has is one that parts to come will hardly have
 // either: little is lost with it.
 func (l *patchcoreLearner) strike(g *gathered) {
 	if l.t.options.KeepSuspects {
@@ -176,7 +176,15 @@ func (l *patchcoreLearner) strike(g *gathered) {
 		}
 		l.apart[i] = make([]bool, len(s.Map.Cells))
 		for cell, d := range s.Map.Cells {
-			l.apart[i][cell] = float64(d) > limit
+			if float64(d) <= limit {
+				continue
+			}
+			x, y := cell%s.Map.Width, cell/s.Map.Width
+			for row := max(0, y-1); row <= min(y+1, s.Map.Height-1); row++ {
+				for column := max(0, x-1); column <= min(x+1, s.Map.Width-1); column++ {
+					l.apart[i][row*s.Map.Width+column] = true
+				}
+			}
 		}
 	}
 }

@@ -312,14 +312,14 @@ func TestPromiseOnPlates(t *testing.T) {
 	}
 }
 
-// TestApartIsNotLearned: a patch unlike those of every other picture is not learned, nor is a changed copy of its picture,
-// unless suspects are to be kept.
+// TestApartIsNotLearned: a patch unlike those of every other picture is not learned, nor are those around it, nor is a changed copy of its
+// picture, unless suspects are to be kept.
 func TestApartIsNotLearned(t *testing.T) {
-	const pictures, cells = 10, 4
+	const pictures, width, height, cells = 10, 4, 3, 4 * 3
 	g := new(gathered)
 	for i := range pictures {
 		s := shot{}
-		s.Map = part.Map{Width: cells, Height: 1, Cells: []float32{1, 2, float32(3 + i), 1}}
+		s.Map = part.Map{Width: width, Height: height, Cells: []float32{1, 1, 1, float32(3 + i), 1, 1, 1, 1, 1, 2, 1, 1}}
 		g.shots = append(g.shots, s)
 	}
 	rows := func(o TrainOptions) (left []patchcore.Origin) {
@@ -338,11 +338,12 @@ func TestApartIsNotLearned(t *testing.T) {
 		}
 		return left
 	}
-	far := patchcore.Origin{Picture: pictures - 1, Cell: 2}
-	if left := rows(TrainOptions{}); !slices.Equal(left, []patchcore.Origin{far}) {
+	const last = pictures - 1
+	far := []patchcore.Origin{{Picture: last, Cell: 2}, {Picture: last, Cell: 3}, {Picture: last, Cell: 6}, {Picture: last, Cell: 7}}
+	if left := rows(TrainOptions{}); !slices.Equal(left, far) {
 		t.Errorf("%v are not learned", left)
 	}
-	if left := rows(TrainOptions{Widen: []string{picture.Rotate}}); len(left) != 1+widened*cells || left[0] != far {
+	if left := rows(TrainOptions{Widen: []string{picture.Rotate}}); len(left) != len(far)+widened*cells || !slices.Equal(left[:len(far)], far) {
 		t.Errorf("with changed copies %v are not learned", left)
 	}
 	if left := rows(TrainOptions{KeepSuspects: true}); left != nil {

@@ -13,7 +13,6 @@ import json
 import os
 
 import numpy as np
-import onnxruntime
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -102,10 +101,7 @@ class Network:
     """An ONNX file whose last outputs are the maps of stride 8 and 16."""
 
     def __init__(self, path, threads=2):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.session = onnxruntime.InferenceSession(path, options)
+        self.session = networks.session(path, threads)
         self.input = self.session.get_inputs()[0].name
         metadata = self.session.get_modelmeta().custom_metadata_map
         at = lambda key, default: np.array([float(v) for v in metadata.get(key, default).split(",")], np.float32)

@@ -21,7 +21,7 @@ LENGTHS = (10.0, 10.0, 15.0)
 ABOUT = {
     "standard": "ResNet-18 up to layer3 with strides that smooth first and no max pooling, distilled on procedural renderings only; weights stored as float16",
     "large": "A residual network of half more than ResNet-34's width, distilled on procedural renderings only; weights stored as float16",
-    "small": "A residual network of a third of ResNet-18's width, distilled on procedural renderings only; weights stored as float16",
+    "small": "A residual network of half ResNet-18's width with strides that smooth first, distilled on procedural renderings only; weights stored as float16",
 }
 CARD = """# What {name}.onnx is and how pictures go into it.
 name = "{name}"

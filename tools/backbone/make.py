@@ -102,6 +102,7 @@ def arguments_of(words):
     p.add_argument("--pictures", type=int, default=10_000)
     p.add_argument("--steps", type=int, default=4200)
     p.add_argument("--batch", type=float, default=1, help="how many times as many crops a step takes: more on a GPU (default %(default)s)")
+    p.add_argument("--float32", action="store_true", help="no bfloat16: some processors have it and are slower with it")
     p.add_argument("--minutes", type=float, default=80, help="training ends by then, at whatever step (default %(default)s)")
     p.add_argument("--pause", type=int, metavar="STEP", help="stop there; the same command without --pause goes on")
     p.add_argument("--now", action="store_true", help="no training: export and judge the checkpoint as it is; --out stays as it is")
@@ -135,7 +136,7 @@ def main():
     images, masks = renderings(a.work, a.seed, a.pictures, a.threads)
     say(f"renderings: {(time.monotonic() - began) / 60:.1f} min")
     try:
-        result = train.train(images, masks, a.teacher, a.work, a.sizes, a.start, a.steps, a.minutes, a.pause, a.seed, a.threads, a.batch, say=say)
+        result = train.train(images, masks, a.teacher, a.work, a.sizes, a.start, a.steps, a.minutes, a.pause, a.seed, a.threads, a.batch, a.float32, say=say)
     except ValueError as error:
         sys.exit(f"make.sh: {error}")
     if result is None:

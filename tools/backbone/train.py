@@ -87,8 +87,12 @@ class Teacher:
         if not {"mean", "std"} <= metadata.keys():
             raise ValueError(f"{path}: its metadata lack mean and std, so nobody knows how pictures go into it")
         at = lambda key: torch.tensor([float(v) for v in metadata[key].split(",")], device=device).view(1, 3, 1, 1)
-        self.mean, self.std, self.dtype = at("mean"), at("std"), arithmetic(device)
-        self.graph = networks.Graph(path, maps).eval().to(device, self.dtype, memory_format=torch.channels_last)
+        self.mean, self.std = at("mean"), at("std")
+        if device.type == "cpu":
+            self.dtype, self.graph = torch.float32, networks.OnCPU(path, maps, torch.get_num_threads())
+        else:
+            self.dtype = torch.bfloat16
+            self.graph = networks.Graph(path, maps).eval().to(device, self.dtype, memory_format=torch.channels_last)
         self.statistics = None
 
     @torch.inference_mode()
@@ -165,13 +169,13 @@ def fit_heads(pupil, teacher, batches, prepare):
 
 def train(
     images, masks, teacher_path, folder, sizes=("standard", "small"), start=None, steps=4200, minutes=80.0, pause=None,
-    seed=0, threads=2, batch=1, maps=TEACHER_MAPS, crop_sizes=CROPS, statistics=4, say=print,
+    seed=0, threads=2, batch=1, float32=False, maps=TEACHER_MAPS, crop_sizes=CROPS, statistics=4, say=print,
 ):  # fmt: skip
     """Trains until steps or minutes are over, whichever is first. Gives {size: student} with the running means of the weights,
     and the mean losses on the way, [(step, {size: [stride 4, 8, 16, defects]})].
 
     start: {size: path of an exported file to go on from}. batch: how many times as many crops a step takes as CROPS says. The learning
-    rate falls to nothing at the end, so the end must be known from the beginning. What was reached is in folder/checkpoint.pt, every
+    rate falls to nothing at the end, so the end must be known from the beginning. float32: the students learn in it, whatever the processor has. What was reached is in folder/checkpoint.pt, every
     three minutes and when told to stop by a signal or at the
     step pause (then it gives None); called again, training goes on from there. With the same seed, threads and processor it gives
     the same bits, stopped in between or not, unless minutes ended it.
@@ -188,7 +192,7 @@ def train(
     crop_sizes = [(side, max(2, round(batch * count)), share) for side, count, share in crop_sizes]
     rates = [PEAK_RATE_AFTER_START if start and size in start else PEAK_RATE for size in sizes]
     torch.manual_seed(seed)
-    teacher = Teacher(teacher_path, maps, device)
+    teacher, dtype = Teacher(teacher_path, maps, device), torch.float32 if float32 else arithmetic(device)
     checkpoint = os.path.join(folder, "checkpoint.pt")
     saved = torch.load(checkpoint, map_location=device, weights_only=True) if os.path.exists(checkpoint) else None
     settings = dict(sizes=list(sizes), seed=seed, steps=steps, start=sorted(start or {}), pictures=len(images), batch=batch)
@@ -246,7 +250,7 @@ def train(
         x = prepare(x)
         optimizer.zero_grad(set_to_none=True)
         for size, pupil in pupils.items():
-            with torch.autocast(device.type, torch.bfloat16, enabled=teacher.dtype is torch.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=dtype is torch.bfloat16):
                 said, defects = pupil(x, corner)
             losses = [imitation(q, t) for q, t in zip(said, taught)]
             losses.append(F.cross_entropy(defects.float().flatten(0, 2), named.flatten(), weight=kinds))

@@ -6,22 +6,26 @@ import (
 	"testing"
 )
 
-// TestAppearance holds the distance against ledoit_wolf of scikit-learn 1.9.1 and a solved system of NumPy, of the same
-// standardised numbers; the covariance is shrunk by 0.62 there.
+// TestAppearance holds the distance against ledoit_wolf of scikit-learn 1.9.1, which shrinks the covariance by 0.62 there, against its
+// shrunk_covariance by 0.9, and a solved system of NumPy, of the same standardised numbers.
 func TestAppearance(t *testing.T) {
 	m := Means{Rows: 14, Dim: 3, Vectors: []float32{
 		4.62, 5.91, 1.56, 0.35, -0.45, 4.96, 3.43, 4.25, 2.88, 2.23, 2.08, 3.67, 3.32, 2.21, 3.26, 3.19, 2.32, 3.06, 1.33, 0.2, 4.65,
 		3.04, 1.52, 3.59, 1.75, 1.03, 3.8, 6.6, 7.81, -0.09, 3.24, 3.32, 3.38, 2.95, 2.55, 3.73, 2.64, 2.21, 3.46, 2.56, 1.91, 3.22}}
-	a, err := NewAppearance(m, Weighing{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, c := range []struct {
-		mean []float32
-		want float64
-	}{{[]float32{2, 1, 3.5}, 0.49442019273736343}, {[]float32{4, 5, 2.5}, 0.7290941121193916}} {
+		shrinkage float64
+		mean      []float32
+		want      float64
+	}{
+		{0, []float32{2, 1, 3.5}, 0.4944201906881342}, {0, []float32{4, 5, 2.5}, 0.7290941180827796},
+		{0.9, []float32{2, 1, 3.5}, 0.5505511317458824}, {0.9, []float32{4, 5, 2.5}, 0.777886020642834},
+	} {
+		a, err := NewAppearance(m, c.shrinkage, Weighing{})
+		if err != nil {
+			t.Fatal(err)
+		}
 		if got := a.Unlikeness(c.mean); math.Abs(got-c.want) > 1e-5 {
-			t.Errorf("%v is at %g, not %g", c.mean, got, c.want)
+			t.Errorf("shrunk by %g, %v is at %g, not %g", c.shrinkage, c.mean, got, c.want)
 		}
 	}
 	half := m.Of([]int{9, 0})
@@ -44,7 +48,7 @@ func TestAppearanceOfAnyPictures(t *testing.T) {
 				m.Vectors[i] = m.Vectors[i-50]
 			}
 		}
-		a, err := NewAppearance(m, Weighing{})
+		a, err := NewAppearance(m, Shrinkage, Weighing{})
 		if err != nil {
 			t.Fatalf("%d pictures: %v", rows, err)
 		}
@@ -73,10 +77,10 @@ func TestAppearanceOfAnyPictures(t *testing.T) {
 		}
 	}
 	same := Means{Rows: 3, Dim: 2, Vectors: []float32{1, 2, 1, 2, 1, 2}}
-	if _, err := NewAppearance(same, Weighing{}); err == nil {
+	if _, err := NewAppearance(same, Shrinkage, Weighing{}); err == nil {
 		t.Error("three times the same picture is an appearance")
 	}
-	if _, err := NewAppearance(Means{Rows: 1, Dim: 2, Vectors: []float32{1, 2}}, Weighing{}); err == nil {
+	if _, err := NewAppearance(Means{Rows: 1, Dim: 2, Vectors: []float32{1, 2}}, Shrinkage, Weighing{}); err == nil {
 		t.Error("one picture is an appearance")
 	}
 }
@@ -118,7 +122,7 @@ func TestScorerKnowsTheAppearance(t *testing.T) {
 		for range m.Rows * dim {
 			m.Vectors = append(m.Vectors, random.Float32())
 		}
-		a, err := NewAppearance(m, Weighing{0.25, 0.5})
+		a, err := NewAppearance(m, Shrinkage, Weighing{0.25, 0.5})
 		if err != nil {
 			t.Fatal(err)
 		}

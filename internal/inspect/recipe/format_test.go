@@ -33,7 +33,7 @@ func TestFormat2(t *testing.T) {
 	}
 	want := full("x")
 	want.Manifest.Backbone.Precision, want.Manifest.Backbone.Gate, want.Network = "", "", nil
-	want.Method.Score, want.Method.Appearance, want.Method.AppearanceFrom, want.Means = patchcore.Max, 0, 0, patchcore.Means{}
+	want.Method, want.Means = withoutAppearance(want.Method), patchcore.Means{}
 	want.Pictures[1].Appearance = 0
 	want.Training.Frame, want.Training.LeftOutSHA256 = picture.Size{}, nil
 	want.Format, want.Version, want.Created, want.Hash, want.Path = 2, 1, r.Created, r.Hash, r.Path
@@ -49,7 +49,7 @@ func TestFormat3(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := full("x")
-	want.Method.Score, want.Method.Appearance, want.Method.AppearanceFrom, want.Means = patchcore.Max, 0, 0, patchcore.Means{}
+	want.Method, want.Means = withoutAppearance(want.Method), patchcore.Means{}
 	want.Pictures[1].Appearance = 0
 	want.Format, want.Version, want.Created, want.Hash, want.Path = 3, 1, r.Created, r.Hash, r.Path
 	if !reflect.DeepEqual(r, want) {
@@ -57,7 +57,21 @@ func TestFormat3(t *testing.T) {
 	}
 }
 
-// full is a version that uses everything format 4 has.
+// TestFormat4 opens a folder that the fourth format's linectl has written.
+func TestFormat4(t *testing.T) {
+	r, err := Folder("testdata/format4").Load("x", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := full("x")
+	want.Method.AppearanceShrinkage = 0
+	want.Format, want.Version, want.Created, want.Hash, want.Path = 4, 1, r.Created, r.Hash, r.Path
+	if !reflect.DeepEqual(r, want) {
+		t.Errorf("read\n%+v\nwant\n%+v", r, want)
+	}
+}
+
+// full is a version that uses everything format 5 has.
 func full(name string) *Recipe {
 	r := draft(name)
 	r.Manifest.Backbone.Precision, r.Manifest.Backbone.Gate, r.Network = patchcore.Int8, "it agrees", []byte("8 bits")
@@ -71,7 +85,8 @@ func full(name string) *Recipe {
 	r.Training.Groups, r.Training.LeftOut, r.Training.Widen = 2, []string{"odd.png"}, []string{"light"}
 	r.Training.LeftOutSHA256 = []string{strings.Repeat("cd", 32)}
 	r.Method.Gate = "int8 was not tried"
-	r.Method.Score, r.Method.Appearance, r.Method.AppearanceFrom, r.Pictures[1].Appearance = patchcore.MaxAppearance, 0.375, 2.5, 0.125
+	r.Method.Score, r.Method.Appearance, r.Method.AppearanceFrom, r.Method.AppearanceShrinkage = patchcore.MaxAppearance, 0.375, 2.5, 0.25
+	r.Pictures[1].Appearance = 0.125
 	r.Means = patchcore.Means{Rows: 2, Dim: r.Method.Dim, Vectors: make([]float32, 2*r.Method.Dim)}
 	r.Means.Vectors[1] = 0.5
 	r.Bank.Origin = []patchcore.Origin{{Picture: 0, Cell: 3}, {Picture: 1, Cell: 1}}
@@ -81,6 +96,12 @@ func full(name string) *Recipe {
 	}
 	r.Golden = []Golden{{File: "a, with comma.png", Picture: []byte("png one"), Score: 1.0 / 3}, {File: "b", Picture: []byte("png two"), Score: 2}}
 	return r
+}
+
+// withoutAppearance is a method as formats before the fourth knew it.
+func withoutAppearance(m Method) Method {
+	m.Score, m.Appearance, m.AppearanceFrom, m.AppearanceShrinkage = patchcore.Max, 0, 0, 0
+	return m
 }
 
 func TestRoundTripOfAllThereIs(t *testing.T) {

@@ -73,6 +73,7 @@ func (m Manifest) check() error {
 		{!slices.Contains([]string{"", patchcore.FP32, patchcore.Int8}, m.Backbone.Precision), fmt.Sprintf("there is no precision %q of the backbone", m.Backbone.Precision)},
 		{m.Format < 3 && m.Backbone.Precision != "", "only from format 3 on has the backbone a precision"},
 		{m.Format < 4 && (m.Method.WithAppearance() || m.Method.Appearance != 0), "only from format 4 on is there an appearance"},
+		{m.Format < 5 && m.Method.AppearanceShrinkage != 0, "only from format 5 on has the appearance a shrinkage"},
 		{m.Input.Width < 1 || m.Input.Height < 1 || m.Input.Width > 1<<14 || m.Input.Height > 1<<14, "input size is out of range"},
 		{m.Input.Resize != picture.Resize, fmt.Sprintf("pictures were resized by %q; this linectl knows %q", m.Input.Resize, picture.Resize)},
 		{m.Parent < 0 || m.Parent >= m.Version, fmt.Sprintf("version %d cannot come from version %d", m.Version, m.Parent)},
@@ -101,6 +102,9 @@ func (m Method) check() error {
 	case PatchCore:
 		if !(m.Appearance >= 0) || !finite(m.Appearance, m.AppearanceFrom) || m.Appearance > 0 && !m.WithAppearance() {
 			return fmt.Errorf("method: an appearance of %g with the score %s", m.Appearance, m.Score)
+		}
+		if !(m.AppearanceShrinkage >= 0 && m.AppearanceShrinkage <= 1) {
+			return fmt.Errorf("method: an appearance with a shrinkage of %g; it reaches from 0 to 1", m.AppearanceShrinkage)
 		}
 		return m.Options().Check()
 	case PaDiM:

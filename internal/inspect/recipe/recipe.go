@@ -19,8 +19,8 @@ import (
 
 // Format is the newest form of the folder that this linectl reads, and the one that it writes. Format 1 had no
 // zones, golden pictures, maps or history, and knew PatchCore's greatest distance only; format 2 had no network
-// of 8 bits, format 3 no appearance.
-const Format = 4
+// of 8 bits, format 3 no appearance; format 4 shrank its covariance only as few pictures ask for.
+const Format = 5
 
 // Manifest is recipe.toml: everything about a version that is not a picture or what was learned itself.
 type Manifest struct {
@@ -81,14 +81,15 @@ type Method struct {
 	Score  string `toml:"score" comment:"how the picture's score follows from the patches', and with max_appearance from the picture as a whole"`
 	TopK   int    `toml:"top_k,omitempty" comment:"patches that mean_top_k averages"`
 	Choice string `toml:"choice,omitempty" comment:"why that score, where known defects could choose it"`
-	// Appearance and AppearanceFrom are patchcore's weighing.
-	Appearance     float64 `toml:"appearance,omitempty" comment:"weight of the appearance beside the patches"`
-	AppearanceFrom float64 `toml:"appearance_from,omitempty" comment:"the unlikeness that adds nothing yet"`
-	Precision      string  `toml:"precision" comment:"of the memory bank: fp32 or int8"`
-	Gate           string  `toml:"gate,omitempty" comment:"why that precision may be used"`
-	Bank           int     `toml:"bank,omitempty" comment:"vectors in the memory bank"`
-	Dim            int     `toml:"dim" comment:"numbers a vector"`
-	Seed           uint64  `toml:"seed"`
+	// Appearance and AppearanceFrom are patchcore's weighing; the shrinkage is of the Gaussian that it weighs.
+	Appearance          float64 `toml:"appearance,omitempty" comment:"weight of the appearance beside the patches"`
+	AppearanceFrom      float64 `toml:"appearance_from,omitempty" comment:"the unlikeness that adds nothing yet"`
+	AppearanceShrinkage float64 `toml:"appearance_shrinkage,omitempty" comment:"share of the identity in its covariance at least"`
+	Precision           string  `toml:"precision" comment:"of the memory bank: fp32 or int8"`
+	Gate                string  `toml:"gate,omitempty" comment:"why that precision may be used"`
+	Bank                int     `toml:"bank,omitempty" comment:"vectors in the memory bank"`
+	Dim                 int     `toml:"dim" comment:"numbers a vector"`
+	Seed                uint64  `toml:"seed"`
 }
 
 // The methods, and the one score that PaDiM has; PatchCore's are named by package patchcore.

@@ -138,8 +138,8 @@ func TestDamage(t *testing.T) {
 			put(t, path, sealName, strings.Repeat("0", 64)+"  ../../../etc/passwd\n")
 		}, "SHA256SUMS: line \"" + strings.Repeat("0", 64) + "  ../../../etc/passwd\\n\" is not a hash and a name"},
 		{"newer format", func(t *testing.T, path string) {
-			replace(t, path, "format = 4", "format = 5\nwhatever = 'new'")
-		}, "recipe.toml: was made by a newer linectl: it is written in format 5, this one reads formats up to 4"},
+			replace(t, path, "format = 5", "format = 6\nwhatever = 'new'")
+		}, "recipe.toml: was made by a newer linectl: it is written in format 6, this one reads formats up to 5"},
 		{"precision of the network", func(t *testing.T, path string) { replace(t, path, "[input]", "precision = 'int4'\n[input]") }, `recipe.toml: there is no precision "int4" of the backbone`},
 		{"network missing", func(t *testing.T, path string) { replace(t, path, "[input]", "precision = 'int8'\n[input]") }, "network.onnx is missing"},
 		{"unknown key", func(t *testing.T, path string) { replace(t, path, "[input]", "[input]\nlens = 'new'") }, "recipe.toml: unknown key input.lens"},
@@ -150,6 +150,9 @@ func TestDamage(t *testing.T) {
 		{"appearance of no score", func(t *testing.T, path string) {
 			replace(t, path, "score = 'max'", "score = 'max'\nappearance = 0.5")
 		}, "recipe.toml: method: an appearance of 0.5 with the score max"},
+		{"shrunk beyond all", func(t *testing.T, path string) {
+			replace(t, path, "score = 'max'", "score = 'max'\nappearance_shrinkage = 1.5")
+		}, "recipe.toml: method: an appearance with a shrinkage of 1.5; it reaches from 0 to 1"},
 		{"bank of another size", func(t *testing.T, path string) { replace(t, path, "bank = 2", "bank = 3") }, "bank.f32: holds 2 vectors of 3 numbers; recipe.toml says 3 of 3"},
 	} {
 		f := Folder(t.TempDir())
