@@ -144,7 +144,7 @@ The first version of a name becomes active at once, a later one with 'recipe act
 	c.Flags().StringVar(&o.BackbonePrecision, "backbone-precision", patchcore.FP32, "of the network: fp32, int8, or auto for int8 where good, spoiled and --challenge pictures prove that it agrees")
 	c.Flags().DurationVar(&budget, "budget", 0, "time that the inspection of a part may take, as 50ms: network, input and bank are chosen by measuring this machine")
 	c.Flags().StringVar(&widen, "widen", "", "changes that good parts really show, learned as well: rotate, shift, light, with commas between them")
-	c.Flags().Float64Var(&o.Target, "false-rejects", 0, "good parts in 10,000 that may be rejected (as few as the pictures can speak for, at best 50)")
+	c.Flags().Float64Var(&o.Target, "false-rejects", 0, "good parts in 10,000 that may be rejected (twice as few as the pictures can speak for, from 50 to 500)")
 	c.Flags().Float64Var(&o.Review, "review", 0, "good parts in 10,000 that may be rejected or be flagged for review (no review)")
 	c.Flags().BoolVar(&o.KeepSuspects, "keep-suspects", false, "learn and count pictures that are unlike the rest as the others")
 	c.Flags().StringVar(&o.Sheet, "sheet", "", "PNG file to draw the pictures into that are least like the rest")
@@ -217,6 +217,9 @@ func (p *program) train(ctx context.Context, d desk, o inspect.TrainOptions, bad
 	}
 	if err := writable("--sheet", o.Sheet); err != nil {
 		return err
+	}
+	if o.Sheet != "" && !strings.EqualFold(filepath.Ext(o.Sheet), ".png") {
+		return hint.New(hint.Usage, fmt.Errorf("--sheet: %s does not end in .png", o.Sheet), "name a PNG file")
 	}
 	var badFiles []string
 	if bad != "" { // before the minutes of training, not after them

@@ -19,6 +19,9 @@ func writable(flag, path string) error {
 	if path == "" {
 		return nil
 	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return hint.New(hint.Usage, fmt.Errorf("%s: %s is a folder", flag, path), "name a file in it")
+	}
 	if err := unix.Access(filepath.Dir(path), unix.W_OK|unix.X_OK); err != nil {
 		return hint.New(hint.Usage, fmt.Errorf("%s: folder %s: %w", flag, filepath.Dir(path), err), "give a folder that is there and that you may write to")
 	}

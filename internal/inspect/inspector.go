@@ -55,6 +55,7 @@ type Inspector struct {
 	extractor *extractor
 	scorer    scorer
 	judge     *judge // nil where the recipe has no zones
+	shower    shower // nil where maps are shown as they are
 }
 
 // Open opens the active version of the recipe that the config names.
@@ -132,6 +133,9 @@ func newInspector(runtime *network.Runtime, e *extractor, r *recipe.Recipe) (*In
 	_, m, err := i.scorer.Score()
 	if err == nil && len(r.Zones) > 0 {
 		i.judge, err = newJudge(r.Manifest, m.Width, m.Height, exact)
+	}
+	if err == nil {
+		i.shower, err = newShower(r.Method.Score, m.Width, m.Height, r.Input.Size(), recipe.Places(r.Zones, m.Width, m.Height))
 	}
 	if err != nil {
 		i.scorer.Close()
@@ -220,6 +224,9 @@ func (i *Inspector) score(_ part.Frame, f *part.Finding) (err error) {
 		}
 		decided.score += f.Appearance
 		f.Map.Lift(f.Appearance)
+	}
+	if i.shower != nil {
+		f.Patches, f.Map = f.Map, i.shower(f.Map)
 	}
 	f.Zone, f.Score, f.Threshold = decided.zone, decided.score, decided.Value
 	switch {

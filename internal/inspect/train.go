@@ -48,7 +48,7 @@ type TrainOptions struct {
 	BackbonePrecision string
 	Widen             []string // changes that good parts show and that pictures are learned under as well: picture.Changes
 	Seed              uint64
-	Target            float64 // false rejects in 10,000 to set the threshold for; 0 is as few as the pictures can speak for
+	Target            float64 // false rejects in 10,000 to set the threshold for; 0 is calibrate.DefaultTarget
 	Review            float64 // good parts in 10,000 that may be rejected or sent to review; 0 is no review
 	// KeepSuspects learns and counts pictures that are unlike the rest as the others. Otherwise they are left out,
 	// and the recipe names them.
@@ -141,6 +141,9 @@ func begin(cfg Config, folders Folders, o TrainOptions, progress Progress) (*tra
 	t := &trainer{options: o, progress: progress}
 	t.lookAt(files)
 	if t.defects, err = readChallenge(o.Challenge); err != nil {
+		return nil, nil, err
+	}
+	if _, err := recipe.Folder(folders.Recipes).WithChallenges(o.Name, t.defects); err != nil {
 		return nil, nil, err
 	}
 	t.runtime, err = start(cfg, folders)
@@ -277,6 +280,9 @@ func (t *trainer) train(ctx context.Context, draft recipe.Manifest, files []stri
 	if n := slices.Max(g.groups()) + 1; n < calibrate.Minimum {
 		return nil, hint.New(hint.Usage, fmt.Errorf("the %d pictures in %s show about %d different parts; at least %d are needed", len(g.shots), o.Good, n, calibrate.Minimum), "take pictures of more good parts")
 	}
+	if err := t.promises(float64(len(g.shots)), len(g.shots)); err != nil {
+		return nil, err
+	}
 	looked, err := t.firstLook(ctx, g, l)
 	if err != nil {
 		return nil, err
@@ -342,20 +348,52 @@ func (t *trainer) calibrate(r *recipe.Recipe) error {
 			return t.refuse(err)
 		}
 		r.Threshold.Target = calibrate.DefaultTarget(effective)
-		if o.Review != 0 && o.Review <= r.Threshold.Target {
-			return hint.New(hint.Usage, fmt.Errorf("a review of %g in 10,000 must be more than the false rejects, which are to be %g", o.Review, r.Threshold.Target), "ask for more, or take more pictures")
+		if err := t.promises(effective, len(limits[0].Scores)); err != nil {
+			return err
 		}
 	}
 	return t.promise(r)
 }
 
+// promises refuses what so many pictures, worth so many independent ones, cannot speak for. All there are can be asked before anything is
+// learned: they are worth less at most.
+func (t *trainer) promises(effective float64, pictures int) error {
+	o := t.options
+	if o.Target != 0 {
+		if err := calibrate.Speaks(o.Target, effective, pictures); err != nil {
+			return t.refuse(err)
+		}
+	} else if target := calibrate.DefaultTarget(effective); o.Review != 0 && o.Review <= target {
+		return hint.New(hint.Usage, fmt.Errorf("a review of %g in 10,000 must be more than the false rejects, which are to be %.4g", o.Review, target), "ask for more, or take more pictures")
+	}
+	return nil
+}
+
 // promise sets the thresholds anew and says where one that was asked for is not there.
 func (t *trainer) promise(r *recipe.Recipe) error {
+	before, err := Limits(r)
+	if err != nil {
+		return err
+	}
 	if err := Calibrate(r); err != nil {
 		return t.refuse(err)
 	}
-	if o := t.options; o.Review != 0 && r.Threshold.Review == 0 {
-		t.note("the pictures are too few to tell a review of %g in 10,000 from the threshold: there is none", o.Review)
+	after, err := Limits(r)
+	if err != nil {
+		return err
+	}
+	for i, l := range before {
+		where := ""
+		if l.Zone != "" {
+			where = " of zone " + l.Zone
+		}
+		switch {
+		case after[i].Threshold.Review != 0:
+		case l.Threshold.ReviewTarget != 0:
+			t.note("the pictures are too few to tell a review of %g in 10,000 from the threshold%s: there is none", l.Threshold.ReviewTarget, where)
+		case l.Threshold.Review != 0:
+			t.note("the threshold%s is %.4g now, and the review from %.4g on that somebody chose is not below it: there is none", where, after[i].Threshold.Value, l.Threshold.Review)
+		}
 	}
 	return nil
 }

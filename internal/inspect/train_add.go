@@ -105,6 +105,10 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	if len(all) == 0 {
 		return nil, 0, hint.New(hint.Usage, fmt.Errorf("%s@%d has learned every picture in %s already", parent.Name, parent.Version, t.options.Good), "name a folder of other pictures")
 	}
+	rejected, err := t.rejected(ctx, parent, g)
+	if err != nil {
+		return nil, 0, err
+	}
 	base, err := patchcore.NewBase(patchcore.Project(parent.Bank.Vectors, parent.Bank.Dim, t.options.Seed), patchcore.ProjectedDim)
 	if err != nil {
 		return nil, 0, err
@@ -137,12 +141,6 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 		r.Means = parent.Means.With(l.means.Of(rowsOf(all, t.versions())))
 		if err := t.appearAnew(ctx, &r); err != nil {
 			return nil, 0, err
-		}
-	}
-	var beyond []string
-	for _, p := range r.Pictures[len(parent.Pictures):] {
-		if p.Score >= parent.Threshold.Value && len(parent.Zones) == 0 {
-			beyond = append(beyond, picture.Name(p.File))
 		}
 	}
 	for _, p := range r.Pictures {
@@ -179,13 +177,43 @@ func (t *trainer) add(ctx context.Context, parent *recipe.Recipe, files []string
 	r.Training.Patches += bank.patches
 	r.Training.Sampled += bank.sampled
 	t.note("%d pictures added %d vectors to the %d of the memory bank", len(all), r.Bank.Rows-parent.Bank.Rows, parent.Bank.Rows)
-	if len(beyond) > 0 {
-		t.note("%d of them would be rejected without one another, look at them, for they pass from now on: %s", len(beyond), some(beyond, ", "))
+	if len(rejected) > 0 {
+		t.note("%s@%d rejects %d of them, look at them, for what they show passes from now on: %s", parent.Name, parent.Version, len(rejected), some(rejected, ", "))
 	}
 	if err := t.aim(&r); err != nil {
 		return nil, 0, err
 	}
 	return &r, len(all), t.keepGolden(&r, all, func(i int) string { return g.shots[i].path })
+}
+
+// rejected names the pictures that are to be learned and that the parent rejects: held out from one another they need not be strange, where
+// two show the same defect.
+func (t *trainer) rejected(ctx context.Context, parent *recipe.Recipe, g *gathered) (names []string, err error) {
+	i, err := newInspector(t.runtime, t.extractor, parent)
+	if err != nil {
+		return nil, err
+	}
+	defer i.scorer.Close() // the extractor is the trainer's
+	kept := g.kept()
+	files := make([]string, len(kept))
+	for n, shot := range kept {
+		files[n] = g.shots[shot].path
+	}
+	err = readAll(ctx, files, func(n int, frame part.Frame, err error) error {
+		if err != nil {
+			return err
+		}
+		found, err := i.Inspect(ctx, frame)
+		if err != nil {
+			return err
+		}
+		if found.Reason != part.None {
+			names = append(names, fmt.Sprintf("%s (%s)", picture.Name(g.shots[kept[n]].File), found.Detail))
+		}
+		t.tell("rejected so far", n+1, len(files))
+		return nil
+	})
+	return names, err
 }
 
 // stillOut is what training left out and what was not learned since.

@@ -25,6 +25,11 @@ const (
 // sheet draws the pictures that are least like the rest, the strangest first, with what is strange about each,
 // as one PNG file. Those that are suspects have a red frame.
 func (t *trainer) sheet(file string, g *gathered) error {
+	first := g.shots[0].Map
+	shower, err := newShower(t.options.Score, first.Width, first.Height, t.options.Size, recipe.Places(nil, first.Width, first.Height))
+	if err != nil {
+		return err
+	}
 	order, suspects := make([]int, len(g.shots)), 0
 	var scores []float64
 	for i, s := range g.shots {
@@ -50,7 +55,11 @@ func (t *trainer) sheet(file string, g *gathered) error {
 		if err != nil {
 			return err
 		}
-		drawn, err := heatmap.Draw(frame, s.Map.Lifted(s.Appearance), s.Score, scale)
+		m := s.Map.Lifted(s.Appearance)
+		if shower != nil {
+			m = shower(m)
+		}
+		drawn, err := heatmap.Draw(frame, m, s.Score, scale)
 		if err != nil {
 			return err
 		}

@@ -312,6 +312,41 @@ func TestPromiseOnPlates(t *testing.T) {
 	}
 }
 
+// TestRefusedBeforeItIsLearned: what the pictures cannot speak for, however they score, is refused before minutes are spent on them.
+func TestRefusedBeforeItIsLearned(t *testing.T) {
+	cfg, folders, o := bench(t)
+	for want, change := range map[string]func(*TrainOptions){
+		"50 false rejects in 10,000 cannot be promised from 30 pictures":              func(o *TrainOptions) { o.Target = 50 },
+		"a review of 300 in 10,000 must be more than the false rejects, which are to": func(o *TrainOptions) { o.Review = 300 },
+	} {
+		c := o
+		change(&c)
+		_, err := Train(t.Context(), cfg, folders, c, func(stage string, done, total int) {
+			if stage != "pictures" {
+				t.Fatalf("%q goes as far as %s", want, stage)
+			}
+		})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q: %v", want, err)
+		}
+	}
+}
+
+// TestNoReviewIsTold: a band below the threshold that somebody chose and that the new threshold leaves no room for does not go without a word.
+func TestNoReviewIsTold(t *testing.T) {
+	_, r, _, _ := trained(t)
+	changed := *r
+	changed.Threshold.Review, changed.Threshold.ReviewTarget = 1.5*r.Threshold.Value, 0
+	var notes []string
+	trainer := &trainer{options: TrainOptions{Note: func(text string) { notes = append(notes, text) }}}
+	if err := trainer.promise(&changed); err != nil {
+		t.Fatal(err)
+	}
+	if changed.Threshold.Review != 0 || len(notes) != 1 || !strings.Contains(notes[0], "that somebody chose is not below it: there is none") {
+		t.Errorf("review from %g, notes %q", changed.Threshold.Review, notes)
+	}
+}
+
 // TestApartIsNotLearned: a patch unlike those of every other picture is not learned, nor are those around it, nor is a changed copy of its
 // picture, unless suspects are to be kept.
 func TestApartIsNotLearned(t *testing.T) {
@@ -421,21 +456,22 @@ func TestAddKnowsItsParts(t *testing.T) {
 	for n := range 3 {
 		save(t, filepath.Join(dir, fmt.Sprintf("new-%d.png", n)), plate(uint64(950+n), false))
 	}
-	save(t, filepath.Join(dir, "spot.png"), plate(910, true))
+	save(t, filepath.Join(dir, "spot-1.png"), plate(910, true)) // either has the other beside it while it is held out
+	save(t, filepath.Join(dir, "spot-2.png"), plate(911, true))
 	var notes []string
 	made, err := Add(t.Context(), cfg, folders, TrainOptions{Name: "plate", Good: dir, Note: func(text string) { notes = append(notes, text) }}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	text := strings.Join(notes, "\n")
-	for _, want := range []string{"1 of 6 pictures are there already, bit for bit, and count once",
-		"1 of 5 pictures show parts that plate@1 has learned and were left out: again.png that of 5.png",
-		"1 of them would be rejected without one another, look at them, for they pass from now on: spot.png"} {
+	for _, want := range []string{"1 of 7 pictures are there already, bit for bit, and count once",
+		"1 of 6 pictures show parts that plate@1 has learned and were left out: again.png that of 5.png",
+		"plate@1 rejects 2 of them, look at them, for what they show passes from now on: spot-1.png (score", "), spot-2.png (score"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in the notes:\n%s", want, text)
 		}
 	}
-	if len(made.Pictures) != len(r.Pictures)+4 || made.History[len(made.History)-1].What != "4 pictures added" {
+	if len(made.Pictures) != len(r.Pictures)+5 || made.History[len(made.History)-1].What != "5 pictures added" {
 		t.Errorf("%d pictures, history %+v", len(made.Pictures), made.History)
 	}
 	for _, o := range made.Bank.Origin[r.Bank.Rows:] {

@@ -68,7 +68,8 @@ type Finding struct {
 	// has it in Detail alone.
 	Appearance float64
 	Threshold  float64
-	Map        Map
+	Map        Map // of what each place scores, in units of Score, for people to look at
+	Patches    Map // of the distances of patches where the score is of averaged or smoothed ones; empty where Map is of them
 	Quality    Quality
 	Reason     Reason
 	Detail     string // figures behind the reason, for people

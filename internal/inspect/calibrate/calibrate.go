@@ -86,8 +86,8 @@ func Set(scores []float64, groups []int, target float64) (Threshold, error) {
 	if err != nil {
 		return Threshold{}, err
 	}
-	if effective := s.effective(); target < math.Floor(Least(effective)) {
-		return Threshold{}, &TooFewError{Target: target, Effective: effective, Pictures: len(scores)}
+	if err := Speaks(target, s.effective(), len(scores)); err != nil {
+		return Threshold{}, err
 	}
 	f, err := fitTail(s)
 	if err != nil {
@@ -96,6 +96,14 @@ func Set(scores []float64, groups []int, target float64) (Threshold, error) {
 	t := s.at(f, max(f.value(target), s.rank(target)))
 	t.Target = target
 	return t, nil
+}
+
+// Speaks refuses, by a *TooFewError, a target that so many pictures, worth so many independent ones, cannot speak for.
+func Speaks(target, effective float64, pictures int) error {
+	if target < math.Floor(Least(effective)) {
+		return &TooFewError{Target: target, Effective: effective, Pictures: pictures}
+	}
+	return nil
 }
 
 // TooFewError says that a target asks for more than the pictures can speak for, and how many could.

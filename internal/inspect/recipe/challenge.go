@@ -91,23 +91,34 @@ func (f Folder) AddChallenges(name string, pictures []Challenge, by Change) erro
 	return f.addChallenges(name, pictures, by)
 }
 
-func (f Folder) addChallenges(name string, pictures []Challenge, by Change) error {
+// WithChallenges is a recipe's challenge pictures and then those of some others that it has not yet. Too many are an error.
+func (f Folder) WithChallenges(name string, pictures []Challenge) ([]Challenge, error) {
 	all, err := f.Challenges(name)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range pictures {
+		c.SHA256 = sum(c.Picture)
+		if !slices.ContainsFunc(all, func(other Challenge) bool { return other.SHA256 == c.SHA256 }) {
+			all = append(all, c)
+		}
+	}
+	if len(all) > mostChallenges {
+		return nil, hint.New(hint.Usage, fmt.Errorf("recipe %s would have %d challenge pictures; at most %d are allowed", name, len(all), mostChallenges), "remove some that show the same")
+	}
+	return all, nil
+}
+
+func (f Folder) addChallenges(name string, pictures []Challenge, by Change) error {
+	before, err := f.Challenges(name)
 	if err != nil {
 		return err
 	}
-	var added []Challenge
-	for _, c := range pictures {
-		c.SHA256 = sum(c.Picture)
-		known := func(other Challenge) bool { return other.SHA256 == c.SHA256 }
-		if !slices.ContainsFunc(all, known) && !slices.ContainsFunc(added, known) {
-			added = append(added, c)
-		}
+	all, err := f.WithChallenges(name, pictures)
+	if err != nil {
+		return err
 	}
-	if n := len(all) + len(added); n > mostChallenges {
-		return hint.New(hint.Usage, fmt.Errorf("recipe %s would have %d challenge pictures; at most %d are allowed", name, n, mostChallenges), "remove some that show the same")
-	}
-	for _, c := range added {
+	for _, c := range all[len(before):] {
 		if err := write(filepath.Join(string(f), name, challengeFolder, c.SHA256), c.Picture); err != nil {
 			return err
 		}
@@ -115,7 +126,7 @@ func (f Folder) addChallenges(name string, pictures []Challenge, by Change) erro
 			return err
 		}
 	}
-	return f.writeChallenges(name, append(all, added...))
+	return f.writeChallenges(name, all)
 }
 
 func (f Folder) writeChallenges(name string, all []Challenge) error {

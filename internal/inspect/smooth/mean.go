@@ -7,23 +7,36 @@ package smooth
 // One patch may lie far from a memory bank by chance; a defect lifts its neighbours as well.
 func MaxMean(cells []float32, width, height int, in func(cell int) bool) float64 {
 	var greatest float64
-	for y := range height {
-		for x := range width {
-			if in != nil && !in(y*width+x) {
-				continue
-			}
-			var sum float64
-			n := 0
-			for v := max(0, y-1); v <= min(height-1, y+1); v++ {
-				for u := max(0, x-1); u <= min(width-1, x+1); u++ {
-					if cell := v*width + u; in == nil || in(cell) {
-						sum += float64(cells[cell])
-						n++
-					}
-				}
-			}
-			greatest = max(greatest, sum/float64(n)) // max carries NaN
+	for cell := range cells {
+		if in == nil || in(cell) {
+			greatest = max(greatest, mean(cells, width, height, cell, in)) // max carries NaN
 		}
 	}
 	return greatest
+}
+
+// Means is the map of which MaxMean is the greatest value: each cell the mean of those around it that are of the same place. places is the place of
+// each cell.
+func Means(cells []float32, width, height int, places []int) []float32 {
+	means := make([]float32, len(cells))
+	for cell := range cells {
+		means[cell] = float32(mean(cells, width, height, cell, func(other int) bool { return places[other] == places[cell] }))
+	}
+	return means
+}
+
+// mean is that of the cell, which is in, and of those around it that are.
+func mean(cells []float32, width, height, cell int, in func(cell int) bool) float64 {
+	x, y := cell%width, cell/width
+	var sum float64
+	n := 0
+	for v := max(0, y-1); v <= min(height-1, y+1); v++ {
+		for u := max(0, x-1); u <= min(width-1, x+1); u++ {
+			if near := v*width + u; in == nil || in(near) {
+				sum += float64(cells[near])
+				n++
+			}
+		}
+	}
+	return sum / float64(n)
 }

@@ -3,6 +3,7 @@ package smooth
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -62,6 +63,19 @@ func TestMaxMeanLaws(t *testing.T) {
 		got := MaxMean(cells, width, height, nil)
 		if got > greatest || got < least {
 			t.Fatalf("%dx%d: %g lies outside %g to %g", width, height, got, least, greatest)
+		}
+		places := make([]int, len(cells))
+		if means := Means(cells, width, height, places); math.Abs(float64(slices.Max(means))-got) > 1e-6 {
+			t.Fatalf("%dx%d: the greatest of all means is %g, the greatest mean %g", width, height, slices.Max(means), got)
+		}
+		for i := range places {
+			places[i] = i % 2
+		}
+		odd := MaxMean(cells, width, height, func(cell int) bool { return cell%2 == 1 })
+		for i, v := range Means(cells, width, height, places) {
+			if i%2 == 1 && float64(v) > odd+1e-6 {
+				t.Fatalf("%dx%d: cell %d is averaged with another place: %g, at most %g", width, height, i, v, odd)
+			}
 		}
 		if other := MaxMean(turned, width, height, nil); math.Abs(other-got) > 1e-12 {
 			t.Fatalf("%dx%d: turned over %g, before %g", width, height, other, got)

@@ -60,6 +60,17 @@ func (s *Smoother) Map(cells []float32) []float32 {
 	return s.out.Data
 }
 
+// Greatest is the greatest value of Map over each cell, as a grid like cells.
+func (s *Smoother) Greatest(cells []float32) []float32 {
+	greatest := make([]float32, len(cells))
+	for i, v := range s.Map(cells) {
+		x, y := i%s.out.Cols, i/s.out.Cols
+		cell := y*s.rows.Cols/s.out.Rows*s.columns.Cols + x*s.columns.Cols/s.out.Cols
+		greatest[cell] = max(greatest[cell], v)
+	}
+	return greatest
+}
+
 func zeros(rows, columns int) blas32.General {
 	return blas32.General{Rows: rows, Cols: columns, Stride: columns, Data: make([]float32, rows*columns)}
 }

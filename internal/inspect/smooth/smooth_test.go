@@ -3,6 +3,7 @@ package smooth
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -105,5 +106,26 @@ func BenchmarkMap(b *testing.B) {
 	cells := make([]float32, 32*32)
 	for b.Loop() {
 		s.Map(cells)
+	}
+}
+
+// TestGreatest: over each cell lies a block of the map, and the greatest of all blocks is the greatest of the map.
+func TestGreatest(t *testing.T) {
+	random := rand.New(rand.NewPCG(4, 5))
+	s, err := New(Bilinear, 5, 3, 40, 30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cells := make([]float32, 15)
+	for i := range cells {
+		cells[i] = random.Float32()
+	}
+	cells[7] = 5 // the middle one
+	greatest, whole := s.Greatest(cells), slices.Clone(s.Map(cells))
+	if len(greatest) != len(cells) || slices.Max(greatest) != slices.Max(whole) || greatest[7] != slices.Max(whole) {
+		t.Errorf("cells %v of a map up to %g", greatest, slices.Max(whole))
+	}
+	if corner := slices.Max([]float32{whole[0], whole[7], whole[9*40], whole[9*40+7]}); greatest[0] < corner {
+		t.Errorf("the first cell is %g, the map over it reaches %g", greatest[0], corner)
 	}
 }

@@ -29,7 +29,7 @@ func Beside(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, frame p
 	if len(found.Map.Cells) == 0 {
 		return nil, Nearest{}, errors.New("nothing can be scored in it: " + found.Detail)
 	}
-	cell := highest(found.Map)
+	cell := highest(r, found)
 	origin, distance, ok := goodPatch(i, r, cell)
 	if !ok {
 		return nil, Nearest{}, errors.New("the recipe does not know single good patches")

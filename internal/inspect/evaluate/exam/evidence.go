@@ -10,6 +10,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"path/filepath"
+	"slices"
 
 	"linectl/internal/inspect"
 	"linectl/internal/inspect/heatmap"
@@ -76,7 +77,7 @@ func evidence(ctx context.Context, i *inspect.Inspector, r *recipe.Recipe, p *Pi
 	if e.Heatmap, err = embed(drawn.SubImage(inner)); err != nil {
 		return e, err
 	}
-	cell := highest(found.Map)
+	cell := highest(r, found)
 	if e.Patch, err = framed(small, found.Map, cell); err != nil {
 		return e, err
 	}
@@ -124,14 +125,20 @@ func stored(r *recipe.Recipe, number int, training string) (part.Frame, bool) {
 	return frame, err == nil
 }
 
-func highest(m part.Map) int {
-	best := 0
-	for i, v := range m.Cells {
-		if v > m.Cells[best] {
-			best = i
+// highest is the cell with the highest score of the zone that decided.
+func highest(r *recipe.Recipe, found part.Finding) int {
+	m := found.Map
+	decided := slices.IndexFunc(r.Zones, func(z recipe.Zone) bool { return z.Name == found.Zone })
+	if decided < 0 {
+		decided = recipe.Rest
+	}
+	best := -1
+	for cell, place := range recipe.Places(r.Zones, m.Width, m.Height) {
+		if place == decided && (best < 0 || m.Cells[cell] > m.Cells[best]) {
+			best = cell
 		}
 	}
-	return best
+	return max(best, 0)
 }
 
 func within(frame part.Frame) (part.Frame, error) {

@@ -94,14 +94,16 @@ func (x *pixels) add(p *Picture, rep *Report) (err error) {
 		p.Mask = path
 		rep.Masks++
 	}
-	m := p.found.Map
+	m := p.found.Patches
+	if len(m.Cells) == 0 {
+		m = p.found.Map.Lifted(-p.found.Appearance) // which knows no place
+	}
 	if x.smoother == nil {
 		if x.smoother, err = smooth.New(x.mode, m.Width, m.Height, x.size.Width, x.size.Height); err != nil {
 			return err
 		}
 	}
-	patches := m.Lifted(-p.found.Appearance) // which knows no place
-	if err := x.sums.Add(x.size.Width, x.size.Height, x.smoother.Map(patches.Cells), mask); err != nil {
+	if err := x.sums.Add(x.size.Width, x.size.Height, x.smoother.Map(m.Cells), mask); err != nil {
 		return fmt.Errorf("map of %s: %w", p.File, err)
 	}
 	return nil
