@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +55,12 @@ func TestShowNearest(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+	// Another threshold would have turned what this very version has scored; a recipe of the same name and number scored the other part.
+	tried, _ := ask(t, 0, "-c", path, "threshold", "plate", "--try", "3.5", "-o", "json")
+	var page thresholdPage
+	if err := json.Unmarshal([]byte(tried), &page); err != nil || page.Tried == nil || page.Tried.Record == nil || page.Tried.Record.Parts != 1 || !slices.Equal(page.Tried.Record.ToPass, []int64{4}) {
+		t.Errorf("%v: %s", err, tried)
 	}
 	out, _ := ask(t, 0, "-c", path, "show", "4", "--nearest", "near.png", "-o", "json")
 	var told nearestPatch

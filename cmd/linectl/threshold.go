@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -151,6 +152,15 @@ type recordChanges struct {
 	Parts    int     `json:"parts"`
 	ToReject []int64 `json:"pass_to_reject"` // ids
 	ToPass   []int64 `json:"reject_to_pass"`
+	Zoned    bool    `json:"decided_by_this_zone_alone"` // of other parts the record does not hold what this zone scored
+}
+
+// caution says what the counts leave open.
+func (c recordChanges) caution() string {
+	if !c.Zoned {
+		return ""
+	}
+	return "; only parts that this zone decided are counted, and another zone may reject them still"
 }
 
 // thresholdPage is what threshold prints.
@@ -254,8 +264,8 @@ func (s simulated) rows() [][]string {
 	rows[0][0] = "another threshold"
 	rows = append(rows, []string{"good pictures", fmt.Sprintf("%d of %d rejected while held out; %d by the present threshold", s.HeldOut, s.Scores, s.HeldOutBefore)})
 	if r := s.Record; r != nil {
-		rows = append(rows, []string{"parts on record", fmt.Sprintf("%d scored; %d passes would have been rejects%s, %d rejects would have been passes%s",
-			r.Parts, len(r.ToReject), some(r.ToReject), len(r.ToPass), some(r.ToPass))})
+		rows = append(rows, []string{"parts on record", fmt.Sprintf("%d scored; %d passes would have been rejects%s, %d rejects would have been passes%s%s",
+			r.Parts, len(r.ToReject), some(r.ToReject), len(r.ToPass), some(r.ToPass), r.caution())})
 	}
 	return rows
 }
@@ -297,33 +307,38 @@ func (p *program) replay(ctx context.Context, shelf recipe.Folder, r *recipe.Rec
 	if err != nil {
 		return nil, err
 	}
-	changes := &recordChanges{ToReject: []int64{}, ToPass: []int64{}}
-	for found, err := range reader.Find(ctx, store.Filter{Recipe: r.Name}) {
-		if err != nil {
-			return nil, err
+	changes := &recordChanges{ToReject: []int64{}, ToPass: []int64{}, Zoned: len(r.Zones) > 0}
+	for _, hash := range alike {
+		for found, err := range reader.Find(ctx, store.Filter{Recipe: r.Name, Hash: hash}) {
+			if err != nil {
+				return nil, err
+			}
+			if found.Zone != zone || math.IsNaN(found.Score) {
+				continue
+			}
+			changes.Parts++
+			switch {
+			case found.Decided == part.Pass && found.Score >= value:
+				changes.ToReject = append(changes.ToReject, found.ID)
+			case found.DecidedReason == part.Anomaly && found.Score < value:
+				changes.ToPass = append(changes.ToPass, found.ID)
+			}
 		}
-		if !alike[found.Version] || found.Zone != zone || math.IsNaN(found.Score) {
-			continue
-		}
-		changes.Parts++
-		switch {
-		case found.Decided == part.Pass && found.Score >= value:
-			changes.ToReject = append(changes.ToReject, found.ID)
-		case found.DecidedReason == part.Anomaly && found.Score < value:
-			changes.ToPass = append(changes.ToPass, found.ID)
-		}
+	}
+	for _, ids := range [][]int64{changes.ToReject, changes.ToPass} {
+		slices.SortFunc(ids, func(a, b int64) int { return cmp.Compare(b, a) }) // the newest first
 	}
 	return changes, nil
 }
 
-// scoredAlike tells which versions give the same pictures the same scores: those with the same network, bank, appearance
+// scoredAlike is the hashes of the versions that give the same pictures the same scores: those with the same network, bank, appearance
 // and zones, whatever their thresholds are.
-func scoredAlike(shelf recipe.Folder, r *recipe.Recipe) (map[int]bool, error) {
+func scoredAlike(shelf recipe.Folder, r *recipe.Recipe) ([]string, error) {
 	versions, err := shelf.Versions(r.Name)
 	if err != nil {
 		return nil, err
 	}
-	alike := map[int]bool{r.Version: true}
+	alike := []string{r.Hash}
 	for _, v := range versions {
 		other, err := shelf.Load(r.Name, v)
 		if err != nil {
@@ -337,7 +352,9 @@ func scoredAlike(shelf recipe.Folder, r *recipe.Recipe) (map[int]bool, error) {
 		for i := range r.Zones {
 			same = same && slices.Equal(other.Zones[i].Polygon, r.Zones[i].Polygon)
 		}
-		alike[v] = same
+		if same && !slices.Contains(alike, other.Hash) {
+			alike = append(alike, other.Hash)
+		}
 	}
 	return alike, nil
 }

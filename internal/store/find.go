@@ -20,7 +20,8 @@ type Filter struct {
 	Decided            *part.Verdict
 	Reason             *part.Reason
 	Recipe             string
-	Version            int // of the recipe
+	Version            int    // of the recipe
+	Hash               string // of the recipe's version: its number alone may be used again where recipes were lost
 	Zone               string
 	Review             Review
 	Sequence           *uint32
@@ -197,7 +198,7 @@ func (f Filter) ids() (query string, args []any) {
 
 // ofRejects tells that the table of rejects alone has what is asked for.
 func (f Filter) ofRejects() bool {
-	f = Filter{Since: f.Since, Until: f.Until, PartID: f.PartID, Part: f.Part, Verdict: f.Verdict, Decided: f.Decided, Recipe: f.Recipe, Version: f.Version,
+	f = Filter{Since: f.Since, Until: f.Until, PartID: f.PartID, Part: f.Part, Verdict: f.Verdict, Decided: f.Decided, Recipe: f.Recipe, Version: f.Version, Hash: f.Hash,
 		Zone: f.Zone, Review: f.Review, MinScore: f.MinScore, MaxScore: f.MaxScore}
 	if f.Verdict != nil && *f.Verdict == part.Reject {
 		f.Verdict = nil
@@ -249,6 +250,10 @@ func (f Filter) where() (clause string, args []any) {
 	}
 	if f.Version != 0 {
 		add("version = ?", f.Version)
+	}
+	if f.Hash != "" {
+		add(`EXISTS (SELECT 1 FROM inspection i LEFT JOIN late l ON l.inspection_id = i.id
+			JOIN recipe r ON r.id = coalesce(i.recipe_id, l.recipe_id) WHERE i.id = part.id AND r.hash = ?)`, fit(f.Hash))
 	}
 	if f.Zone != "" {
 		add(textTerm("zone", f.Zone), fit(f.Zone))

@@ -23,7 +23,7 @@ func plant(t *testing.T) *Store {
 			r.Verdict, r.Reason = part.Reject, part.Anomaly
 		}
 		if n == 7 {
-			r.Finding.Recipe.Name = "flange"
+			r.Finding.Recipe.Name, r.Finding.Recipe.Hash = "flange", "another"
 		}
 		if n == 10 {
 			r.Verdict, r.Reason, r.Finding = part.Reject, part.NoFrame, nil
@@ -69,6 +69,9 @@ func TestFind(t *testing.T) {
 		{"reason as told", Filter{Reason: &deadline}, []int64{5}},
 		{"reason that nothing has", Filter{Reason: &busy}, nil},
 		{"recipe", Filter{Recipe: "flange"}, []int64{8}},
+		{"hash", Filter{Hash: "another"}, []int64{8}},
+		{"hash that nothing has", Filter{Recipe: "flange", Hash: "none"}, nil},
+		{"hash among rejects", Filter{Hash: "another", Verdict: &reject}, nil},
 		{"sequence", Filter{Sequence: &number}, []int64{9}},
 		{"score from", Filter{MinScore: &high}, []int64{12, 10, 9, 8}},
 		{"score to", Filter{MaxScore: &low}, []int64{4, 3, 2, 1}},
