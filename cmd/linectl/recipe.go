@@ -189,7 +189,7 @@ func (p *program) showRecipe(f recipe.Folder, text string) error {
 	if err != nil {
 		return err
 	}
-	return p.print(map[string]any{"manifest": manifest, "hash": r.Hash, "active": active == r.Version, "path": r.Path,
+	return p.print(map[string]any{"manifest": manifest, "hash": r.Hash, "active": active == r.Version, "path": r.Path, "golden": len(r.Golden), "promise_counting_left_out": counting(r),
 		"suspects": suspectFiles(r), "challenges": append([]recipe.Challenge{}, challenges...), "history": append([]recipe.Event{}, events...)}, nil, rows)
 }
 

@@ -36,8 +36,11 @@ func (p *program) recipeChallengeCommand(d *desk) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(p.out, "%s (%.12s) is no challenge picture of %s any more\n", gone.Name, gone.SHA256, args[0])
-			return err
+			if p.output == "table" {
+				_, err = fmt.Fprintf(p.out, "%s (%.12s) is no challenge picture of %s any more\n", gone.Name, gone.SHA256, args[0])
+				return err
+			}
+			return p.print(map[string]string{"recipe": args[0], "removed": gone.Name, "sha256": gone.SHA256}, []string{"recipe", "removed", "sha256"}, [][]string{{args[0], gone.Name, gone.SHA256}})
 		},
 	}
 	by.flags(remove)

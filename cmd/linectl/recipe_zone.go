@@ -79,6 +79,21 @@ func parsePolygon(text string) ([][2]float64, error) {
 	return corners, nil
 }
 
+// zonePage is what zone prints.
+type zonePage struct {
+	Recipe  string    `json:"recipe"`
+	Version int       `json:"version"`
+	Zones   []zoneOf  `json:"zones"`
+	Rest    *promised `json:"rest,omitempty"` // what lies in no zone, where anything does
+}
+
+type zoneOf struct {
+	Name      string       `json:"name"`
+	Polygon   [][2]float64 `json:"polygon"`
+	Ignore    bool         `json:"ignore"`
+	Threshold *promised    `json:"threshold,omitempty"` // where it is not ignored
+}
+
 // changeZones saves what change makes of a version, prints the zones and draws them. Without change it only
 // does the latter.
 func (p *program) changeZones(d desk, text, preview, over string, change func(*recipe.Recipe) (*recipe.Recipe, error)) error {
@@ -113,19 +128,30 @@ func (p *program) changeZones(d desk, text, preview, over string, change func(*r
 			return fmt.Errorf("preview: %w", err)
 		}
 	}
-	rows := [][]string{{"(the rest)", "", fmt.Sprintf("%.4g", r.Threshold.Value), fmt.Sprintf("%.0f", r.Threshold.Expected)}}
+	limits, err := inspect.Limits(r)
+	if err != nil {
+		return err
+	}
+	page := zonePage{Recipe: r.Name, Version: r.Version, Zones: []zoneOf{}}
+	rows := [][]string{{"(the rest)", "", "-", "-"}} // nothing, where zones cover all
+	if limits[0].Zone == "" {
+		rest := newPromised(r.Threshold)
+		page.Rest = &rest
+		rows[0][2], rows[0][3] = fmt.Sprintf("%.4g", rest.Value), fmt.Sprintf("%.0f", rest.Expected)
+	}
 	for _, z := range r.Zones {
 		var corners []string
 		for _, c := range z.Polygon {
 			corners = append(corners, fmt.Sprintf("%g,%g", c[0], c[1]))
 		}
-		row := []string{z.Name, strings.Join(corners, " "), "not judged", ""}
+		row, one := []string{z.Name, strings.Join(corners, " "), "not judged", ""}, zoneOf{Name: z.Name, Polygon: z.Polygon, Ignore: z.Ignore}
 		if !z.Ignore {
-			row[2], row[3] = fmt.Sprintf("%.4g", z.Threshold.Value), fmt.Sprintf("%.0f", z.Threshold.Expected)
+			own := newPromised(z.Threshold)
+			one.Threshold = &own
+			row[2], row[3] = fmt.Sprintf("%.4g", own.Value), fmt.Sprintf("%.0f", own.Expected)
 		}
-		rows = append(rows, row)
+		rows, page.Zones = append(rows, row), append(page.Zones, one)
 	}
-	page := map[string]any{"recipe": r.Name, "version": r.Version, "zones": append([]recipe.Zone{}, r.Zones...), "rest": r.Threshold}
 	if err := p.print(page, []string{"zone", "corners", "threshold", "false rejects in 10,000"}, rows); err != nil {
 		return err
 	}

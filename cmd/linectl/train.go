@@ -116,6 +116,12 @@ The first version of a name becomes active at once, a later one with 'recipe act
 				}
 				o.Good = add
 			}
+			if o.Method == recipe.PaDiM && c.Flags().Changed("bank") {
+				return hint.New(hint.Usage, errors.New("--bank does not go with --method padim, which has no memory bank"), "leave it away")
+			}
+			if o.Seed == 0 {
+				return hint.New(hint.Usage, errors.New("--seed is 1 or more"), "")
+			}
 			if c.Flags().Changed("budget") {
 				for _, name := range []string{"size", "bank", "layers"} {
 					if c.Flags().Changed(name) {

@@ -18,6 +18,13 @@ import (
 // seeded sample of each picture is taken.
 const trainBytes = 512 << 20
 
+// keptCopies is how often at once there is what a recipe keeps of a picture, its map and a small copy of about so many bytes: as it was made, as a
+// file, as that was read back, and as that was understood.
+const (
+	keptCopies     = 4
+	thumbnailBytes = 20 << 10
+)
+
 // patchBytes is what a patch takes until the memory bank is chosen.
 func patchBytes(dim int) int64 { return 4 * int64(dim+patchcore.ProjectedDim) }
 
@@ -75,9 +82,11 @@ func (t *trainer) roomForBank(vectors, pictures, known int, next string) error {
 		return nil
 	}
 	features := t.extractor.network.Features
-	patches := features[0].Width * features[0].Height * pictures * t.versions()
+	grid := features[0].Width * features[0].Height
+	patches := grid * pictures * t.versions()
 	dim := patchcore.Dim(features)
-	return t.room(patchcore.Memory(features, vectors)+patchcore.AppearanceMemory(pictures*t.versions()+known, dim)+min(trainBytes, int64(patches)*patchBytes(dim)), next)
+	kept := keptCopies * int64(pictures) * (4*int64(grid) + thumbnailBytes)
+	return t.room(kept+patchcore.Memory(features, vectors)+patchcore.AppearanceMemory(pictures*t.versions()+known, dim)+min(trainBytes, int64(patches)*patchBytes(dim)), next)
 }
 
 // patchcoreLearner holds a sample of the patches of every picture.
