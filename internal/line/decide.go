@@ -94,7 +94,7 @@ func (m *machine) decide(verdict part.Verdict, reason part.Reason, detail string
 	if e != nil {
 		insert.Record.Finding, insert.Record.Digest, insert.Frame = e.Finding, e.Digest, e.Frame
 	}
-	m.do(insert)
+	m.insert(insert)
 	if m.settings.Mode == Shadow && reason.Inspected() {
 		verdict, reason, m.cycle.score = part.Reject, part.Shadow, notScored
 	}
@@ -136,12 +136,27 @@ func (m *machine) tell(verdict part.Verdict, reason part.Reason, detail string) 
 	m.do(answer)
 }
 
-// stored lets a result go to the PLC when its row is durable.
+// insert makes a row. It counts as one that waits until it is durable.
+func (m *machine) insert(i Insert) {
+	m.unstored++
+	m.do(i)
+}
+
+// stored books whether a row is durable. The result that waits for it comes before the news of a fault: it has a deadline.
 func (m *machine) stored(e Stored) {
-	if e.Err != nil {
-		m.faults, _ = m.withFault("store", part.NotStored)
+	if e.Cycle == m.cycle.number && m.cycle.phase == storing {
+		m.release(e)
 	}
-	if e.Cycle != m.cycle.number || m.cycle.phase != storing || e.Err != nil && m.cycle.verdict == part.Reject {
+	if e.Err != nil {
+		m.setFault(theStore, part.NotStored, e.Err)
+		return
+	}
+	m.unstored--
+}
+
+// release lets a result go to the PLC when its row is durable.
+func (m *machine) release(e Stored) {
+	if e.Err != nil && m.cycle.verdict == part.Reject {
 		return // a reject waits on: the row is tried again
 	}
 	m.cycle.stages = append(m.cycle.stages[:len(m.cycle.stages):len(m.cycle.stages)], part.Stage{Name: "store", Took: e.Took})
@@ -171,6 +186,9 @@ func (m *machine) answered(e Answered) {
 		e.Err = fmt.Errorf("not sent: the PLC had gone on")
 	}
 	m.deliver(e)
+	if !e.Begun && e.Answer.Cycle == m.cycle.number && !m.cycle.withdrawn && (current || !m.link) {
+		m.owed = true // that the link is lost is heard before this or after it
+	}
 	if e.Begun {
 		// What is begun later than a PLC needs would only be cut off. One hiccup says nothing of a PLC.
 		m.margin, m.took = max(m.settings.WriteMargin, min(m.took, e.Took)), e.Took
@@ -216,7 +234,7 @@ func (m *machine) deliver(e Answered) {
 func (m *machine) abandon(reason part.Reason, detail string) bool {
 	switch m.cycle.phase {
 	case inspecting:
-		m.do(Insert{Cycle: m.cycle.number, Record: m.record(m.cycle.trigger, part.Reject, reason, detail)})
+		m.insert(Insert{Cycle: m.cycle.number, Record: m.record(m.cycle.trigger, part.Reject, reason, detail)})
 	case storing: // its row says what was found; the delivery says what came of it
 	default:
 		return false

@@ -161,7 +161,7 @@ type (
 		Told    part.Told
 		Begins  part.Count // zero: counting goes on
 	}
-	// Note adds an event to the record.
+	// Note adds an event to the log and to the record.
 	Note struct{ Kind, Detail string }
 	// GiveUp ends the line: what inspects does not work any more, and nothing here can repair it.
 	GiveUp struct{ Err error }

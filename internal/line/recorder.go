@@ -91,18 +91,18 @@ func (r *recorder) run(ctx context.Context) {
 
 // leave tells what a stop leaves unwritten: what is left of a batch, and what waits behind it.
 func (r *recorder) leave(batch []Action) {
-	var rows, notes int
+	var rows, others int
 	for _, a := range append(batch, r.work.take()...) {
 		switch a.(type) {
 		case Insert:
 			rows++
 		case finished:
 		default:
-			notes++
+			others++
 		}
 	}
-	if rows+notes > 0 {
-		r.log.Error("stopped before the record was complete", "rows lost", rows, "deliveries and events lost", notes)
+	if rows+others > 0 {
+		r.log.Error("stopped before the record was complete", "rows lost", rows, "other entries lost", others)
 	}
 }
 
@@ -143,9 +143,6 @@ func (r *recorder) write(ctx context.Context, a Action) bool {
 		}
 	case Recover:
 		return r.recover(ctx, a)
-	case Note:
-		r.log.Info(a.Detail, "event", a.Kind)
-		r.store.Event(a.Kind, "linectl", a.Detail)
 	case finished:
 		close(a.done)
 	}
@@ -168,8 +165,10 @@ func (r *recorder) insert(ctx context.Context, a Insert) bool {
 	stored := again(ctx, func() (err error) {
 		id, err = r.store.Insert(ctx, a.Record)
 		return err
-	}, func(err error) {
-		r.log.Error("row not stored; trying again", "sequence", a.Record.Trigger.Sequence, "error", err)
+	}, func(err error, loud bool) {
+		if loud {
+			r.log.Error("row not stored; trying again", "sequence", a.Record.Trigger.Sequence, "error", err)
+		}
 		r.post(Stored{At: at(), Cycle: a.Cycle, Took: time.Since(begun), Err: err})
 	})
 	if !stored {
@@ -192,24 +191,36 @@ func (r *recorder) recover(ctx context.Context, a Recover) bool {
 			r.post(Recovered{At: at(), Session: a.Session})
 		}
 		return err
-	}, func(err error) {
-		r.log.Error("the PLC's last result could not be compared with the record; trying again", "error", err)
+	}, func(err error, loud bool) {
+		if loud {
+			r.log.Error("the PLC's last result could not be compared with the record; trying again", "error", err)
+		}
 		r.post(Recovered{At: at(), Session: a.Session, Err: err})
 	})
 }
 
-// again tries until try succeeds, or ctx ends, which is false, and reports every failure.
-func again(ctx context.Context, try func() error, failed func(error)) bool {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+// The pauses between two tries. The station is not ready until the last row that waits is durable, so the longest is
+// what a disk that is back may cost.
+const (
+	firstPause   = 100 * time.Millisecond
+	longestPause = time.Second
+)
+
+// again tries until try succeeds, or ctx ends, which is false, and reports every failure; loud is the first and then
+// one in about half a minute.
+func again(ctx context.Context, try func() error, failed func(err error, loud bool)) bool {
+	wait := firstPause
+	for tries := 0; ; tries++ {
 		err := try()
 		if err == nil {
 			return true
 		}
-		failed(err)
+		failed(err, tries%30 == 0)
 		select {
 		case <-ctx.Done():
 			return false
 		case <-time.After(wait):
 		}
+		wait = min(2*wait, longestPause)
 	}
 }

@@ -37,13 +37,14 @@ const (
 )
 
 // Runner carries out what Step decides: one goroutine turns the state, one speaks to the PLC, one
-// writes the record, and one inspects. None of them waits for another.
+// writes the record, one the log book, and one inspects. None of them waits for another.
 type Runner struct {
 	deps     Deps
 	config   Config
 	events   *queue[happening]
 	speaker  *speaker
 	recorder *recorder
+	logbook  *logbook
 	giveUp   func(error)     // ends Run
 	grabs    context.Context // ends when no more frames are wanted
 
@@ -67,6 +68,7 @@ func NewRunner(config Config, deps Deps) *Runner {
 	r := &Runner{deps: deps, config: config, events: newQueue[happening]()}
 	r.speaker = newSpeaker(deps.PLC, r.post)
 	r.recorder = newRecorder(deps.Store, config.Name, deps.Log, r.post)
+	r.logbook = newLogbook(deps.Store, deps.Log)
 	return r
 }
 
@@ -111,7 +113,7 @@ func (r *Runner) Withdrawn() { r.post(Withdrawn{at()}) }
 func (r *Runner) Stale(stale bool) { r.post(Stale{at(), stale}) }
 
 // Note is called by the link for what people should find in the record later.
-func (r *Runner) Note(kind, detail string) { r.recorder.put(Note{kind, detail}) }
+func (r *Runner) Note(kind, detail string) { r.logbook.notes.put(Note{kind, detail}) }
 
 // ErrHangs says that an inspection did not return before the line ended: camera and inspector are
 // still in use and must not be closed.
@@ -152,13 +154,14 @@ func (r *Runner) Run(ctx context.Context) error {
 	r.grabs, stopGrabs = context.WithCancel(working)
 	var workers sync.WaitGroup
 	workers.Go(func() { r.speaker.run(working) })
-	go r.watch(working, "store", part.NotStored, r.deps.Store.Healthy)
+	go r.watch(working, theStore, part.NotStored, r.deps.Store.Healthy)
 	if camera, ok := r.deps.Camera.(interface{ Healthy() error }); ok {
 		go r.watch(working, "camera", part.NoFrame, camera.Healthy)
 	}
 	recording, endRecording := context.WithCancel(context.WithoutCancel(ctx))
 	var record sync.WaitGroup
 	record.Go(func() { r.recorder.run(recording) })
+	record.Go(func() { r.logbook.run(recording) })
 
 	hangs := r.turn(ctx, state, stopGrabs)
 	r.speaker.finish(stopGrace) // a write that is cut off leaves the PLC's outputs as nobody knows
@@ -227,6 +230,8 @@ func (r *Runner) carryOut(a Action, session context.Context) {
 		r.speaker.say(a, session)
 	case Report:
 		r.speaker.report(a.Status, session)
+	case Note:
+		r.logbook.notes.put(a)
 	case GiveUp:
 		r.giveUp(a.Err)
 	case Alive:

@@ -32,7 +32,9 @@ type station struct {
 	rows    int64
 	kept    []int64 // of which a picture was handed over
 	lost    []int64
-	ends    error // with which Run ends
+	events  []string
+	log     *slog.Logger // discards where it is nil
+	ends    error        // with which Run ends
 	ended   time.Time
 }
 
@@ -87,8 +89,32 @@ func (s *station) Recover(context.Context, string, part.Told, part.Count) (bool,
 func (s *station) Last(context.Context, string) (part.Count, error) {
 	return part.Count{}, nil
 }
-func (s *station) Event(string, string, string) {}
-func (s *station) Healthy() error               { return nil }
+func (s *station) Event(kind, _, detail string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events = append(s.events, fmt.Sprintf("%s %s %s", time.Since(s.begun), kind, detail))
+}
+func (s *station) Healthy() error { return nil }
+
+// journal keeps what is logged.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(line []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(line)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+func (j *journal) logger() *slog.Logger { return slog.New(slog.NewTextHandler(j, nil)) }
 
 // running runs test against a connected line, ends the line and returns the diary.
 func running(t *testing.T, s *station, test func(r *Runner)) []string {
@@ -106,9 +132,12 @@ func running(t *testing.T, s *station, test func(r *Runner)) []string {
 		if s.answer == nil {
 			s.answer = func(context.Context) error { time.Sleep(3 * time.Millisecond); return nil }
 		}
+		if s.log == nil {
+			s.log = slog.New(slog.DiscardHandler)
+		}
 		config := DefaultConfig()
 		config.Cycle, config.WriteMargin = setting.Duration(cmp.Or(s.cycle, testCycle)), setting.Duration(testMargin)
-		r := NewRunner(config, Deps{PLC: s, Camera: s, Inspector: s, Store: s, Log: slog.New(slog.DiscardHandler)})
+		r := NewRunner(config, Deps{PLC: s, Camera: s, Inspector: s, Store: s, Log: s.log})
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- r.Run(ctx) }()
@@ -273,6 +302,101 @@ func TestRunnerFullDisk(t *testing.T) {
 		"120ms delivery 2 reject not-stored written")
 }
 
+// TestRunnerDiskOutage: a disk that refuses rows and says that it is well again leaves the station not ready until the
+// rows that wait are durable, which is soon; a part that comes before is told why.
+func TestRunnerDiskOutage(t *testing.T) {
+	var full atomic.Bool
+	full.Store(true)
+	s := &station{insert: func() error {
+		if full.Load() {
+			return errors.New("disk full")
+		}
+		return nil
+	}}
+	diary := running(t, s, func(r *Runner) {
+		for n := range uint32(3) {
+			bring(r, 7+n)
+			time.Sleep(time.Minute)
+			r.Withdrawn()
+			time.Sleep(time.Millisecond)
+		}
+		full.Store(false)
+		time.Sleep(longestPause + healthEvery)
+		bring(r, 10)
+		time.Sleep(50 * time.Millisecond)
+	})
+	var told []string
+	for _, line := range diary {
+		if _, answer, ok := strings.Cut(line, "answer "); ok {
+			told = append(told, answer)
+		}
+	}
+	wantDiary(t, told, "7 reject not-stored", "8 reject not-stored", "9 reject not-stored", "10 pass ")
+}
+
+// TestRunnerTellsWhatIsOwed: a result that waited behind a write that hung until the session ended is told in the next
+// one as lost with the link, if its part still waits.
+func TestRunnerTellsWhatIsOwed(t *testing.T) {
+	var hang atomic.Bool
+	hang.Store(true)
+	s := &station{answer: func(ctx context.Context) error {
+		if hang.Load() {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	}}
+	diary := running(t, s, func(r *Runner) {
+		bring(r, 7)
+		time.Sleep(30 * time.Millisecond)
+		bring(r, 8)
+		time.Sleep(5 * time.Millisecond)
+		hang.Store(false)
+		r.Disconnected(errors.New("reset by peer"))
+		time.Sleep(50 * time.Millisecond)
+		r.Connected(part.Snapshot{Trigger: part.Trigger{Sequence: part.Sequence{Value: 8, Bits: 16}}, Present: true})
+		time.Sleep(5 * time.Millisecond)
+	})
+	wantDiary(t, diary, "22ms row 7 pass ", "32ms row 8 reject busy",
+		"35ms answer 7 failed: context canceled",
+		"35ms delivery 1 pass  failed", "35ms delivery 2 reject busy skipped",
+		"85ms answer 8 reject link-lost", "85ms delivery 2 reject link-lost written")
+}
+
+// TestLogbook: the level in the log is that of the matter, and neither log nor record waits for rows that the disk refuses.
+func TestLogbook(t *testing.T) {
+	for _, test := range []struct{ kind, level string }{
+		{"fault", "ERROR"}, {"fault-over", "INFO"}, {"link-lost", "WARN"}, {"ack-timeout", "WARN"}, {"counter-restarted", "WARN"},
+		{"late-failure", "WARN"}, {"plc-link", "INFO"},
+	} {
+		var log journal
+		s := &station{insert: func() error { return errors.New("disk full") }, log: log.logger()}
+		running(t, s, func(r *Runner) {
+			bring(r, 7)
+			time.Sleep(time.Minute)
+			r.Note(test.kind, "what happened")
+			time.Sleep(time.Millisecond)
+			if want := fmt.Sprintf(" level=%s msg=\"what happened\" event=%s\n", test.level, test.kind); !strings.HasSuffix(log.String(), want) {
+				t.Errorf("the log says\n%s\nwant last%s", log.String(), want)
+			}
+		})
+		if want := fmt.Sprintf("1m0s %s what happened", test.kind); !slices.Contains(s.events, want) {
+			t.Errorf("the record is told %q, want %q among it", s.events, want)
+		}
+	}
+}
+
+// TestRecorderSaysItSeldom: a row that the disk refuses is tried every second, and the log says so twice a minute.
+func TestRecorderSaysItSeldom(t *testing.T) {
+	var tries int
+	var log journal
+	s := &station{insert: func() error { tries++; return errors.New("disk full") }, log: log.logger()}
+	running(t, s, func(r *Runner) { bring(r, 7); time.Sleep(time.Minute) })
+	if said := strings.Count(log.String(), "row not stored"); tries < 60 || said < 2 || said > 3 {
+		t.Errorf("%d tries, %d lines in the log", tries, said)
+	}
+}
+
 // TestRunnerSlowDisk: rejects wait for no row, and so their frames pile up where the disk is slow. Those for which there
 // is no memory are lost by name, no row is.
 func TestRunnerSlowDisk(t *testing.T) {
@@ -313,7 +437,7 @@ func TestRecorderTellsWhatAStopLeaves(t *testing.T) {
 		r.put(Insert{Cycle: 3})
 		stop()
 		<-ended
-		if !strings.Contains(log.String(), `"rows lost"=4 "deliveries and events lost"=3`) {
+		if !strings.Contains(log.String(), `"rows lost"=4 "other entries lost"=3`) {
 			t.Errorf("the log says\n%s", log.String())
 		}
 	})

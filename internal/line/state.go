@@ -70,13 +70,15 @@ type State struct {
 	baseline bool          // last is where the count began, and no part of it has been seen
 	count    int           // number of the newest cycle
 	cycle    cycle         // the newest one
-	owed     bool          // the newest trigger has a row, but nobody began to tell the PLC: the link was lost
+	owed     bool          // the newest trigger has its row or will, but nobody began to tell the PLC, and it did not give up
 	raised   bool          // an answer was sent after the last clear: result_valid may be TRUE
 
 	working int       // cycle whose inspection runs, 0 if none: it may outlive its cycle
 	since   time.Time // when it began
 	stage   string    // which stage it is in
 	failed  int       // inspections that failed by themselves, one after the other
+
+	unstored int // rows that are not durable yet
 
 	beat           uint16
 	missed         uint32

@@ -91,7 +91,7 @@ func (m *machine) connected(e Connected) {
 	distance := m.distance(t.Sequence)
 	switch {
 	case e.Snapshot.Present && distance == 0 && !m.baseline:
-		if m.owed {
+		if m.owed && m.cycle.trigger.Sequence == t.Sequence { // the PLC's echo may tell of a part that this process never saw
 			m.tell(part.Reject, part.LinkLost, "the link returned while the part waited")
 		}
 	case e.Snapshot.Present:
@@ -123,7 +123,8 @@ func (m *machine) begins(s part.Snapshot) part.Count {
 }
 
 // disconnected ends a session. An undecided part is a reject that nobody can be told of; silence is
-// reject at the PLC too. Should the link return while the part still waits, it is told then.
+// reject at the PLC too. Should the link return while the part still waits, it is told then. So is one whose
+// result was decided and not sent: the answer's own end says so, before this event or after it.
 func (m *machine) disconnected(e Disconnected) {
 	if !m.link {
 		return
@@ -133,7 +134,7 @@ func (m *machine) disconnected(e Disconnected) {
 		detail = e.Err.Error()
 	}
 	m.do(Note{"link-lost", detail})
-	m.owed = m.abandon(part.LinkLost, detail)
+	m.owed = m.abandon(part.LinkLost, detail) || m.owed
 	m.link, m.recovered, m.raised = false, false, false
 	m.cycle.phase = idle
 }
@@ -236,10 +237,8 @@ func (m *machine) unseen(last part.Sequence, parts uint32) {
 	record := m.record(part.Trigger{Sequence: last, SeenAt: m.now}, part.Reject, part.MissedTrigger,
 		fmt.Sprintf("%d parts up to sequence %s went by unseen", parts, last))
 	record.Missed = parts
-	m.do(
-		Insert{Cycle: m.count, Record: record},
-		Deliver{m.count, part.Delivery{Verdict: part.Reject, Reason: part.MissedTrigger, Outcome: part.Skipped}},
-	)
+	m.insert(Insert{Cycle: m.count, Record: record})
+	m.do(Deliver{m.count, part.Delivery{Verdict: part.Reject, Reason: part.MissedTrigger, Outcome: part.Skipped}})
 }
 
 // withdraw handles the fall of part_present: the acknowledgement of a result, or a PLC that gave up.
@@ -292,21 +291,30 @@ func (m *machine) lateIn(stage string) string {
 		float64(m.now.Sub(m.cycle.trigger.SeenAt).Microseconds())/1000, m.settings.Cycle)
 }
 
+// theStore is the source of the faults of the disk: those that it tells of, and rows that it refuses.
+const theStore = "store"
+
+// health hears whether something works. That of the disk is over only when no row waits any more: the row of the
+// next part would wait behind them, and the part would be too late.
 func (m *machine) health(e Health) {
-	reason := part.None
-	if e.Err != nil {
-		reason = e.Reason
+	if e.Source == theStore && e.Err == nil && m.unstored > 0 {
+		return // it is asked again within a second
 	}
-	faults, changed := m.withFault(e.Source, reason)
+	m.setFault(e.Source, e.Reason, e.Err)
+}
+
+// setFault sets the fault of one source, or ends it where err is nil. What changes is told to people and to the PLC.
+func (m *machine) setFault(source string, reason part.Reason, err error) {
+	note := Note{"fault", fmt.Sprintf("%s: %v", source, err)}
+	if err == nil {
+		reason, note = part.None, Note{"fault-over", source}
+	}
+	faults, changed := m.withFault(source, reason)
 	if !changed {
 		return
 	}
 	m.faults = faults
-	if e.Err != nil {
-		m.do(Note{"fault", fmt.Sprintf("%s: %v", e.Source, e.Err)})
-	} else {
-		m.do(Note{"fault-over", e.Source})
-	}
+	m.do(note)
 	m.report()
 }
 

@@ -3,6 +3,7 @@ package line
 import (
 	"errors"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -100,6 +101,54 @@ func TestReasons(t *testing.T) {
 		{"PLC withdraws", Auto, func(w *world) { w.part(); w.step(Withdrawn{w.at()}) }, part.Overrun, part.None, "the PLC withdrew the part before its verdict"},
 		{"link lost", Auto, func(w *world) { w.part(); w.disconnect() }, part.LinkLost, part.None, "cable cut"},
 		{"link lost and back while the part waits", Auto, func(w *world) { w.part(); w.disconnect(); w.connect() }, part.LinkLost, part.LinkLost, "cable cut"},
+		{"link lost before the result went out, and back while the part waits", Auto, func(w *world) {
+			w.part()
+			w.inspected(3)
+			w.disconnect()
+			w.connect()
+		}, part.Anomaly, part.LinkLost, ""},
+		{"the same, and who writes heard of it first", Auto, func(w *world) {
+			w.part()
+			w.inspected(3)
+			w.unsent()
+			w.disconnect()
+			w.connect()
+		}, part.Anomaly, part.LinkLost, ""},
+		{"a pass that was not sent", Auto, func(w *world) {
+			w.part()
+			w.inspected(0)
+			w.store(true)
+			w.disconnect()
+			w.connect()
+		}, part.None, part.LinkLost, ""},
+		{"told of the loss, which was lost as well", Auto, func(w *world) {
+			w.part()
+			w.disconnect()
+			w.connect()
+			w.disconnect()
+			w.connect()
+		}, part.LinkLost, part.LinkLost, "cable cut"},
+		{"link lost while the result went out", Auto, func(w *world) { w.part(); w.inspected(3); w.speak(false); w.connect() }, part.Anomaly, part.None, ""},
+		{"link lost after the result was told", Auto, func(w *world) { w.part(); w.inspected(3); w.speak(true); w.disconnect(); w.connect() }, part.Anomaly, part.None, ""},
+		{"link lost before the result went out, after the PLC gave up", Auto, func(w *world) {
+			w.part()
+			w.inspected(3)
+			w.step(Withdrawn{w.at()})
+			w.disconnect()
+			w.connect()
+		}, part.Anomaly, part.None, ""},
+		{"link lost after the result was told, that of the part before was not sent", Auto, func(w *world) {
+			w.part()
+			w.inspected(3)
+			_, before := w.last()
+			w.speech = nil
+			w.part()
+			w.speak(true) // takes the result before back
+			w.speak(true)
+			w.disconnect()
+			w.step(Answered{At: w.at(), Answer: before, Err: part.ErrNotSent})
+			w.connect()
+		}, part.Busy, part.None, ""},
 		{"part there at start", Auto, func(w *world) {
 			w.disconnect()
 			w.sequence, w.present = 42, true
@@ -278,6 +327,87 @@ func TestSessionBegins(t *testing.T) {
 				t.Errorf("inspected %v, want %v", inspected, test.inspected)
 			}
 		})
+	}
+}
+
+// TestOwedToNobodyElse: what is owed to one part is told to no other, though the PLC's echo names that one as told.
+func TestOwedToNobodyElse(t *testing.T) {
+	w := connected(t, Auto)
+	w.part()
+	w.inspected(3)
+	w.disconnect()
+	w.sequence, w.link = w.sequence+1, true
+	w.step(Connected{w.at(), part.Snapshot{Trigger: w.trigger(), Present: true, Told: part.Told{Sequence: w.seq()}}})
+	if _, answer := w.last(); answer.Cycle != 0 {
+		t.Errorf("at sequence %d the PLC is told a result of %s", w.sequence, answer.Result.Trigger.Sequence)
+	}
+}
+
+// TestDiskOutage: a row that the disk refuses is a fault, which people are told of once, and which lasts until no row
+// waits any more: the row of a good part would wait behind them for too long.
+func TestDiskOutage(t *testing.T) {
+	w := connected(t, Auto)
+	well := func() { w.step(Health{At: w.at(), Source: "store", Reason: part.NotStored}) }
+	faulty := func(when string) {
+		t.Helper()
+		if s := w.state.Status(); s.Ready || !s.Fault || s.FaultCode != part.NotStored {
+			t.Errorf("%s: %+v", when, s)
+		}
+	}
+	next := func() {
+		w.present = false
+		w.speak(true)
+		w.step(Withdrawn{w.at()})
+		w.speak(true)
+		w.part()
+	}
+	w.part()
+	w.inspected(0)
+	w.store(false)
+	faulty("a row is refused")
+	next()
+	if _, answer := w.last(); answer.Result.Reason != part.NotStored {
+		t.Errorf("the next part is told %q", answer.Result.Reason)
+	}
+	w.store(false)
+	well()
+	faulty("the disk is well, two rows wait")
+	w.store(true)
+	well()
+	faulty("the disk is well, a row waits")
+	w.store(true)
+	w.speak(true)
+	w.step(Withdrawn{w.at()})
+	w.speak(true)
+	well()
+	if s := w.state.Status(); !s.Ready || s.Fault {
+		t.Errorf("no row waits: %+v", s)
+	}
+	if want := []Note{{"fault", "store: disk full"}, {"fault-over", "store"}}; !slices.Equal(w.notes, want) {
+		t.Errorf("people are told %v, want %v", w.notes, want)
+	}
+}
+
+// TestFaultIsReported: the PLC hears of a refused row at once, and after the verdict that waits for it.
+func TestFaultIsReported(t *testing.T) {
+	w := connected(t, Auto)
+	w.part()
+	w.inspected(0)
+	_, actions := Step(w.state, Stored{At: w.at(), Cycle: w.state.count, Err: errors.New("disk full")})
+	var told []Action
+	for _, a := range actions {
+		switch a.(type) {
+		case Answer, Report:
+			told = append(told, a)
+		}
+	}
+	if len(told) != 2 {
+		t.Fatalf("the PLC is told %v, want a result and a report", told)
+	}
+	answer, first := told[0].(Answer)
+	report, second := told[1].(Report)
+	if !first || answer.Result.Reason != part.NotStored || !second || !report.Status.Fault {
+		t.Errorf("the PLC is told %v", told)
 	}
 }
 

@@ -43,6 +43,9 @@ type world struct {
 	timers      []StartTimer
 	recovers    []recovery
 	gaveUp      int
+	refused     bool   // the disk refused a row, and not every row that waits is durable yet
+	shown       uint32 // newest counter value that this process was told of; 0 for none
+	notes       []Note
 }
 
 // recovery is a self-read-back that waits for the rows before it.
@@ -118,6 +121,11 @@ func (w *world) take(a Action) {
 		if a.Status.Ready && (len(w.inspections) > 0 || !w.link) {
 			w.t.Fatalf("ready is reported while an inspection runs or without a link")
 		}
+		if a.Status.Ready && w.refused {
+			w.t.Fatalf("ready is reported while %d rows wait for a disk that refused one", len(w.inserts))
+		}
+	case Note:
+		w.notes = append(w.notes, a)
 	case Deliver:
 		if _, ok := w.inserted[a.Cycle]; !ok {
 			w.t.Fatalf("a delivery without a row, cycle %d", a.Cycle)
@@ -245,6 +253,11 @@ func (w *world) disconnect() {
 	}
 	w.link = false
 	w.step(Disconnected{w.at(), errors.New("cable cut")})
+	w.unsent()
+}
+
+// unsent lets the line know that what waits to be written was not.
+func (w *world) unsent() {
 	speech := w.speech
 	w.speech = nil
 	for _, a := range speech {
@@ -268,6 +281,9 @@ func (w *world) connect() {
 	}
 	w.step(Connected{w.at(), part.Snapshot{Trigger: w.trigger(), Present: w.present,
 		Told: part.Told{Sequence: part.Sequence{Value: w.echo, Bits: 32}, Valid: valid}}})
+	if _, answer := w.last(); w.present && w.shown == w.sequence && len(w.tried[w.sequence]) == 0 && answer.Result.Trigger.Sequence.Value != w.sequence {
+		w.t.Fatalf("sequence %d waits, nobody began to tell the PLC its verdict, and nobody does now", w.sequence)
+	}
 }
 
 // recover is the store's part of the self-read-back, in its turn among the rows: a result that the PLC
@@ -299,6 +315,7 @@ func (w *world) crash() {
 		}
 	}
 	w.link, w.inserts, w.speech, w.inspections, w.timers, w.recovers = false, nil, nil, nil, nil, nil
+	w.refused, w.shown = false, 0
 	w.deliveries, w.inserted, w.durable, w.proven = map[int]int{}, map[int]part.Record{}, map[int]bool{}, map[int]bool{}
 	w.state = NewState(testSettings(w.mode), w.count)
 	w.state.settings.NoJournal = w.mute
@@ -346,10 +363,12 @@ func (w *world) store(works bool) {
 	}
 	a := w.inserts[0]
 	if !works {
+		w.refused = true
 		w.step(Stored{At: w.at(), Cycle: a.Cycle, Err: errors.New("disk full")})
 		return // the runner tries the same row again
 	}
 	w.inserts = w.inserts[1:]
+	w.refused = w.refused && len(w.inserts) > 0
 	for i := range w.recovers {
 		w.recovers[i].behind--
 	}
@@ -374,6 +393,7 @@ func (w *world) play(op, arg byte) {
 			if arg%32 == 31 {
 				t.Recipe = "other"
 			}
+			w.shown = w.sequence
 			w.step(Triggered{w.at(), t})
 		}
 	case 2: // the same trigger seen twice
@@ -398,6 +418,9 @@ func (w *world) play(op, arg byte) {
 		w.speak(arg < 230)
 	case 13:
 		if arg < 40 {
+			if arg%2 == 1 {
+				w.unsent() // who writes may hear of the loss first
+			}
 			w.disconnect()
 		}
 	case 14:
