@@ -5,6 +5,7 @@
 #   tools/backbone/make.sh check      a short form of it all that proves that the pipeline works (under a minute)
 #   tools/backbone/make.sh judge …    AUROC of networks under plain PatchCore
 #   tools/backbone/make.sh scores …   AUROC of other scores than the greatest patch distance, for one network
+#   tools/backbone/make.sh latency …  how long networks take, --avx2 as on a processor without AVX-512
 #   tools/backbone/make.sh install    what requirements.txt lists, and nothing else
 #
 # FLAGS: see `make.sh --help`. LINECTL_PYTHON names a Python that has what requirements.txt lists: nothing is installed then.
@@ -38,6 +39,7 @@ case "${1:-}" in
 install) ;;
 check) exec "$python" -W ignore "$here/check.py" ;;
 judge) shift && exec "$python" -W ignore "$here/evaluate.py" "$@" ;;
+latency) shift && exec "$python" -W ignore "$here/latency.py" "$@" ;;
 scores) shift && exec "$python" -W ignore "$here/scores.py" "$@" ;;
 *) exec "$python" -W ignore "$here/make.py" "$@" ;;
 esac

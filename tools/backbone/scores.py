@@ -19,6 +19,7 @@ import evaluate
 CANDIDATES = 20_000
 FOLDS = 3
 UNIT = 0.2  # of the mean size of all features, in which an appearance takes them
+SHRINKAGE = 0.5  # of the covariance of the appearance
 
 
 @dataclass
@@ -121,9 +122,9 @@ def by_place(prior):
     return score
 
 
-def unlikeness(learn, test):
+def unlikeness(learn, test, shrinkage):
     """Logarithms of one and the distances of test from the Gaussian of learn, both [pictures, features]: each feature nearly its logarithm,
-    divided by its spread, the covariance shrunk (Ledoit and Wolf, 2004)."""
+    divided by its spread, the covariance shrunk by so much at least, or by what few pictures ask for (Ledoit and Wolf, 2004)."""
     unit = UNIT * learn.abs().mean()
     learn, test = torch.asinh(learn / unit), torch.asinh(test / unit)
     spread = learn.std(0, correction=0)
@@ -132,26 +133,26 @@ def unlikeness(learn, test):
     covariance, identity = x.T @ x / len(x), torch.eye(x.shape[1])
     level = covariance.trace() / len(identity)
     share = ((x**2).sum(1) ** 2).mean() - (covariance**2).sum()
-    share = (share / len(x) / ((covariance - level * identity) ** 2).sum()).clamp(1e-4, 1)
+    share = (share / len(x) / ((covariance - level * identity) ** 2).sum()).clamp(max(1e-4, shrinkage), 1)
     root = torch.linalg.cholesky(share * level * identity + (1 - share) * covariance)
     return torch.log1p(torch.linalg.solve_triangular(root, y.T, upper=False).norm(dim=0))
 
 
-def appearance(draw):
+def appearance(draw, shrinkage=SHRINKAGE):
     """How far the pictures' mean patches lie from those of good ones; of the pictures to test, and of good ones held out."""
     learn, test = (torch.stack([p.mean(0) for p in part]) for part in (draw.learn, draw.test))
     held = torch.empty(len(learn))
     for out, others in draw.folds:
-        held[out] = unlikeness(learn[others], learn[out])
-    return unlikeness(learn, test), held
+        held[out] = unlikeness(learn[others], learn[out], shrinkage)
+    return unlikeness(learn, test, shrinkage), held
 
 
-def with_appearance(share):
+def with_appearance(share, shrinkage=SHRINKAGE):
     """The greatest distance, and the appearance so weighted that among held-out good pictures it varies by such a share of what that does."""
 
     def score(draw):
         quartiles = lambda x: x.quantile(0.75) - x.quantile(0.25)
-        test, held = appearance(draw)
+        test, held = appearance(draw, shrinkage)
         weight = share * quartiles(draw.held.max(1).values) / quartiles(held)
         return (torch.tensor(greatest(draw)) + weight * test).tolist()
 
@@ -194,6 +195,9 @@ SCORES = {
     "greatest distance and appearance, 0.35": with_appearance(0.35),
     "greatest distance and appearance, 0.7": with_appearance(0.7),
     "greatest distance and appearance, 1": with_appearance(1),
+    "greatest distance and appearance, 0.7, shrunk as few pictures ask for": with_appearance(0.7, 0),
+    "greatest distance and appearance, 0.7, shrunk by 0.3": with_appearance(0.7, 0.3),
+    "greatest distance and appearance, 0.7, shrunk by 0.7": with_appearance(0.7, 0.7),
     "layers apart, summed": layers_apart,
     "features of length 1": lambda draw: greatest(draw.changed(lambda p: F.normalize(p, dim=1))),
     "square roots of features": lambda draw: greatest(draw.changed(lambda p: p.sign() * p.abs().sqrt())),
