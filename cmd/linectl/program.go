@@ -130,16 +130,11 @@ func strict(c *cobra.Command) {
 
 // load reads the config that -c names.
 func (p *program) load() (*config.Config, error) {
-	c, err := config.Load(p.configPath)
+	r, err := p.read()
 	if err != nil {
 		return nil, err
 	}
-	calendar, err := c.Store.Calendar()
-	if err != nil {
-		return nil, hint.New(hint.Usage, err, "correct time_zone and shifts in [store]")
-	}
-	p.zone = calendar.Zone
-	return &c, nil
+	return r.Config, nil
 }
 
 // rfc3339 is how an instant is written for other programs, in the plant's time.

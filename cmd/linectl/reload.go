@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"linectl/internal/camera"
 	"linectl/internal/config"
+	"linectl/internal/hint"
 	"linectl/internal/inspect"
 	"linectl/internal/opcua"
 	"linectl/internal/vision"
@@ -27,15 +27,16 @@ type reading struct {
 }
 
 func (p *program) read() (*reading, error) {
-	cfg, err := p.load()
+	cfg, document, err := config.Read(p.configPath)
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(p.configPath)
+	calendar, err := cfg.Store.Calendar()
 	if err != nil {
-		return nil, err
+		return nil, hint.New(hint.Usage, err, "correct time_zone and shifts in [store]")
 	}
-	return &reading{cfg, fmt.Sprintf("%s SHA-256 %x", p.configPath, sha256.Sum256(text))}, nil
+	p.zone = calendar.Zone
+	return &reading{&cfg, fmt.Sprintf("%s SHA-256 %x", p.configPath, sha256.Sum256(document))}, nil
 }
 
 // reload reads the config again and tries what can be tried while the old line still runs: a config with which

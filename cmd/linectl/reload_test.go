@@ -2,12 +2,16 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -92,6 +96,81 @@ func TestReloadRehearses(t *testing.T) {
 	if _, err := p.reload(old); err != nil {
 		t.Error(err)
 	}
+}
+
+// pipe puts a pipe in place of the config: who reads it waits for what is written.
+func pipe(t *testing.T, p *program) {
+	t.Helper()
+	if err := os.RemoveAll(p.configPath); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(p.configPath, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSumIsOfTheConfigThatRuns: a config that is exchanged while it is read is not taken for the one that was read.
+func TestSumIsOfTheConfigThatRuns(t *testing.T) {
+	p, first := reloading(t)
+	second := p.configPath + ".new"
+	if err := os.WriteFile(second, []byte(strings.ReplaceAll(first, "press 4", "press 5")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe(t, p)
+	wrote := make(chan error, 1)
+	go func() {
+		file, err := os.OpenFile(p.configPath, os.O_WRONLY, 0)
+		if err == nil {
+			_, err = file.WriteString(first)
+			err = errors.Join(err, os.Rename(second, p.configPath), file.Close())
+		}
+		wrote <- err
+	}()
+	r, err := p.read()
+	if err = errors.Join(err, <-wrote); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("%x", sha256.Sum256([]byte(first))); r.Line.Name != "press 4" || !strings.HasSuffix(r.sum, want) {
+		t.Errorf("of %s the record has %s; want %s", r.Line.Name, r.sum, want)
+	}
+}
+
+// TestStopDuringARehearsal: the end of the line is not held up by a reload that takes long.
+func TestStopDuringARehearsal(t *testing.T) {
+	p, good := reloading(t)
+	now := p.write(t, good)
+	quiet := slog.New(slog.DiscardHandler)
+	s, err := openStation(t.Context(), now.Config, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe(t, p) // nobody writes: the rehearsal does not end
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	hup := make(chan os.Signal)
+	ended := make(chan error, 1)
+	go func() {
+		next, err := p.serveUntilReload(ctx, s, now, hup, quiet)
+		if next != nil {
+			err = errors.Join(err, errors.New("there is a next config"))
+		}
+		ended <- err
+	}()
+	hup <- syscall.SIGHUP
+	stop()
+	select {
+	case err := <-ended:
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the line goes on")
+	}
+	file, err := os.OpenFile(p.configPath, os.O_WRONLY, 0) // lets the rehearsal go
+	if err != nil {
+		t.Fatal(err)
+	}
+	file.Close()
 }
 
 // TestChange: a config with which the line cannot be opened after all leaves the line with the old one, and

@@ -19,6 +19,7 @@ import (
 
 	"linectl/internal/camera"
 	"linectl/internal/config"
+	"linectl/internal/hint"
 	"linectl/internal/inspect"
 	"linectl/internal/inspect/recipe"
 	"linectl/internal/line"
@@ -34,8 +35,10 @@ func (p *program) runCommand() *cobra.Command {
 		Long: `Run is the daemon. It speaks systemd's protocol where systemd started it, and works without.
 
 SIGTERM and SIGINT end it: the part in view gets its verdict, the PLC's outputs are left safe, the
-record is completed. SIGHUP reads the config again: a good one takes effect between two parts; one with
-which no line can be opened changes nothing and is reported in the log.`,
+record is completed. SIGHUP reads the config again. One with which no line can be opened changes nothing
+and is reported in the log. With a good one the line is opened anew, with a new session with the PLC: a part
+in view is rejected as interrupted (41), one that comes meanwhile as present at the start (25). So reload
+between two parts.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return p.serve(c.Context()) },
 	}
@@ -81,24 +84,38 @@ func (p *program) serveUntilReload(ctx context.Context, station *station, now *r
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- station.run(running) }()
+	asked, tried := hup, make(chan attempt, 1)
 	for {
 		select {
 		case err := <-ended:
 			awake = keepAwake(log)
 			return nil, err
-		case <-hup:
+		case <-asked:
 			notify(log, daemon.SdNotifyReloading+fmt.Sprintf("\nMONOTONIC_USEC=%d", monotonic().Microseconds()))
-			next, err := p.reload(now)
-			if err != nil {
-				refuse(station, err, log)
+			asked = nil // the next one waits for the end of this one
+			// Loading a network can take minutes, in which the line may end. Then nobody waits for it: it closes what it has opened.
+			go func() {
+				next, err := p.reload(now)
+				tried <- attempt{next, err}
+			}()
+		case try := <-tried:
+			if try.err != nil {
+				refuse(station, try.err, log)
 				notify(log, daemon.SdNotifyReady)
+				asked = hup
 				continue
 			}
 			awake = keepAwake(log)
 			stop()
-			return next, <-ended
+			return try.next, <-ended
 		}
 	}
+}
+
+// attempt is how a reload has come out.
+type attempt struct {
+	next *reading
+	err  error
 }
 
 // station is a line with everything that it works with.
@@ -110,13 +127,14 @@ type station struct {
 	link      *opcua.Link
 	called    *vision.Station // in place of the link
 	status    *statusKeeper
+	log       *slog.Logger
 	hangs     bool // an inspection is still running: what it uses must stay open
 }
 
 // openStation opens all that the line needs. What cannot be opened now would not work later either,
 // but for the PLC: that one is waited for.
 func openStation(ctx context.Context, cfg *config.Config, log *slog.Logger) (s *station, err error) {
-	s = &station{}
+	s = &station{log: log}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -204,7 +222,9 @@ func (s *station) close() {
 	}
 	if s.store != nil {
 		s.store.Event("stop", "linectl", "")
-		s.store.Close()
+		if err := s.store.Close(); err != nil {
+			s.log.Error("not everything is in the record", "error", err, "hint", hint.Of(err))
+		}
 	}
 	if s.hangs {
 		return

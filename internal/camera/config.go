@@ -19,7 +19,7 @@ type Config struct {
 	Source string `toml:"source"`
 	// Timeout is how long one grab may take.
 	Timeout setting.Duration `toml:"timeout"`
-	// Latency is the longest time between the beginning of an exposure and the picture's arrival here; it decides whether a picture is newer than its trigger. 0 means two frame intervals for a live camera, and for a stream of compressed video three more and one for each processor, which its decoder may hold back; for drop that the arrival of the file counts.
+	// Latency is the longest time between the beginning of an exposure and the picture's arrival here; it decides whether a picture is newer than its trigger. 0 means two frame intervals for a live camera, and for a stream of compressed video three more and one for each processor, which its decoder may hold back; a GStreamer pipeline needs a measured one unless nothing in it can hold frames back; for drop that the arrival of the file counts.
 	Latency setting.Duration `toml:"latency"`
 	// Width and height to ask a V4L2 camera for; 0 leaves the choice to it.
 	Width  int `toml:"width"`
@@ -45,10 +45,18 @@ const (
 
 var streams = []string{"rtsp", "rtsps", "http", "https"}
 
+const examplePipeline = "aravissrc ! videoconvert ! appsink drop=true max-buffers=1"
+
 // split takes a source apart into its kind and what follows the colon.
 func (c Config) split() (kind, rest string) {
 	kind, rest, _ = strings.Cut(c.Source, ":")
 	return kind, rest
+}
+
+// queues tells whether frames that are not read wait on the way, however many there are.
+func (c Config) queues() bool {
+	kind, rest := c.split()
+	return slices.Contains(streams, kind) || kind == kindGStreamer && !givesNewest(rest)
 }
 
 // Check reports every mistake in the section.
@@ -74,7 +82,9 @@ func (c Config) Check() []setting.Problem {
 		}
 	case kind == kindGStreamer:
 		if !strings.Contains(rest, "appsink") {
-			wrong("source", "the pipeline must end in appsink; for example gstreamer:aravissrc ! videoconvert ! appsink drop=true max-buffers=1")
+			wrong("source", "the pipeline must end in appsink; for example gstreamer:%s", examplePipeline)
+		} else if element := holdsBack(redacted(rest)); element != "" && c.Latency == 0 {
+			wrong("latency", "0s is allowed where nothing in the pipeline can hold frames back, as in %s; of %q that is not known: measure the latency (docs/first-line.md) and set it", examplePipeline, element)
 		}
 	case slices.Contains(streams, kind):
 		if u, err := url.Parse(c.Source); err != nil || u.Host == "" {

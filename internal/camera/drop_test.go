@@ -449,11 +449,15 @@ func TestCheckFindsAllMistakes(t *testing.T) {
 		"no host":             {func(c *Config) { c.Source = "rtsp:///stream" }, `source: "rtsp:///stream" is not a URL with a host`},
 		"no sink":             {func(c *Config) { c.Source = "gstreamer:videotestsrc" }, "source: the pipeline must end in appsink; for example gstreamer:aravissrc ! videoconvert ! appsink drop=true max-buffers=1"},
 		"timeout":             {func(c *Config) { c.Timeout = 0 }, "timeout: 0s is out of range; allowed is more than 0s, up to 1m"},
-		"latency":             {func(c *Config) { c.Latency = -1 }, "latency: -1ns is out of range; allowed is 0s to 10s"},
-		"size":                {func(c *Config) { c.Width = 640 }, "width: width and height belong together; set both or none"},
-		"large":               {func(c *Config) { c.Width, c.Height = 1e6, 1 }, "width: 1000000 x 1 is out of range; allowed is 0 to 32768"},
-		"fps":                 {func(c *Config) { c.FPS = 1e6 }, "fps: 1e+06 is out of range; allowed is 0 to 1000"},
-		"delete":              {func(c *Config) { c.Source, c.DeleteTaken = "folder:/x", true }, "delete_taken: only pictures of a drop folder can be deleted; source is folder"},
+		"a jitter buffer": {func(c *Config) {
+			c.Source = "gstreamer:rtspsrc location=rtsp://u:pw@c ! rtph264depay ! avdec_h264 ! videoconvert ! appsink"
+		},
+			`latency: 0s is allowed where nothing in the pipeline can hold frames back, as in aravissrc ! videoconvert ! appsink drop=true max-buffers=1; of "rtspsrc" that is not known: measure the latency (docs/first-line.md) and set it`},
+		"latency": {func(c *Config) { c.Latency = -1 }, "latency: -1ns is out of range; allowed is 0s to 10s"},
+		"size":    {func(c *Config) { c.Width = 640 }, "width: width and height belong together; set both or none"},
+		"large":   {func(c *Config) { c.Width, c.Height = 1e6, 1 }, "width: 1000000 x 1 is out of range; allowed is 0 to 32768"},
+		"fps":     {func(c *Config) { c.FPS = 1e6 }, "fps: 1e+06 is out of range; allowed is 0 to 1000"},
+		"delete":  {func(c *Config) { c.Source, c.DeleteTaken = "folder:/x", true }, "delete_taken: only pictures of a drop folder can be deleted; source is folder"},
 	} {
 		t.Run(key, func(t *testing.T) {
 			bad := good

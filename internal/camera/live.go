@@ -29,7 +29,8 @@ import (
 // before that; see pace for what is done about frames that were held up on the way.
 //
 // The latency that nobody has set is what a camera that exposes, sends and is read at once may take, two frames, and of a stream
-// of compressed video besides what is held back on the way to us (heldBack).
+// of compressed video besides what is held back on the way to us (heldBack). What a GStreamer pipeline holds back only its owner can tell,
+// so Check wants a latency for one that may.
 type live struct {
 	config Config
 	log    *slog.Logger
@@ -38,8 +39,9 @@ type live struct {
 
 	mu      sync.Mutex
 	waiting []request
-	last    time.Time // when the newest frame came that counts
-	fault   error     // why there is none
+	turn    time.Duration // between two frames
+	last    time.Time     // when the newest frame came that counts
+	fault   error         // why there is none
 }
 
 // request is a grab that waits for a frame exposed at or after its instant.
@@ -58,7 +60,8 @@ const (
 	firstRetry   = 100 * time.Millisecond
 	longestRetry = 5 * time.Second
 	readTimeout  = 2 * time.Second // of a stream: longer without a frame means that it is gone
-	silence      = 3 * time.Second // without a frame that counts: the camera is not healthy
+	silence      = 3 * time.Second // without a frame that counts: the camera is not healthy,
+	silentTurns  = 3               // unless it is slower than that
 )
 
 func openLive(c Config, log *slog.Logger) source {
@@ -130,12 +133,13 @@ func (l *live) read(ctx context.Context) (frames int, err error) {
 	}
 	defer capture.Close()
 	interval := l.interval(capture)
+	l.mu.Lock()
+	l.turn = interval
+	l.mu.Unlock()
 	latency := l.config.Latency.Std()
-	kind, _ := l.config.split()
-	stream := slices.Contains(streams, kind)
 	if latency == 0 {
 		latency = 2 * interval
-		if stream && !ofJPEG(capture) {
+		if kind, _ := l.config.split(); slices.Contains(streams, kind) && !ofJPEG(capture) {
 			held, err := heldBack()
 			if err != nil {
 				return 0, err
@@ -145,7 +149,7 @@ func (l *live) read(ctx context.Context) (frames int, err error) {
 	}
 	mat := gocv.NewMat()
 	defer mat.Close()
-	pace := pace{interval: interval, latency: latency, queues: stream}
+	pace := pace{interval: interval, latency: latency, queues: l.config.queues()}
 	for ; ctx.Err() == nil; frames++ {
 		asked := time.Now()
 		if !capture.Read(&mat) || mat.Empty() {
@@ -349,7 +353,7 @@ func (l *live) healthy() error {
 	if l.fault != nil {
 		return hint.New(hint.Failure, fmt.Errorf("no frames: %w", l.fault), part.NoFrame.Hint())
 	}
-	if quiet := time.Since(l.last); quiet > silence {
+	if quiet := time.Since(l.last); quiet > max(silence, silentTurns*l.turn) {
 		return hint.New(hint.Failure, fmt.Errorf("no live frame for %s", quiet.Round(time.Second)), "if frames come faster than camera.fps says, set it right; else check the camera")
 	}
 	return nil

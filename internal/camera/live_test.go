@@ -385,6 +385,34 @@ func TestFramesAreNotOlderThanTheTrigger(t *testing.T) {
 	}
 }
 
+// TestSlowCameraIsHealthy: between two frames of a camera that is slower than the silence nothing is wrong.
+func TestSlowCameraIsHealthy(t *testing.T) {
+	c := streamConfig(newStream(t))
+	c.FPS = 0.5
+	l := openLive(c, slog.New(slog.DiscardHandler)).(*live)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		l.mu.Lock()
+		turn := l.turn
+		l.mu.Unlock()
+		if turn == 2*time.Second {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("a frame comes each %s", turn)
+		}
+	}
+	if err := l.close(); err != nil {
+		t.Fatal(err)
+	}
+	l.fault = nil
+	for quiet, healthy := range map[time.Duration]bool{5 * time.Second: true, 7 * time.Second: false} {
+		l.last = time.Now().Add(-quiet)
+		if err := l.healthy(); (err == nil) != healthy {
+			t.Errorf("after %s it says %v", quiet, err)
+		}
+	}
+}
+
 func TestDeviceThatIsNotThere(t *testing.T) {
 	c := DefaultConfig()
 	c.Name, c.Source = "top", "v4l2:/dev/video97"

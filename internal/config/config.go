@@ -109,17 +109,23 @@ func (c Config) Check() []setting.Problem {
 
 // Load reads and checks the file. All mistakes come in one error, a line for each.
 func Load(path string) (Config, error) {
-	document, err := os.ReadFile(path)
+	c, _, err := Read(path)
+	return c, err
+}
+
+// Read does so and gives what it has read as well: the file may be another one a moment later.
+func Read(path string) (c Config, document []byte, err error) {
+	document, err = os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return Config{}, hint.New(hint.Usage, fmt.Errorf("there is no config file %s", path),
+		return Config{}, nil, hint.New(hint.Usage, fmt.Errorf("there is no config file %s", path),
 			"name one with -c FILE, or start from configs/linectl.toml")
 	}
 	if err != nil {
-		return Config{}, hint.New(hint.Usage, fmt.Errorf("read the config: %w", err), "check the permissions of the file")
+		return Config{}, nil, hint.New(hint.Usage, fmt.Errorf("read the config: %w", err), "check the permissions of the file")
 	}
 	c, mistakes := Parse(document)
 	if len(mistakes) > 0 {
-		return Config{}, hint.New(hint.Usage, &Error{path, mistakes}, "every key is explained in configs/linectl.toml")
+		return Config{}, nil, hint.New(hint.Usage, &Error{path, mistakes}, "every key is explained in configs/linectl.toml")
 	}
-	return c, nil
+	return c, document, nil
 }

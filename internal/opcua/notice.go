@@ -77,13 +77,13 @@ func (n *Notices) Tell(text string) {
 }
 
 // Renew makes linectl's next certificate where the present one is about to run out, and tells what is to be done
-// with it.
+// with it. A link takes it with a new session, a server only when it is opened: its clients would lose theirs.
 func (n *Notices) Renew(folder string, present pki.Identity) {
 	switch next, err := pki.Next(folder, Name); {
 	case err != nil:
 		n.Tell("linectl's next certificate could not be made: " + err.Error())
 	case next != nil:
-		n.Tell(fmt.Sprintf("linectl's certificate runs out on %s: trust the next one on the PLC before, %s, SHA-256 %s; it is used from the day before on",
+		n.Tell(fmt.Sprintf("linectl's certificate runs out on %s: trust the next one on the PLC before, %s, SHA-256 %s; it is used from the day before on, by linectl's own server ([vision]) once it has been reloaded or restarted then",
 			present.Until.Format(time.DateOnly), next.File, pki.Fingerprint(next.Certificate)))
 	}
 }

@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 	if folder := os.Getenv(picturesFolderVariable); folder != "" {
 		keepPictures(folder)
 	}
+	if folder := os.Getenv(hungFolder); folder != "" {
+		workBesideAShareThatHangs(folder)
+	}
 	os.Exit(m.Run())
 }
 

@@ -131,19 +131,15 @@ func toOrphans(folder, name string) error {
 	}
 }
 
-// notePictures says in a record without parts that pictures are there already: it may be in the place of another,
-// whose evidence they are.
-func (s *Store) notePictures(ctx context.Context) error {
-	var empty bool
-	if err := s.db.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM inspection)`).Scan(&empty); err != nil || !empty {
-		return err
-	}
-	found, err := years(s.config.Pictures)
+// noteOthers says of a record without parts that pictures are there already: it may be in the place of another, whose
+// evidence they are.
+func (p *pictures) noteOthers() {
+	found, err := years(p.folder)
 	if err != nil || len(found) == 0 {
-		return nil // where the folder cannot be read, whoever keeps pictures says so
+		return // where the folder cannot be read, prepare says so
 	}
 	detail := fmt.Sprintf("%s is empty, and %s holds pictures of %s to %s: if a record was here, stop linectl and put it, or its newest backup, back",
-		s.config.Path, s.config.Pictures, found[0], found[len(found)-1])
-	s.log.Error("the record begins anew beside pictures of another one", "detail", detail)
-	return inLedger(ctx, s.db, func(tx *ledger) error { return insertEvent(tx, time.Now(), "record-begun", "linectl", detail) })
+		p.record, p.folder, found[0], found[len(found)-1])
+	p.log.Error("the record begins anew beside pictures of another one", "detail", detail)
+	p.note("record-begun", detail)
 }

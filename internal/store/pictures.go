@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"linectl/internal/hint"
@@ -32,6 +33,7 @@ const jpegQuality = 90
 // pictures writes picture files after the verdict: encoding takes longer than many a cycle. The file
 // comes first, then its row, so that a row never names a file that is not there.
 type pictures struct {
+	record  string
 	folder  string
 	keep    Keep
 	minFree setting.Bytes
@@ -40,7 +42,8 @@ type pictures struct {
 	log     *slog.Logger
 	dropped *losses
 	outage  *outage
-	ready   bool // the folder has been prepared; of run alone
+	ready   bool         // the folder has been prepared; of run alone
+	begun   atomic.Int64 // the id of the picture that was begun last
 
 	mu     sync.Mutex
 	closed bool
@@ -54,26 +57,24 @@ type picture struct {
 	verdict part.Verdict
 }
 
-// newPictures prepares the folder. Where that fails the line runs all the same: each picture that is lost is told,
-// and each is tried anew.
-func newPictures(c Config, rows *writer, log *slog.Logger) *pictures {
+// newPictures keeps pictures of a record that had no part yet, or had. The folder is looked at by run alone: it may be on a share that
+// does not answer, and neither a start nor the line may wait for that.
+func newPictures(c Config, empty bool, rows *writer, log *slog.Logger) *pictures {
 	p := &pictures{
-		folder: c.Pictures, keep: c.Keep, minFree: c.MinFree, lowest: c.lowest(), rows: rows, log: log,
+		record: c.Path, folder: c.Pictures, keep: c.Keep, minFree: c.MinFree, lowest: c.lowest(), rows: rows, log: log,
 		dropped: newLosses(log, "picture not kept"),
-		outage: &outage{quiet: time.Minute, note: func(kind, detail string) {
-			at := time.Now()
-			rows.put("event", func(tx *ledger) error { return insertEvent(tx, at, kind, "linectl", detail) })
-		}},
-		queue: make(chan picture, c.PictureQueue),
-		done:  make(chan struct{}),
+		queue:   make(chan picture, c.PictureQueue),
+		done:    make(chan struct{}),
 	}
-	if p.keep != KeepNone {
-		if err := p.prepare(); err != nil {
-			log.Error("no pictures can be kept; the line runs without them", "error", err, "hint", hint.Of(err))
-		}
-	}
-	go p.run()
+	p.outage = &outage{quiet: time.Minute, note: p.note}
+	go p.run(empty)
 	return p
+}
+
+// note adds a line to the log book.
+func (p *pictures) note(kind, detail string) {
+	at := time.Now()
+	p.rows.put("event", func(tx *ledger) error { return insertEvent(tx, at, kind, "linectl", detail) })
 }
 
 func (p *pictures) prepare() error {
@@ -135,9 +136,20 @@ func (p *pictures) drop(id int64, why error) {
 	p.outage.lose(id, why)
 }
 
-func (p *pictures) run() {
+// run prepares the folder and writes what comes. Where the folder cannot be prepared the line runs all the same: each picture that is
+// lost is told, and each is tried anew.
+func (p *pictures) run(empty bool) {
 	defer close(p.done)
+	if empty {
+		p.noteOthers()
+	}
+	if p.keep != KeepNone {
+		if err := p.prepare(); err != nil {
+			p.log.Error("no pictures can be kept; the line runs without them", "error", err, "hint", hint.Of(err))
+		}
+	}
 	for picture := range p.queue {
+		p.begun.Store(picture.id)
 		if err := p.write(picture); err != nil {
 			p.drop(picture.id, err)
 		} else {
@@ -146,13 +158,40 @@ func (p *pictures) run() {
 	}
 }
 
-func (p *pictures) close() {
+// close writes the pictures that wait, but waits for no folder that does not answer.
+func (p *pictures) close() error {
 	p.mu.Lock()
 	p.closed = true
 	close(p.queue)
 	p.mu.Unlock()
-	<-p.done
-	p.outage.end()
+	defer p.outage.end()
+	for {
+		begun := p.begun.Load()
+		select {
+		case <-p.done:
+			return nil
+		case <-time.After(hangLimit):
+		}
+		if p.begun.Load() == begun {
+			return p.giveUp(begun)
+		}
+	}
+}
+
+// giveUp loses the picture that is being written, if there is one, and all that wait behind it.
+func (p *pictures) giveUp(begun int64) error {
+	hangs := fmt.Errorf("the folder of pictures %s has not answered for %s", p.folder, hangLimit)
+	lost := 0
+	if begun != 0 {
+		p.drop(begun, hangs)
+		lost++
+	}
+	for picture := range p.queue {
+		p.drop(picture.id, hangs)
+		lost++
+	}
+	return hint.New(hint.Failure, fmt.Errorf("%w; %d pictures that were to be written are lost", hangs, lost),
+		"see to the share or the disk that store.pictures is on; the rows of the parts are in the record")
 }
 
 func (p *pictures) write(pic picture) error {

@@ -191,11 +191,13 @@ func TestBadFrameIsDroppedAndCounted(t *testing.T) {
 	s := newStore(t)
 	id := insert(t, s, rejected(1, part.Anomaly))
 	s.KeepPicture(id, part.Frame{Width: 10, Height: 10, Pixels: []byte{1}}, part.Reject)
-	s.pictures.close()
+	if err := s.pictures.close(); err != nil {
+		t.Fatal(err)
+	}
 	if pictures, _ := s.dropped(); pictures != 1 {
 		t.Errorf("%d were dropped, want 1", pictures)
 	}
-	s.pictures = newPictures(s.config, s.writer, s.log) // for Close
+	s.pictures = newPictures(s.config, false, s.writer, s.log) // for Close
 }
 
 func TestWhatACrashLeftIsRemoved(t *testing.T) {

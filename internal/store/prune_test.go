@@ -383,7 +383,12 @@ func TestAnotherRecordsPicturesStay(t *testing.T) {
 	}
 	c.PictureQueue = 50
 	s := openStore(t, c)
-	if log, err := s.Events(t.Context(), time.Time{}, time.Time{}, 1); err != nil || len(log) != 1 || log[0].Kind != "record-begun" || !strings.Contains(log[0].Detail, c.Pictures) {
+	var log []Event
+	waitFor(t, func() bool {
+		log, err = s.Events(t.Context(), time.Time{}, time.Time{}, 1)
+		return err != nil || len(log) > 0
+	})
+	if err != nil || len(log) != 1 || log[0].Kind != "record-begun" || !strings.Contains(log[0].Detail, c.Pictures) {
 		t.Errorf("the log book says %+v, %v", log, err)
 	}
 	for n := range uint32(41) {

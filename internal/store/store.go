@@ -27,6 +27,7 @@ type Store struct {
 	db       *sql.DB
 	lock     *os.File
 	seals    *sealer
+	empty    bool               // it had no part when it was opened, and is in no other's place
 	ending   context.CancelFunc // ends what runs beside the writer
 	beside   sync.WaitGroup
 	writer   *writer
@@ -43,7 +44,7 @@ func Open(ctx context.Context, config Config, log *slog.Logger) (*Store, error) 
 		return nil, explain(config.Path, fmt.Errorf("open the record %s: %w", config.Path, err))
 	}
 	s.writer = newWriter(s.db, s.seals, config.Queue, log)
-	s.pictures = newPictures(config, s.writer, log)
+	s.pictures = newPictures(config, s.empty, s.writer, log)
 	ctx, s.ending = context.WithCancel(context.WithoutCancel(ctx))
 	s.beside.Go(func() { s.retain(ctx) })
 	s.beside.Go(func() { s.fillThumbnails(ctx) })
@@ -63,7 +64,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return s.notePictures(ctx)
+	return s.db.QueryRowContext(ctx, `SELECT NOT EXISTS (SELECT 1 FROM inspection)`).Scan(&s.empty)
 }
 
 // openRecord opens what open has locked.
@@ -160,11 +161,20 @@ func (s *Store) LosePicture(id int64, verdict part.Verdict, why error) {
 }
 
 // Close writes everything that waits, then closes the record. It returns an error where something
-// could not be written.
+// could not be written. It does not wait for a folder of pictures that does not answer: the rows matter more.
 func (s *Store) Close() error {
 	s.ending()
-	s.beside.Wait()
-	s.pictures.close()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.beside.Wait()
+	}()
+	select {
+	case <-ended:
+	case <-time.After(hangLimit):
+		s.log.Warn("retention has not ended: the folder of pictures does not answer; the record is closed without waiting for it", "folder", s.config.Pictures)
+	}
+	lost := s.pictures.close()
 	err := s.writer.close()
 	if err == nil {
 		_, err = s.db.Exec(`DELETE FROM meta WHERE key = 'in_use'`)
@@ -175,7 +185,7 @@ func (s *Store) Close() error {
 	if err != nil {
 		err = explain(s.config.Path, fmt.Errorf("close the record %s: %w", s.config.Path, err))
 	}
-	return errors.Join(err, s.release())
+	return errors.Join(err, lost, s.release())
 }
 
 // closeRecord closes what openRecord has opened, also where it did not get to its end.

@@ -120,7 +120,9 @@ func TestRowsAreNeverChanged(t *testing.T) {
 	s.Late(late, *good(2).Finding)
 	s.Event("start", "linectl", "")
 	s.KeepPicture(late, frame(4, 4, 1), part.Reject)
-	s.pictures.close()
+	if err := s.pictures.close(); err != nil {
+		t.Fatal(err)
+	}
 	s.settle(t)
 	for _, table := range []string{"inspection", "heatmap", "frame", "delivery", "late", "event", "recipe", "link"} {
 		if rows(t, s, table) == 0 {
@@ -136,7 +138,7 @@ func TestRowsAreNeverChanged(t *testing.T) {
 			}
 		}
 	}
-	s.pictures = newPictures(s.config, s.writer, s.log) // for Close
+	s.pictures = newPictures(s.config, false, s.writer, s.log) // for Close
 }
 
 func TestInsertRefusesWhatContradictsItself(t *testing.T) {

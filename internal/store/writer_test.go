@@ -184,11 +184,13 @@ func TestTooLittleSpaceIsNotHealthy(t *testing.T) {
 	}
 	id := insert(t, s, rejected(1, part.Anomaly)) // rows go on
 	s.KeepPicture(id, frame(4, 4, 1), part.Reject)
-	s.pictures.close()
+	if err := s.pictures.close(); err != nil {
+		t.Fatal(err)
+	}
 	if pictures, _ := s.dropped(); pictures != 1 {
 		t.Errorf("%d pictures were dropped, want 1", pictures)
 	}
-	s.pictures = newPictures(s.config, s.writer, s.log) // for Close
+	s.pictures = newPictures(s.config, false, s.writer, s.log) // for Close
 }
 
 func TestReadersBesideTheWriter(t *testing.T) {

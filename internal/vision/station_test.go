@@ -1,6 +1,7 @@
 package vision
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -329,6 +330,7 @@ func TestCertificatesAreLookedAfter(t *testing.T) {
 	for _, want := range []string{
 		`the certificate of the client "CN=soon" runs out on `, "name its file in vision.clients",
 		`the certificate of the client "CN=gone" ran out on `, "linectl's certificate runs out on ", "linectl-next.der",
+		"by linectl's own server ([vision]) once it has been reloaded",
 	} {
 		if !strings.Contains(told, want) {
 			t.Errorf("nobody was told: %s", want)
@@ -336,6 +338,15 @@ func TestCertificatesAreLookedAfter(t *testing.T) {
 	}
 	if len(line.notes) != 3 {
 		t.Errorf("told: %s", told)
+	}
+	next, err := pki.Next(folder, linectl.Name)
+	if err != nil || next == nil {
+		t.Fatalf("%v, %v", next, err)
+	}
+	issued(t, folder, linectl.Name, time.Hour) // the last day
+	anew, err := New(cfg, folder, counting(0), time.Second, "", line, slog.New(slog.DiscardHandler))
+	if err != nil || !bytes.Equal(anew.identity.Certificate, next.Certificate) {
+		t.Errorf("a server that is opened then does not use the next certificate: %v", err)
 	}
 
 	if err := os.Mkdir(filepath.Join(folder, "revoked"), 0o750); err != nil {
