@@ -54,7 +54,7 @@ def crops(images, masks, side, count):
     x = F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
     m = F.grid_sample(m, grid, mode="nearest", padding_mode="reflection", align_corners=False)[:, 0].long()
     # Dyes: the renderings are pale, and a network that never saw a vivid colour may answer one with features forty times as long.
-    dye = rand(count, 3, 1, 1)
+    dye = rand(count, 3, 1, 1) ** 2  # most of them vivid
     x = torch.where((rand(count) < 0.4).view(-1, 1, 1, 1), (x + 0.3 * rand(count, 1, 1, 1)).clamp(max=1) * dye / dye.amax(1, keepdim=True), x)
     # Two surfaces in one picture, along a wavy edge.
     other, knots = torch.randperm(count, **at), int(torch.randint(3, 6, ()))
