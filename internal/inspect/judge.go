@@ -126,13 +126,18 @@ func (j *judge) greatest(k int, exact func(cell int) float64) func(part.Map, int
 func (j *judge) smoothed(s *smooth.Smoother) func(part.Map, int) float64 {
 	masked := make([]float32, len(j.places))
 	return func(m part.Map, place int) float64 {
-		for i, d := range m.Cells {
-			masked[i] = 0
-			if j.places[i] == place {
-				masked[i] = d
-			}
-		}
+		alone(masked, m.Cells, j.places, place)
 		return float64(slices.Max(s.Map(masked)))
+	}
+}
+
+// alone copies the cells of one place; others are 0.
+func alone(to, cells []float32, places []int, place int) {
+	for cell, d := range cells {
+		to[cell] = 0
+		if places[cell] == place {
+			to[cell] = d
+		}
 	}
 }
 

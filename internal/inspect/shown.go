@@ -34,12 +34,7 @@ func newShower(score string, width, height int, input picture.Size, places []int
 		return func(m part.Map) part.Map {
 			shown := make([]float32, len(m.Cells))
 			for _, place := range apart {
-				for cell, d := range m.Cells {
-					masked[cell] = 0
-					if places[cell] == place {
-						masked[cell] = d
-					}
-				}
+				alone(masked, m.Cells, places, place)
 				for cell, v := range smoother.Greatest(masked) {
 					if places[cell] == place {
 						shown[cell] = v

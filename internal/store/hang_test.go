@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -61,8 +62,10 @@ func TestShareThatHangsHoldsNothingUp(t *testing.T) {
 			if err != nil {
 				t.Fatalf("strace ('scripts/setup.sh test' installs it): %v", err)
 			}
-			out, _ := bufio.NewReader(said).ReadString('\n') // "" where the minute is over
-			cancel()                                         // strace would wait for the call that does not return
+			lines := bufio.NewReader(said)
+			out, _ := lines.ReadString('\n')  // "" where the minute is over
+			cancel()                          // strace would wait for the call that does not return
+			_, _ = io.Copy(io.Discard, lines) // until the process that it traced has ended, too
 			_ = child.Wait()
 			if want := "the folder of pictures " + c.Pictures + " has not answered for 5s; 2 pictures that were to be written are lost"; strings.TrimSpace(out) != want {
 				t.Errorf("Close says %s; want %s", out, want)
