@@ -11,6 +11,7 @@ import (
 	"linectl/internal/inspect/padim"
 	"linectl/internal/inspect/patchcore"
 	"linectl/internal/inspect/recipe"
+	"linectl/internal/inspect/smooth"
 	"linectl/internal/part"
 )
 
@@ -188,11 +189,8 @@ func (l *patchcoreLearner) strike(g *gathered) {
 			if float64(d) <= limit {
 				continue
 			}
-			x, y := cell%s.Map.Width, cell/s.Map.Width
-			for row := max(0, y-1); row <= min(y+1, s.Map.Height-1); row++ {
-				for column := max(0, x-1); column <= min(x+1, s.Map.Width-1); column++ {
-					l.apart[i][row*s.Map.Width+column] = true
-				}
+			for near := range smooth.Around(cell, s.Map.Width, s.Map.Height) {
+				l.apart[i][near] = true
 			}
 		}
 	}

@@ -251,18 +251,23 @@ func TestRunnerPanic(t *testing.T) {
 	wantDiary(t, diary, "2ms row 7 reject inspection-fault", "3ms answer 7 reject inspection-fault", "3ms delivery 1 reject inspection-fault written")
 }
 
-// TestRunnerSessionEnds: what was decided for a session is not written in the next one, even though it
-// waited in the queue behind a write that hung.
-func TestRunnerSessionEnds(t *testing.T) {
-	var hang atomic.Bool
+// hanging is a station whose PLC answers no write until hang is false, or the session ends.
+func hanging() (s *station, hang *atomic.Bool) {
+	hang = new(atomic.Bool)
 	hang.Store(true)
-	s := &station{answer: func(ctx context.Context) error {
+	return &station{answer: func(ctx context.Context) error {
 		if hang.Load() {
 			<-ctx.Done()
 			return ctx.Err()
 		}
 		return nil
-	}}
+	}}, hang
+}
+
+// TestRunnerSessionEnds: what was decided for a session is not written in the next one, even though it
+// waited in the queue behind a write that hung.
+func TestRunnerSessionEnds(t *testing.T) {
+	s, hang := hanging()
 	diary := running(t, s, func(r *Runner) {
 		bring(r, 7)
 		time.Sleep(30 * time.Millisecond) // the answer to 7 hangs
@@ -337,15 +342,7 @@ func TestRunnerDiskOutage(t *testing.T) {
 // TestRunnerTellsWhatIsOwed: a result that waited behind a write that hung until the session ended is told in the next
 // one as lost with the link, if its part still waits.
 func TestRunnerTellsWhatIsOwed(t *testing.T) {
-	var hang atomic.Bool
-	hang.Store(true)
-	s := &station{answer: func(ctx context.Context) error {
-		if hang.Load() {
-			<-ctx.Done()
-			return ctx.Err()
-		}
-		return nil
-	}}
+	s, hang := hanging()
 	diary := running(t, s, func(r *Runner) {
 		bring(r, 7)
 		time.Sleep(30 * time.Millisecond)

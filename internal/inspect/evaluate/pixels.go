@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"linectl/internal/inspect/smooth"
 )
 
 // MostFalse is the share of false pixels up to which PRO is integrated.
@@ -88,13 +90,10 @@ func regions(width, height int, mask []bool) (label []int32, sizes []int) {
 			at := open[len(open)-1]
 			open = open[:len(open)-1]
 			size++
-			x, y := at%width, at/width
-			for ny := max(0, y-1); ny <= min(height-1, y+1); ny++ {
-				for nx := max(0, x-1); nx <= min(width-1, x+1); nx++ {
-					if n := ny*width + nx; mask[n] && label[n] < 0 {
-						label[n] = number
-						open = append(open, n)
-					}
+			for n := range smooth.Around(at, width, height) {
+				if mask[n] && label[n] < 0 {
+					label[n] = number
+					open = append(open, n)
 				}
 			}
 		}
